@@ -1,0 +1,127 @@
+"""The models in memory: each is fetched and loaded when it is first needed.
+
+This module imports torch, which takes seconds; the studio imports it late.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL, ControlNetModel, StableDiffusionInpaintPipeline
+
+from inference.catalog import Catalog, Source, Style
+from inference.device import Device
+from inference.hub import weights_variant
+from inference.painter import Painter
+from inference.pose import PoseEstimator
+from inference.segmenter import Segmenter
+
+log = logging.getLogger(__name__)
+
+Fetch = Callable[[Source], Path]
+
+
+class Models:
+    """One segmenter and one pose estimator per family, and the painter used last.
+
+    Only one painter stays, because two checkpoints of full size do not fit on most cards.
+    """
+
+    def __init__(self, catalog: Catalog, device: Device) -> None:
+        self.device = device
+        self._lock = threading.Lock()
+        self._catalog = catalog
+        self._segmenters: dict[str, Segmenter] = {}
+        self._poses: dict[str, PoseEstimator] = {}
+        self._painter: tuple[str, Painter] | None = None
+
+    def segmenter(self, family: str, fetch: Fetch) -> Segmenter:
+        """The family's CLIPSeg.
+
+        Args:
+            family: key of the family in the catalog.
+            fetch: turns a source into a folder; may download.
+
+        Raises:
+            ModelUnavailable: the model cannot be had; also from the other methods.
+        """
+        # A preview and a painting may ask for it at once.
+        with self._lock:
+            if family not in self._segmenters:
+                folder = fetch(self._catalog.family(family).segmenter)
+                self._segmenters[family] = Segmenter.load(folder, self.device.torch_device)
+            return self._segmenters[family]
+
+    def pose(self, family: str, fetch: Fetch) -> PoseEstimator:
+        """The family's pose estimator."""
+        if family not in self._poses:
+            folder = fetch(self._catalog.family(family).pose)
+            self._poses[family] = PoseEstimator.load(folder, self.device.torch_device)
+        return self._poses[family]
+
+    def painter(self, style: Style, controls: tuple[str, ...], fetch: Fetch) -> Painter:
+        """The style's checkpoint with these ControlNets."""
+        sources = {key: self._catalog.control(style.family, key).source for key in controls}
+        if self._painter is None or self._painter[0] != style.key:
+            self._painter = None
+            self._painter = (style.key, self._load_painter(style, fetch))
+        painter = self._painter[1]
+        for key, source in sources.items():
+            if not painter.has_control(key):
+                folder = fetch(source)
+                painter.add_control(
+                    key,
+                    ControlNetModel.from_pretrained(
+                        folder,
+                        dtype=self.device.dtype,
+                        variant=weights_variant(folder),
+                        use_safetensors=True,
+                        local_files_only=True,
+                    ),
+                )
+        return painter
+
+    def _load_painter(self, style: Style, fetch: Fetch) -> Painter:
+        base, dtype = fetch(style.base), self.device.dtype
+        vae: AutoencoderKL | None = None
+        if style.vae is not None:
+            folder = fetch(style.vae)
+            vae = AutoencoderKL.from_pretrained(
+                folder, dtype=dtype, variant=weights_variant(folder), use_safetensors=True
+            )
+        parts = {} if vae is None else {"vae": vae}
+        if style.checkpoint is not None:
+            configs = self._catalog.family(style.family).configs
+            pipe = StableDiffusionInpaintPipeline.from_single_file(
+                base / style.checkpoint,
+                config=fetch(configs) if configs else None,
+                dtype=dtype,
+                safety_checker=None,
+                local_files_only=True,
+                **parts,
+            )
+        else:
+            pipe = StableDiffusionInpaintPipeline.from_pretrained(
+                base,
+                dtype=dtype,
+                variant=weights_variant(base),
+                safety_checker=None,
+                feature_extractor=None,
+                image_encoder=None,
+                requires_safety_checker=False,
+                use_safetensors=True,
+                local_files_only=True,
+                **parts,
+            )
+        pipe.to(self.device.torch_device)
+        log.info("style %s is loaded on %s", style.key, self.device.title)
+        return Painter(pipe, self.device.torch_device)
+
+    def release(self) -> None:
+        """Give back what the last job left on the card."""
+        if self.device.torch_device.type == "cuda":
+            torch.cuda.empty_cache()

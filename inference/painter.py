@@ -1,0 +1,292 @@
+"""The denoising loop, one step at a time: a patch of the photo and a recipe become pictures.
+
+Equal to diffusers' `StableDiffusionControlNetInpaintPipeline` at equal settings, but a generator:
+closing it cancels, every step can be looked at, and what a job does not need is not computed.
+Works with 9-channel inpainting checkpoints and with 4-channel ones, whose known latents are
+blended in at each step (Lugmayr et al., "RePaint", CVPR 2022; Avrahami et al., "Blended Latent
+Diffusion", SIGGRAPH 2023).
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Generator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812 - the usual name
+from diffusers import ControlNetModel, StableDiffusionInpaintPipeline
+from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
+from diffusers.utils.torch_utils import randn_tensor
+
+from inference.cache import Cache, digest
+from inference.errors import PaintingFailed
+from inference.latent_preview import LatentPreview
+from inference.patch import Guide, Painted, PaintStep, Patch
+from inference.photo import Pixels
+from inference.recipe import Recipe
+from inference.schedulers import make_scheduler
+
+# Up to this many pixels decoding is cheap enough to show every step as it really is.
+SMALL = 256 * 256
+
+
+@dataclass(kw_only=True)
+class _Job:
+    """The tensors of one run. `latents` moves on; the rest stays."""
+
+    scheduler: Any
+    timesteps: torch.Tensor
+    step_options: dict[str, Any]
+    generators: list[torch.Generator]
+    words: torch.Tensor
+    cfg_scale: float
+    latents: torch.Tensor
+    noise: torch.Tensor
+    mask: torch.Tensor
+    known: torch.Tensor | None
+    unet_extra: torch.Tensor | None
+    guides: list[tuple[ControlNetModel, torch.Tensor, Guide]]
+
+    @property
+    def guided(self) -> bool:
+        return self.cfg_scale > 1
+
+    def twice(self, tensor: torch.Tensor) -> torch.Tensor:
+        """For both halves of classifier-free guidance, where it is on."""
+        return torch.cat([tensor] * 2) if self.guided else tensor
+
+
+class Painter:
+    """One checkpoint with its ControlNets on one device. Not thread-safe."""
+
+    def __init__(self, pipe: StableDiffusionInpaintPipeline, device: torch.device) -> None:
+        self._pipe = pipe
+        self._device = device
+        self._dtype = pipe.unet.dtype
+        self._controlnets: dict[str, ControlNetModel] = {}
+        self._words: Cache[tuple[torch.Tensor, torch.Tensor]] = Cache(32)
+        self._moments: Cache[DiagonalGaussianDistribution] = Cache(8)
+        self._rough: LatentPreview | None = None
+
+    def has_control(self, key: str) -> bool:
+        """Whether the ControlNet for this control is loaded."""
+        return key in self._controlnets
+
+    def add_control(self, key: str, model: ControlNetModel) -> None:
+        """Take in a loaded ControlNet."""
+        self._controlnets[key] = model.to(self._device, self._dtype).eval()
+
+    @torch.inference_mode()
+    def paint(self, patch: Patch, recipe: Recipe) -> Generator[PaintStep | Painted]:
+        """Repaint a patch.
+
+        Args:
+            patch: the part of the photo.
+            recipe: needs a concrete seed; picture k is what seed + k paints alone.
+
+        Yields:
+            A `PaintStep` after each step, `Painted` at the end. Closing the generator stops it.
+
+        Raises:
+            PaintingFailed: the model produced NaN.
+        """
+        if int(recipe.steps * recipe.denoising_strength) == 0:
+            yield Painted(pictures=(patch.picture,) * recipe.num_images)
+            return
+        job = self._prepare(patch, recipe)
+        for index in range(len(job.timesteps)):
+            clean = self._step(job, index)
+            preview = partial(self._preview, clean[:1])
+            yield PaintStep(step=index + 1, steps=len(job.timesteps), preview=preview)
+        if not torch.isfinite(job.latents).all():
+            raise PaintingFailed
+        yield Painted(pictures=tuple(self._decode(one) for one in job.latents[:, None]))
+
+    def _prepare(self, patch: Patch, recipe: Recipe) -> _Job:
+        """Everything before the first step; draws random numbers in the stock pipeline's order."""
+        assert recipe.seed is not None, "the studio makes the seed concrete"
+        scheduler = make_scheduler(recipe.scheduler, self._pipe.scheduler.config)
+        scheduler.set_timesteps(recipe.steps, device=self._device)
+        timesteps = _start_at(scheduler, recipe.steps, recipe.denoising_strength)
+        generators = [
+            torch.Generator().manual_seed(recipe.seed + k) for k in range(recipe.num_images)
+        ]
+        inpainting = self._pipe.unet.config.in_channels == 9
+        from_noise = recipe.denoising_strength == 1.0
+        image = 2 * _to_tensor(patch.picture) - 1
+        mask = torch.from_numpy(patch.repaint.astype(np.float32))[None, None]
+        known = None if inpainting and from_noise else self._encode(image, generators)
+        noise = self._noise(patch, generators)
+        if from_noise:
+            latents = noise * scheduler.init_noise_sigma
+        else:
+            latents = scheduler.add_noise(known, noise, timesteps[:1].repeat(len(noise)))
+        small_mask = F.interpolate(mask, size=noise.shape[-2:])
+        small_mask = small_mask.expand(len(noise), -1, -1, -1).to(self._device, self._dtype)
+        extra = None
+        if inpainting:
+            masked = self._encode(image * (mask < 0.5), generators)
+            extra = torch.cat([small_mask, masked], dim=1)
+        else:
+            # The stock pipeline encodes a masked image here and never uses it; drawing the same
+            # random numbers keeps ancestral schedulers in step with it.
+            self._noise(patch, generators)
+        job = _Job(
+            scheduler=scheduler, timesteps=timesteps, step_options={}, generators=generators,
+            words=self._encode_words(recipe), cfg_scale=recipe.cfg_scale, latents=latents,
+            noise=noise, mask=small_mask, known=None if inpainting else known, unet_extra=extra,
+            guides=[],
+        )  # fmt: skip
+        job.step_options = _step_options(job)
+        job.guides = [self._guide(job, guide) for guide in patch.guides if guide.scale > 0]
+        return job
+
+    def _noise(self, patch: Patch, generators: list[torch.Generator]) -> torch.Tensor:
+        height, width = patch.repaint.shape
+        factor = self._pipe.vae_scale_factor
+        channels = self._pipe.vae.config.latent_channels
+        shape = (len(generators), channels, height // factor, width // factor)
+        # CPU generators: a seed paints the same picture on every device.
+        noise: torch.Tensor = randn_tensor(shape, generators, self._device, self._dtype)
+        return noise
+
+    def _encode(self, image: torch.Tensor, generators: list[torch.Generator]) -> torch.Tensor:
+        """Latents of an image in −1…1, one sample per generator; the encoder runs once."""
+        image = image.to(self._device, self._dtype)
+        key = digest(image.float().cpu().numpy())
+        moments = self._moments.get(key, lambda: self._pipe.vae.encode(image).latent_dist)
+        samples = torch.cat([moments.sample(generator) for generator in generators])
+        return samples.mul(self._pipe.vae.config.scaling_factor)
+
+    def _encode_words(self, recipe: Recipe) -> torch.Tensor:
+        """Prompt embeddings, (negative, positive) halves under guidance; cached by the words."""
+        words = (recipe.prompt, recipe.negative_prompt)
+        positive, negative = self._words.get(
+            repr(words),
+            lambda: self._pipe.encode_prompt(words[0], self._device, 1, True, words[1]),
+        )
+        positive = positive.repeat(recipe.num_images, 1, 1)
+        if recipe.cfg_scale <= 1:
+            return positive
+        return torch.cat([negative.repeat(recipe.num_images, 1, 1), positive])
+
+    def _guide(self, job: _Job, guide: Guide) -> tuple[ControlNetModel, torch.Tensor, Guide]:
+        condition = _to_tensor(guide.map).to(self._device, self._dtype)
+        condition = job.twice(condition.expand(len(job.noise), -1, -1, -1))
+        return self._controlnets[guide.control], condition, guide
+
+    def _step(self, job: _Job, index: int) -> torch.Tensor:
+        """Take one denoising step; returns the clean latents that the model foresees."""
+        time = job.timesteps[index]
+        noisy = job.scheduler.scale_model_input(job.twice(job.latents), time)
+        down, middle = self._control(job, noisy, index)
+        extra = [] if job.unet_extra is None else [job.twice(job.unet_extra)]
+        output = self._pipe.unet(
+            torch.cat([noisy, *extra], dim=1),
+            time,
+            encoder_hidden_states=job.words,
+            down_block_additional_residuals=down,
+            mid_block_additional_residual=middle,
+            return_dict=False,
+        )[0]
+        if job.guided:
+            without, with_words = output.chunk(2)
+            output = without + job.cfg_scale * (with_words - without)
+        clean = _foresee(job.scheduler, noisy[: len(output)], output, time)
+        job.latents = job.scheduler.step(
+            output, time, job.latents, return_dict=False, **job.step_options
+        )[0]
+        if job.known is None:
+            return clean
+        known, following = job.known, job.timesteps[index + 1 : index + 2]
+        if len(following):
+            known = job.scheduler.add_noise(known, job.noise, following)
+        job.latents = (1 - job.mask) * known + job.mask * job.latents
+        return (1 - job.mask) * job.known + job.mask * clean
+
+    def _control(
+        self, job: _Job, noisy: torch.Tensor, index: int
+    ) -> tuple[list[torch.Tensor] | None, torch.Tensor | None]:
+        """The sum of the ControlNets' residuals; those outside their window do not run."""
+        residuals: list[list[torch.Tensor]] = []
+        total = len(job.timesteps)
+        for model, condition, guide in job.guides:
+            if index / total < guide.start or (index + 1) / total > guide.end:
+                continue
+            down, middle = model(
+                noisy,
+                job.timesteps[index],
+                encoder_hidden_states=job.words,
+                controlnet_cond=condition,
+                conditioning_scale=guide.scale,
+                return_dict=False,
+            )
+            residuals.append([*down, middle])
+        if not residuals:
+            return None, None
+        *down, middle = [sum(layer[1:], layer[0]) for layer in zip(*residuals, strict=True)]
+        return down, middle
+
+    @torch.inference_mode()
+    def _decode(self, latents: torch.Tensor) -> Pixels:
+        """One picture at a time, so that the decoder's peak memory is that of one."""
+        image = self._pipe.vae.decode(latents / self._pipe.vae.config.scaling_factor).sample
+        if not torch.isfinite(image).all():
+            raise PaintingFailed
+        return _to_pixels(image)
+
+    @torch.inference_mode()
+    def _preview(self, clean: torch.Tensor) -> Pixels:
+        """The clean latents as a picture: decoded if they are small, else approximated."""
+        if clean[0, 0].numel() * self._pipe.vae_scale_factor**2 <= SMALL:
+            return self._decode(clean)
+        if self._rough is None:
+            self._rough = LatentPreview.fit(self._pipe.vae)
+        return self._rough.show(clean)
+
+
+def _start_at(scheduler: Any, steps: int, strength: float) -> torch.Tensor:
+    """The timesteps that remain when denoising starts from the photo at this strength."""
+    start = max(steps - min(int(steps * strength), steps), 0) * scheduler.order
+    scheduler.set_begin_index(start)
+    timesteps: torch.Tensor = scheduler.timesteps[start:]
+    return timesteps
+
+
+def _step_options(job: _Job) -> dict[str, Any]:
+    """What this scheduler's `step` takes beyond the tensors."""
+    accepted = inspect.signature(job.scheduler.step).parameters
+    options = {"generator": job.generators, "eta": 0.0}
+    return {name: value for name, value in options.items() if name in accepted}
+
+
+def _foresee(
+    scheduler: Any, noisy: torch.Tensor, output: torch.Tensor, time: torch.Tensor
+) -> torch.Tensor:
+    """The clean latents that follow from one model output (x₀; Ho et al., 2020).
+
+    `noisy` is the scaled model input, which is variance preserving for all our schedulers.
+    """
+    signal = float(scheduler.alphas_cumprod[int(time)])
+    keep, spread = math.sqrt(signal), math.sqrt(1 - signal)
+    if scheduler.config.prediction_type == "v_prediction":
+        return keep * noisy - spread * output
+    if scheduler.config.prediction_type == "sample":
+        return output
+    return (noisy - spread * output) / keep
+
+
+def _to_tensor(picture: Pixels) -> torch.Tensor:
+    """(H, W, 3) uint8 → (1, 3, H, W) float32 in 0–1."""
+    return torch.from_numpy(picture.astype(np.float32) / 255).permute(2, 0, 1)[None]
+
+
+def _to_pixels(image: torch.Tensor) -> Pixels:
+    """(1, 3, H, W) in −1…1 → (H, W, 3) uint8."""
+    array = (image[0].float() / 2 + 0.5).clamp(0, 1).permute(1, 2, 0).cpu().numpy()
+    return np.asarray((array * 255).round(), dtype=np.uint8)

@@ -1,0 +1,56 @@
+"""Where the joints of a person are: ViTPose (Xu et al., NeurIPS 2022)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from transformers import VitPoseForPoseEstimation
+from transformers.models.vitpose.image_processing_pil_vitpose import VitPoseImageProcessorPil
+
+from inference.geometry import Box
+from inference.photo import Pixels
+from inference.skeleton import Keypoints
+
+
+class PoseEstimator:
+    """ViTPose on one device. Not thread-safe."""
+
+    def __init__(
+        self,
+        model: VitPoseForPoseEstimation,
+        processor: VitPoseImageProcessorPil,
+        device: torch.device,
+    ) -> None:
+        self._model = model.to(device).eval()
+        self._processor = processor
+        self._device = device
+
+    @classmethod
+    def load(cls, folder: Path, device: torch.device) -> PoseEstimator:
+        """Load model and processor from a local folder."""
+        model = VitPoseForPoseEstimation.from_pretrained(
+            folder, dtype=torch.float32, use_safetensors=True, local_files_only=True
+        )
+        processor = VitPoseImageProcessorPil.from_pretrained(folder, local_files_only=True)
+        return cls(model, processor, device)
+
+    @torch.inference_mode()
+    def find(self, picture: Pixels, person: Box) -> Keypoints:
+        """The 17 COCO key points of the person in a box.
+
+        Args:
+            picture: (H, W, 3) uint8 RGB.
+            person: the box around the person.
+
+        Returns:
+            (17, 3) float32: x and y in pixels of `picture`, score in 0–1.
+        """
+        boxes = [[[float(person.left), float(person.top), *map(float, person.size)]]]
+        pixels = self._processor(Image.fromarray(picture), boxes=boxes, return_tensors="pt")
+        outputs = self._model(pixels.pixel_values.to(self._device))
+        found = self._processor.post_process_pose_estimation(outputs, boxes=boxes)[0][0]
+        points = torch.cat([found["keypoints"], found["scores"][:, None]], dim=1)
+        return points.numpy().astype(np.float32)

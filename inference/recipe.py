@@ -1,0 +1,286 @@
+"""The recipe: everything that decides a picture, and the one place where ranges and defaults stand.
+
+The page, the Python and HTTP interfaces and the documentation all read `Recipe.model_fields`;
+none of them repeats a number. Field names are those of the prompt block that people paste.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from enum import StrEnum
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
+from pydantic.config import JsonDict
+from pydantic_core import ErrorDetails
+
+from inference.errors import InvalidRecipe
+
+MAX_TEXT = 10_000
+MAX_SEED = 2**32
+
+
+class Unit(StrEnum):
+    """What a mask length counts: pixels at generation size, or percent of their short side."""
+
+    PIXELS = "px"
+    PERCENT = "%"
+
+
+class Length(BaseModel):
+    """A signed length on the mask, such as ``-20`` (pixels at generation size) or ``-4%``."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+    LIMITS: ClassVar[dict[Unit, float]] = {Unit.PIXELS: 256.0, Unit.PERCENT: 25.0}
+
+    value: float = 0.0
+    unit: Unit = Unit.PIXELS
+
+    @classmethod
+    def parse(cls, source: object) -> Length:
+        """Read a `Length`, a number (pixels) or text such as ``"-4%"`` and ``"12px"``.
+
+        Raises:
+            ValueError: the text is not a length, or lies outside `LIMITS`.
+        """
+        if isinstance(source, dict):
+            source = cls(**source)
+        if isinstance(source, str):
+            match = re.fullmatch(r"\s*([+-]?\d{1,6}(?:\.\d{1,6})?)\s*(px|%)?\s*", source)
+            if match is None:
+                raise ValueError("give pixels such as -20, or percent such as -4%")
+            source = cls(value=float(match[1]), unit=Unit(match[2] or "px"))
+        if isinstance(source, bool) or not isinstance(source, (int, float, Length)):
+            raise ValueError("give pixels such as -20, or percent such as -4%")
+        length = source if isinstance(source, Length) else cls(value=source)
+        limit = cls.LIMITS[length.unit]
+        if not abs(length.value) <= limit:
+            raise ValueError(f"give at most {limit:g}{length.unit} either way")
+        return length
+
+    def pixels(self, short_side: int) -> float:
+        """The length in pixels on a picture whose short side at generation size is `short_side`."""
+        return self.value * short_side / 100 if self.unit is Unit.PERCENT else self.value
+
+    def __str__(self) -> str:
+        return f"{self.value:g}{'%' if self.unit is Unit.PERCENT else ''}"
+
+
+MaskLength = Annotated[Length, BeforeValidator(Length.parse), PlainSerializer(str)]
+
+
+def _blank_is_none(value: object) -> object:
+    """An empty field of a form or prompt block means «not given»."""
+    return None if isinstance(value, str) and not value.strip() else value
+
+
+def Knob(  # noqa: N802 - reads as a kind of Field at the place of use
+    default: Any, title: str, hint: str, *, step: float | None = None, **limits: Any
+) -> Any:
+    """A pydantic `Field` with what a page needs to show it: title, help text and slider step."""
+    extra: JsonDict | None = {"step": step} if step is not None else None
+    return Field(default, title=title, description=hint, json_schema_extra=extra, **limits)
+
+
+class MaskSettings(BaseModel):
+    """What to find in the photo and how to turn it into the region to repaint.
+
+    Published order: union of `mask_prompt` → minus `mask_negative` → `mask_threshold` → invert →
+    dilate → feather. In the finished mask 255 means repaint.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    mask_prompt: str = Knob(
+        "foreground",
+        "Words",
+        "What to look for in the photo. Commas separate several things.",
+        max_length=500,
+    )
+    mask_negative: str = Knob(
+        "clothes",
+        "But not",
+        "Taken out of what was found. Spaces or commas separate several things.",
+        max_length=500,
+    )
+    mask_invert: bool = Knob(
+        True, "Keep what the words name", "On: the rest is repainted. Off: the words are repainted."
+    )
+    mask_dilate: MaskLength = Knob(
+        Length(value=-1, unit=Unit.PERCENT),
+        "Mask dilate",
+        "Grows the repainted region; below zero it shrinks and leaves a margin of the photo. "
+        "Pixels at generation size, or percent of the short side.",
+        step=0.5,
+    )
+    mask_threshold: float = Knob(
+        0.5,
+        "Threshold",
+        "How sure the word detector must be before a spot counts as found.",
+        ge=0.05,
+        le=0.95,
+        step=0.01,
+    )
+    mask_feather: float = Knob(
+        3.0,
+        "Feather",
+        "Width of the soft edge between photo and painting, in pixels at generation size.",
+        ge=0,
+        le=64,
+        step=0.5,
+    )
+
+    @property
+    def phrases(self) -> tuple[str, ...]:
+        """The phrases whose union is sought; commas and ``|`` separate them."""
+        return _split(self.mask_prompt, r"[,|\n]")
+
+    @property
+    def negative_phrases(self) -> tuple[str, ...]:
+        """The phrases that are taken out; white space, commas and ``|`` separate them."""
+        return _split(self.mask_negative, r"[,|\s]")
+
+
+def _split(text: str, separators: str) -> tuple[str, ...]:
+    words = (" ".join(part.split()).lower() for part in re.split(separators, text))
+    return tuple(dict.fromkeys(word for word in words if word))
+
+
+SCHEDULERS = (
+    "euler",
+    "euler_a",
+    "dpm++2m",
+    "dpm++2m_karras",
+    "dpm++sde",
+    "dpm++sde_karras",
+    "lcm",
+    "tcd",
+)
+SchedulerName = Literal[
+    "euler",
+    "euler_a",
+    "dpm++2m",
+    "dpm++2m_karras",
+    "dpm++sde",
+    "dpm++sde_karras",
+    "lcm",
+    "tcd",
+]
+AspectRatio = Literal[
+    "1:1", "16:9", "9:16", "21:9", "9:21", "3:2", "2:3", "5:4", "4:5", "4:3", "3:4",
+    "portrait", "landscape",
+]  # fmt: skip
+Blank = BeforeValidator(_blank_is_none)
+
+
+class Recipe(MaskSettings):
+    """One picture's worth of decisions: the mask's settings and the painting's.
+
+    Raises:
+        InvalidRecipe: from `Recipe.parse` for values from outside; it names field and range.
+    """
+
+    prompt: str = Knob(
+        "", "Prompt", "The new scene, in words: who, wearing what, where.", max_length=MAX_TEXT
+    )
+    negative_prompt: str = Knob(
+        "text, watermark, cropped",
+        "Negative prompt",
+        "What to stay away from.",
+        max_length=MAX_TEXT,
+    )
+    style: Annotated[str | None, Blank] = Knob(
+        None, "Style", "Which painter's hand. Empty: the best one that is at hand.", max_length=100
+    )
+    denoising_strength: float = Knob(
+        0.8,
+        "Denoising strength",
+        "How far the repainted region may move away from the photo: 0 not at all, 1 entirely.",
+        ge=0,
+        le=1,
+        step=0.01,
+    )
+    cfg_scale: float = Knob(
+        5.0,
+        "CFG scale",
+        "Guidance scale: how literally the prompt is taken. Too much burns the colours.",
+        ge=0,
+        le=15,
+        step=0.1,
+    )
+    steps: int = Knob(
+        20, "Steps", "Denoising steps. More are slower and finer.", ge=1, le=50, step=1
+    )
+    seed: Annotated[int | None, Blank] = Knob(
+        None,
+        "Seed",
+        "The same seed paints the same picture again. Empty: a new one each time.",
+        ge=0,
+        le=MAX_SEED,
+    )
+    num_images: int = Knob(
+        1, "Images", "How many pictures; picture k uses the seed plus k.", ge=1, le=8, step=1
+    )
+    scheduler: SchedulerName = Knob(
+        "dpm++2m_karras", "Scheduler", "The solver that walks from noise to picture."
+    )
+    controlnet: Annotated[str | None, Blank] = Knob(
+        "pose",
+        "Control",
+        "What of the photo guides the painting, beside the words.",
+        max_length=100,
+    )
+    controlnet_conditioning_scale: float = Knob(
+        1.0, "Control scale", "How strongly the control map guides.", ge=0, le=1, step=0.05
+    )
+    ar: Annotated[AspectRatio | None, Blank] = Knob(
+        None, "Aspect ratio", "Crops the photo to this shape. Empty: as the photo is."
+    )
+    w: Annotated[int | None, Blank] = Knob(
+        None, "Width", "Width of the result in pixels, with the height.",
+        ge=64, le=4096, multiple_of=8,
+    )  # fmt: skip
+    h: Annotated[int | None, Blank] = Knob(
+        None, "Height", "Height of the result in pixels, with the width.",
+        ge=64, le=4096, multiple_of=8,
+    )  # fmt: skip
+
+    @classmethod
+    def parse(cls, fields: dict[str, object]) -> Recipe:
+        """Build a recipe from untrusted values.
+
+        Raises:
+            InvalidRecipe: a field is unknown or its value is not allowed; one clear sentence.
+        """
+        try:
+            recipe = cls.model_validate(fields)
+        except ValidationError as error:
+            raise _first_fault(error.errors()[0], cls) from error
+        if (recipe.w is None) != (recipe.h is None):
+            raise InvalidRecipe("Give both width and height, or neither.", field="w")
+        return recipe
+
+    def with_seed(self) -> Recipe:
+        """This recipe with a concrete seed: its own, or a random one."""
+        if self.seed is not None:
+            return self
+        return self.model_copy(update={"seed": secrets.randbelow(MAX_SEED)})
+
+
+def _first_fault(fault: ErrorDetails, model: type[BaseModel]) -> InvalidRecipe:
+    """Say what is wrong with one field, and what it takes."""
+    name = str(fault["loc"][0]) if fault["loc"] else "recipe"
+    field = model.model_fields.get(name)
+    if field is None:
+        return InvalidRecipe(f"There is no field «{name[:40]}» in a recipe.", field=name)
+    limits = {type(m).__name__: m for m in field.metadata}
+    low, high = getattr(limits.get("Ge"), "ge", None), getattr(limits.get("Le"), "le", None)
+    if low is not None and fault["type"] != "multiple_of":
+        needed = f"takes a number from {low:g} to {high:g}"
+    elif "expected" in fault.get("ctx", {}) and fault["type"] == "literal_error":
+        needed = f"takes one of {fault['ctx']['expected']}"
+    else:
+        needed = fault["msg"].removeprefix("Value error, ")
+    return InvalidRecipe(f"{field.title} ({name}): {needed}.", field=name)

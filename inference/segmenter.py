@@ -1,0 +1,87 @@
+"""Words become heatmaps: CLIPSeg, with the dear step apart from the cheap one.
+
+Lüddecke and Ecker, "Image Segmentation Using Text and Image Prompts" (CVPR 2022). The vision
+tower runs once per photo (`look`); each phrase then costs one text encoding and its share of one
+batched pass through the small decoder (`find`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from transformers import CLIPSegForImageSegmentation, CLIPSegProcessor
+
+from inference.masking import Heatmap
+from inference.photo import Pixels
+
+
+@dataclass(frozen=True, kw_only=True)
+class Activations:
+    """What the decoder needs to know of one photo: one (1, tokens, width) tensor per layer."""
+
+    layers: tuple[torch.Tensor, ...] = field(repr=False)
+
+
+class Segmenter:
+    """CLIPSeg on one device. Not thread-safe."""
+
+    def __init__(
+        self, model: CLIPSegForImageSegmentation, processor: CLIPSegProcessor, device: torch.device
+    ) -> None:
+        self._model = model.to(device).eval()
+        self._processor = processor
+        self._device = device
+        # The decoder reads nothing above its highest layer, so nothing above it need run.
+        tower = self._model.clip.vision_model.encoder
+        tower.layers = tower.layers[: max(model.extract_layers) + 1]
+
+    @classmethod
+    def load(cls, folder: Path, device: torch.device) -> Segmenter:
+        """Load model and processor from a local folder, in float32: they are small."""
+        model = CLIPSegForImageSegmentation.from_pretrained(
+            folder, dtype=torch.float32, use_safetensors=True, local_files_only=True
+        )
+        processor = CLIPSegProcessor.from_pretrained(folder, local_files_only=True, use_fast=False)
+        return cls(model, processor, device)
+
+    @torch.inference_mode()
+    def look(self, picture: Pixels) -> Activations:
+        """Run the vision tower.
+
+        Args:
+            picture: (H, W, 3) uint8 RGB of any size.
+        """
+        image = Image.fromarray(picture)
+        pixels = self._processor.image_processor(images=image, return_tensors="pt").pixel_values
+        hidden = self._model.clip.get_image_features(
+            pixels.to(self._device), output_hidden_states=True
+        ).hidden_states
+        return Activations(layers=tuple(hidden[i + 1] for i in self._model.extract_layers))
+
+    @torch.inference_mode()
+    def find(self, seen: Activations, phrases: Sequence[str]) -> tuple[Heatmap, ...]:
+        """Find each phrase in a photo that was looked at.
+
+        Returns:
+            One heatmap per phrase, in order, at the model's input resolution (352² for CLIPSeg).
+        """
+        if not phrases:
+            return ()
+        tokens = self._processor.tokenizer(
+            list(phrases), padding=True, truncation=True, return_tensors="pt"
+        ).to(self._device)
+        words = self._model.clip.get_text_features(
+            tokens.input_ids, attention_mask=tokens.attention_mask
+        ).pooler_output
+        layers = [layer.expand(len(phrases), -1, -1) for layer in seen.layers]
+        logits = self._model.decoder(layers, words).logits
+        maps = logits.reshape(len(phrases), *logits.shape[-2:]).float().cpu().numpy()
+        return tuple(
+            Heatmap(phrase=phrase, logits=np.asarray(one, dtype=np.float32))
+            for phrase, one in zip(phrases, maps, strict=True)
+        )

@@ -1,0 +1,132 @@
+"""The studio wires everything together: photo and recipe in, progress and a result out.
+
+    studio = Studio()
+    for event in studio.paint(Photo.open("me.jpg"), Recipe(prompt="astronaut, space")):
+        ...
+
+Models load when first needed, words are looked up once per photo and phrase, one job paints at a
+time, and closing the generator cancels it within a step.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator, Iterator
+from typing import TYPE_CHECKING, TypeVar
+
+from inference.catalog import Catalog, Style
+from inference.errors import ModelUnavailable
+from inference.hub import fetch
+from inference.job import Job, load
+from inference.photo import Photo
+from inference.recipe import Recipe
+from inference.results import Progress, Result, Stage
+from inference.selector import Selection, Selector
+
+if TYPE_CHECKING:
+    from inference.models import Models
+    from inference.segmenter import Segmenter
+
+Event = TypeVar("Event")
+
+# The family of the embedded models, which are always at hand.
+PACK = "pack"
+# How often a waiting job says that it still waits.
+POLL_SECONDS = 0.5
+
+
+class Studio:
+    """Everything a page, a script or a server needs. Thread-safe.
+
+    Args:
+        catalog: which models there are; the built-in catalog when left out.
+        style: key of the style for recipes that name none. When left out: the first full-size one
+            on a machine with a GPU, the embedded pack's otherwise.
+    """
+
+    def __init__(self, *, catalog: Catalog | None = None, style: str | None = None) -> None:
+        self.catalog = catalog or Catalog.load()
+        self._default = style
+        self._models: Models | None = None
+        self._models_lock = threading.Lock()
+        self._engine = threading.Lock()
+        self._selector = Selector(segmenter=self._segmenter)
+
+    def models(self) -> Models:
+        """The models in memory; the first call imports torch, which takes seconds."""
+        with self._models_lock:
+            if self._models is None:
+                from inference.device import Device
+                from inference.models import Models
+
+                self._models = Models(self.catalog, Device.probe())
+            return self._models
+
+    def style(self, key: str | None = None) -> Style:
+        """The style with this key, or the default one.
+
+        Raises:
+            MissingModel: there is no such style.
+        """
+        if key is None and self._default is None:
+            full_size = self.models().device.is_gpu
+            styles = self.catalog.styles()
+            suited = [style for style in styles if (style.family != PACK) == full_size]
+            self._default = (suited or styles)[0].key
+        return self.catalog.style(key or self._default or "")
+
+    def warm_up(self) -> Iterator[Progress]:
+        """Load what the default style needs, before anybody asks for it.
+
+        Where its models cannot be had, the embedded pack becomes the default, and the last
+        `Progress` says why.
+        """
+        yield Progress(stage=Stage.LOADING, detail="starting PyTorch")
+        style, recipe = self.style(), Recipe()
+        try:
+            yield from self._alone(load(self.models(), style, recipe))
+        except ModelUnavailable as error:
+            if style.family == PACK:
+                raise
+            self._default = self.catalog.styles(PACK)[0].key
+            yield from self._alone(load(self.models(), self.style(), recipe))
+            yield Progress(stage=Stage.LOADING, detail=str(error))
+
+    def select(self, photo: Photo, recipe: Recipe) -> Selection:
+        """Find the recipe's words in a photo: milliseconds, once they were looked up.
+
+        Raises:
+            ModelUnavailable: the detector cannot be had.
+        """
+        style = self.style(recipe.style)
+        return self._selector.select(photo, recipe, style.family, style.native_size)
+
+    def paint(self, photo: Photo, recipe: Recipe) -> Iterator[Progress | Result]:
+        """Repaint a photo by a recipe.
+
+        Yields:
+            `Progress` while it works and one `Result` at the end. Closing the generator cancels.
+
+        Raises:
+            MasqueradeError: it cannot be done; the message says what to do.
+        """
+        yield Progress(stage=Stage.LOADING)
+        style = self.style(recipe.style)
+        recipe = recipe.with_seed().model_copy(update={"style": style.key})
+        job = Job(
+            models=self.models(), selector=self._selector, style=style, photo=photo, recipe=recipe
+        )
+        yield from self._alone(job.run())
+
+    def _alone(self, work: Generator[Event, None, object]) -> Iterator[Event | Progress]:
+        """Run work once nothing else runs on the device, saying so while it waits."""
+        while not self._engine.acquire(timeout=POLL_SECONDS):
+            yield Progress(stage=Stage.WAITING)
+        try:
+            yield from work
+        finally:
+            work.close()
+            self._engine.release()
+
+    def _segmenter(self, family: str) -> Segmenter:
+        return self.models().segmenter(family, fetch)

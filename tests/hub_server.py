@@ -1,0 +1,276 @@
+"""A model hub on this machine: serves folders in the protocol that huggingface_hub speaks.
+
+    with HubServer() as hub:
+        hub.add("owner/name", folder)
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+
+It knows the questions of `model_info`, `list_repo_tree` and `hf_hub_download`, and can misbehave:
+set `hub.fault`, for good or, with `hub.fault_count`, for so many answers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum, auto
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import TracebackType
+from urllib.parse import unquote, urlsplit
+
+#: As on the real hub, weights are in large-file storage and have a sha256; texts have not.
+LFS_SUFFIXES = (".safetensors", ".bin", ".ckpt", ".pt")
+
+
+class Fault(Enum):
+    """Ways to misbehave. The first group spoils every answer, the second only weights."""
+
+    SERVER_ERROR = auto()
+    UNAUTHORIZED = auto()
+    GATED = auto()
+    LOGIN_PAGE = auto()
+    SLOW = auto()
+
+    CUT_OFF = auto()
+    STARTS_OVER = auto()
+    TOO_SHORT = auto()
+    WRONG_BYTES = auto()
+    DIES_AFTER_LISTING = auto()
+
+
+_OF_BODIES = {
+    Fault.CUT_OFF,
+    Fault.STARTS_OVER,
+    Fault.TOO_SHORT,
+    Fault.WRONG_BYTES,
+    Fault.DIES_AFTER_LISTING,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class _File:
+    path: str
+    data: bytes
+
+    @property
+    def is_large(self) -> bool:
+        return self.path.endswith(LFS_SUFFIXES)
+
+    @property
+    def blob_id(self) -> str:
+        return hashlib.sha1(b"blob %d\0" % len(self.data) + self.data).hexdigest()
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.data).hexdigest()
+
+    def as_sibling(self) -> dict[str, object]:
+        """As `model_info` wants it."""
+        lfs = {"sha256": self.sha256, "size": len(self.data), "pointerSize": 134}
+        about = {"rfilename": self.path, "size": len(self.data), "blobId": self.blob_id}
+        return about | ({"lfs": lfs} if self.is_large else {})
+
+    def as_tree_entry(self) -> dict[str, object]:
+        """As `list_repo_tree` wants it."""
+        lfs = {"oid": self.sha256, "size": len(self.data), "pointerSize": 134}
+        about = {"type": "file", "path": self.path, "size": len(self.data), "oid": self.blob_id}
+        return about | ({"lfs": lfs} if self.is_large else {})
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Repo:
+    name: str
+    folder: Path
+    commit: str
+
+    def files(self) -> Iterator[_File]:
+        for path in sorted(self.folder.rglob("*")):
+            if path.is_file():
+                name = path.relative_to(self.folder).as_posix()
+                yield _File(path=name, data=path.read_bytes())
+
+
+class HubServer:
+    """The server; a context manager that listens on a free port of 127.0.0.1."""
+
+    def __init__(self) -> None:
+        self.repos: dict[str, _Repo] = {}
+        self.requests: list[tuple[str, str]] = []
+        self.fault: Fault | None = None
+        self.fault_count: int | None = None
+        self.released = threading.Event()
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._http.daemon_threads = True
+        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,))
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._http.server_port}"
+
+    def add(self, name: str, folder: Path, *, commit: str = "") -> None:
+        """Serve `folder` as repository `name`, whose branch main is at `commit`."""
+        commit = commit or hashlib.sha1(name.encode()).hexdigest()
+        self.repos[name] = _Repo(name=name, folder=folder, commit=commit)
+
+    def downloads(self) -> list[str]:
+        """The paths of all files that were asked for, in order."""
+        return [path for method, path in self.requests if method == "GET" and "/resolve/" in path]
+
+    def takes_fault(self) -> bool:
+        """Whether this answer is to be spoilt; counts `fault_count` down."""
+        if self.fault is None or self.fault_count == 0:
+            return False
+        if self.fault_count is not None:
+            self.fault_count -= 1
+        return True
+
+    def close(self) -> None:
+        """Hang up: from now on the port refuses connections."""
+        self.released.set()
+        if self._thread.is_alive():
+            self._http.shutdown()
+            self._thread.join()
+        self._http.server_close()
+
+    def __enter__(self) -> HubServer:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _handler(hub: HubServer) -> type[BaseHTTPRequestHandler]:
+    class Handler(_Handler):
+        server_state = hub
+
+    return Handler
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server_state: HubServer
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        """Keep the test output clean."""
+
+    def do_HEAD(self) -> None:
+        self._answer()
+
+    def do_GET(self) -> None:
+        self._answer()
+
+    def _answer(self) -> None:
+        hub = self.server_state
+        path = unquote(urlsplit(self.path).path)
+        hub.requests.append((self.command, path))
+        if hub.fault is not None and hub.fault not in _OF_BODIES and hub.takes_fault():
+            self._misbehave(hub.fault)
+        elif path.startswith("/api/models/"):
+            self._describe(path.removeprefix("/api/models/"))
+        elif "/resolve/" in path:
+            self._serve(path.lstrip("/"))
+        else:
+            self._refuse(HTTPStatus.NOT_FOUND, "EntryNotFound")
+
+    def _misbehave(self, fault: Fault) -> None:
+        if fault is Fault.SERVER_ERROR:
+            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE)
+        elif fault is Fault.UNAUTHORIZED:
+            self._refuse(HTTPStatus.UNAUTHORIZED, "RepoNotFound")
+        elif fault is Fault.GATED:
+            self._refuse(HTTPStatus.FORBIDDEN, "GatedRepo")
+        elif fault is Fault.LOGIN_PAGE:
+            self._send(b"<html>Welcome to the cafe</html>", {"Content-Type": "text/html"})
+        else:
+            self.server_state.released.wait()
+            self.close_connection = True
+
+    def _describe(self, question: str) -> None:
+        """`owner/name[/revision/x]` lists the files flat, `owner/name/tree/x` as a tree."""
+        owner, name, *rest = question.split("/")
+        repo = self._find(f"{owner}/{name}", rest[1] if len(rest) > 1 else "main")
+        if repo is None:
+            return
+        if rest and rest[0] == "tree":
+            self._send_json([file.as_tree_entry() for file in repo.files()])
+        else:
+            siblings = [file.as_sibling() for file in repo.files()]
+            self._send_json({"id": repo.name, "sha": repo.commit, "siblings": siblings})
+
+    def _serve(self, path: str) -> None:
+        """`owner/name/resolve/revision/path/of/file`"""
+        owner, name, _, revision, wish = path.split("/", 4)
+        repo = self._find(f"{owner}/{name}", revision)
+        if repo is None:
+            return
+        file = next((f for f in repo.files() if f.path == wish), None)
+        if file is None:
+            self._refuse(HTTPStatus.NOT_FOUND, "EntryNotFound")
+            return
+        etag = f'"{file.sha256 if file.is_large else file.blob_id}"'
+        headers = {"ETag": etag, "X-Repo-Commit": repo.commit, "Accept-Ranges": "bytes"}
+        if file.is_large:
+            headers |= {"X-Linked-ETag": etag, "X-Linked-Size": str(len(file.data))}
+        spoilt = self.command == "GET" and file.is_large and self.server_state.takes_fault()
+        self._send_body(file.data, headers, self.server_state.fault if spoilt else None)
+
+    def _send_body(self, body: bytes, headers: dict[str, str], fault: Fault | None) -> None:
+        start = int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").split("-")[0])
+        if fault is Fault.DIES_AFTER_LISTING:
+            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE)
+        elif fault is Fault.CUT_OFF:
+            self._send(body[start:], headers, only=0 if start else len(body) // 2)
+        elif fault is Fault.STARTS_OVER:
+            self._send(body, headers, only=len(body) // 2)
+        elif fault is Fault.TOO_SHORT:
+            self._send(body[: len(body) // 2], headers)
+        elif fault is Fault.WRONG_BYTES:
+            self._send(bytes([body[0] ^ 1]) + body[1:], headers)
+        elif start:
+            headers["Content-Range"] = f"bytes {start}-{len(body) - 1}/{len(body)}"
+            self._send(body[start:], headers, status=HTTPStatus.PARTIAL_CONTENT)
+        else:
+            self._send(body, headers)
+
+    def _find(self, name: str, revision: str) -> _Repo | None:
+        repo = self.server_state.repos.get(name)
+        if repo is None:
+            self._refuse(HTTPStatus.UNAUTHORIZED, "RepoNotFound")
+        elif revision not in ("main", repo.commit):
+            self._refuse(HTTPStatus.NOT_FOUND, "RevisionNotFound")
+            repo = None
+        return repo
+
+    def _refuse(self, status: HTTPStatus, code: str = "") -> None:
+        self._send(b"", {"X-Error-Code": code, "X-Error-Message": status.phrase}, status=status)
+
+    def _send_json(self, answer: object) -> None:
+        self._send(json.dumps(answer).encode(), {"Content-Type": "application/json"})
+
+    def _send(
+        self,
+        body: bytes,
+        headers: dict[str, str],
+        *,
+        status: HTTPStatus = HTTPStatus.OK,
+        only: int | None = None,
+    ) -> None:
+        """Send it all, or promise it all and hang up after `only` so many bytes."""
+        self.send_response(status)
+        for name, value in {**headers, "Content-Length": str(len(body))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body[:only])
+        if only is not None:
+            self.close_connection = True

@@ -1,0 +1,191 @@
+"""The catalog: what the built-in file promises, and what a user's own file may add."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from inference import errors
+from inference.catalog import Catalog, HubSource, LocalSource, Source, Style
+from inference.errors import InvalidCatalog, MissingModel
+
+BUILT_IN = Catalog.load()
+
+LOCAL = 'folder = "models/sketch"'
+
+
+def sketch(fields: str = "", *, base: str = LOCAL) -> str:
+    """A user's file with one more style."""
+    return f"""
+    [styles.sketch]
+    title = "Sketch"
+    family = "sd15"
+    {fields}
+    [styles.sketch.base]
+    {base}
+    """
+
+
+def all_sources() -> Iterator[Source]:
+    for family in BUILT_IN.families():
+        yield from (s for s in (family.segmenter, family.pose, family.configs) if s is not None)
+        yield from (control.source for control in family.controls.values())
+    for style in BUILT_IN.styles():
+        yield from (s for s in (style.base, style.vae) if s is not None)
+
+
+def written(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+# --- the built-in catalog -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("family", "styles", "controls"),
+    [
+        ("pack", ["drawn"], ["pose"]),
+        ("sd15", ["photo", "painting", "cartoon", "flat"], ["pose", "canny"]),
+    ],
+)
+def test_each_family_has_styles_controls_and_a_segmenter(
+    family: str, styles: list[str], controls: list[str]
+) -> None:
+    assert [style.key for style in BUILT_IN.styles(family)] == styles
+    assert [control.key for control in BUILT_IN.controls(family)] == controls
+    assert BUILT_IN.family(family).segmenter
+    assert BUILT_IN.family(family).pose
+
+
+@pytest.mark.parametrize(
+    "source", list(all_sources()), ids=lambda s: getattr(s, "repo", "built-in")
+)
+def test_each_source_is_safe_and_says_whose_it_is(source: Source) -> None:
+    assert source.licence != "unknown"
+    assert source.attribution
+    if isinstance(source, HubSource):
+        assert all(p.endswith((".safetensors", ".json", ".txt")) for p in source.files)
+    else:
+        assert source.folder.is_absolute()
+        assert source.folder.parent.parts[-2:] == ("assets", "pack")
+
+
+@pytest.mark.parametrize("style", BUILT_IN.styles(), ids=lambda style: style.key)
+def test_each_style_explains_itself(style: Style) -> None:
+    assert style.title
+    assert style.description.endswith(".")
+    assert style.native_size == {"pack": 192, "sd15": 512}[style.family]
+
+
+@pytest.mark.parametrize("style", BUILT_IN.styles("sd15"), ids=lambda style: style.key)
+def test_a_style_comes_with_one_vae(style: Style) -> None:
+    assert isinstance(style.base, HubSource)
+    of_base = [name for name in style.base.files if name.startswith("vae/")]
+    assert bool(of_base) != (style.vae is not None)
+
+
+# --- look-ups -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("look_up", "sentence"),
+    [
+        (lambda c: c.style("manga"), "no style named 'manga': choose one of drawn, photo, paint"),
+        (lambda c: c.family("sdxl"), "no model family named 'sdxl': choose one of pack, sd15."),
+        (lambda c: c.controls("sdxl"), "no model family named 'sdxl'"),
+        (lambda c: c.control("pack", "qr"), "no control in 'pack' named 'qr': choose one of pose"),
+    ],
+)
+def test_an_unknown_key_lists_the_known_ones(
+    look_up: Callable[[Catalog], object], sentence: str
+) -> None:
+    with pytest.raises(MissingModel, match=sentence):
+        look_up(BUILT_IN)
+
+
+# --- a user's own file --------------------------------------------------------------------------
+
+
+def test_a_new_style_costs_one_entry(tmp_path: Path) -> None:
+    catalog = Catalog.load(written(tmp_path / "mine.toml", sketch()))
+    new = catalog.style("sketch")
+    assert new.base == LocalSource(folder=tmp_path / "models" / "sketch")
+    assert new.native_size == 512
+    assert catalog.styles("sd15") == (*BUILT_IN.styles("sd15"), new)
+
+
+def test_a_new_control_costs_one_entry(tmp_path: Path) -> None:
+    text = """
+    [families.sd15.controls.depth]
+    title = "Depth"
+    source = { repo = "lllyasviel/control_v11f1p_sd15_depth", files = "diffusers-model" }
+    """
+    catalog = Catalog.load(written(tmp_path / "mine.toml", text))
+    assert [c.key for c in catalog.controls("sd15")] == ["pose", "canny", "depth"]
+    weights = "diffusion_pytorch_model.safetensors"
+    assert catalog.control("sd15", "depth").source.files == ("config.json", weights)
+
+
+def test_a_users_entry_replaces_the_built_in_one_field_by_field(tmp_path: Path) -> None:
+    text = '[styles.photo]\nsteps = 20\n[styles.photo.base]\nfolder = "/my/checkpoint"\n'
+    photo = Catalog.load(written(tmp_path / "mine.toml", text)).style("photo")
+    assert photo.steps == 20
+    assert photo.title == BUILT_IN.style("photo").title
+    assert photo.base == LocalSource(folder=Path("/my/checkpoint"))
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("styles = [", "cannot be read, so correct it: "),
+        ("[style.x]\ntitle = 'X'", "has a wrong part 'style'"),
+        ("[styles.x]\ntitle = 'X'", r"mistake in \[x.family\].*required"),
+        (sketch().replace("sd15", "sdxl"), "'sketch' names the unknown family 'sdxl'"),
+        (sketch("licenze = 'mit'"), r"mistake in \[sketch.licenze\].*not permitted"),
+        (sketch("native_size = 100"), r"mistake in \[sketch.native_size\].*multiple of 8"),
+        (sketch("checkpoint = 'x.ckpt'"), r"mistake in \[sketch.checkpoint\]"),
+        (sketch(base="repo = 'no owner'\nfiles = ['x.json']"), r"\[sketch.base.repo.repo\]"),
+        (sketch(base="repo = 'a/b'\nfiles = []"), r"\[sketch.base.repo.files\]"),
+        (sketch(base="repo = 'a/b'\nfiles = 'all'"), "no file layout 'all': use one of pipeline"),
+        (sketch(base="repo = 'a/b'\nfiles = ['*']"), "'\\*' does not end in one of .safetensors"),
+        (sketch(base="repo = 'a/b'\nfiles = ['x.bin']"), "'x.bin' does not end in one of"),
+    ],
+)
+def test_a_mistake_is_named(tmp_path: Path, text: str, sentence: str) -> None:
+    with pytest.raises(InvalidCatalog, match=sentence) as caught:
+        Catalog.load(written(tmp_path / "mine.toml", text))
+    assert "\n" not in str(caught.value)
+
+
+def test_an_absent_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InvalidCatalog, match=r"absent\.toml cannot be read"):
+        Catalog.load(tmp_path / "absent.toml")
+
+
+# --- errors -------------------------------------------------------------------------------------
+
+
+def error_classes(root: type[errors.MasqueradeError]) -> Iterator[type[errors.MasqueradeError]]:
+    yield root
+    for kind in root.__subclasses__():
+        yield from error_classes(kind)
+
+
+@pytest.mark.parametrize("kind", list(error_classes(errors.MasqueradeError)))
+def test_each_error_is_drawn_and_survives_a_worker_process(
+    kind: type[errors.MasqueradeError],
+) -> None:
+    assert kind.__name__ in (errors.__doc__ or "")
+    error = kind("Do this.")
+    assert str(pickle.loads(pickle.dumps(error))) == "Do this."
+
+
+def test_details_of_an_error_survive_a_worker_process() -> None:
+    recipe = pickle.loads(pickle.dumps(errors.InvalidRecipe("Use 1–50 steps.", field="steps")))
+    words = pickle.loads(pickle.dumps(errors.WordsNotFound("No hat.", scores={"hat": 0.07})))
+    assert recipe.field == "steps"
+    assert words.scores == {"hat": 0.07}

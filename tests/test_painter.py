@@ -1,0 +1,177 @@
+"""The denoising loop against the stock pipeline, at tiny size, with the real classes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import MultiControlNetModel, StableDiffusionControlNetInpaintPipeline
+from PIL import Image
+
+from inference.errors import PaintingFailed
+from inference.painter import Painter
+from inference.patch import Guide, Painted, PaintStep, Patch
+from inference.photo import Pixels
+from inference.recipe import SCHEDULERS, Recipe
+from inference.schedulers import make_scheduler
+from tests import tiny
+
+CPU = torch.device("cpu")
+BASE = {"prompt": "a garden", "negative_prompt": "rain", "steps": 4, "seed": 7, "cfg_scale": 3.0}
+
+
+@pytest.fixture(params=[4, 9], ids=["4-channel", "9-channel"])
+def pipe(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[object]:
+    return tiny.pipeline(tmp_path, request.param)
+
+
+def picture(seed: int, width: int = 72, height: int = 64) -> Pixels:
+    random = np.random.default_rng(seed)
+    return random.integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def patch(*guides: Guide) -> Patch:
+    repaint = np.zeros((64, 72), dtype=bool)
+    repaint[8:50, 20:64] = True
+    return Patch(picture=picture(0), repaint=repaint, guides=guides)
+
+
+def paint(pipe: object, job: Patch, recipe: Recipe) -> tuple[Pixels, ...]:
+    painter = Painter(pipe, CPU)
+    for guide in job.guides:
+        painter.add_control(guide.control, tiny.controlnet(len(guide.control)))
+    *_, last = painter.paint(job, recipe)
+    assert isinstance(last, Painted)
+    return last.pictures
+
+
+def stock(pipe: object, job: Patch, recipe: Recipe) -> Pixels:
+    """The same settings through diffusers' own `__call__`."""
+    guides = job.guides or (Guide(control="off", map=picture(9), scale=0.0),)
+    nets = [tiny.controlnet(len(guide.control)) for guide in guides]
+    reference = StableDiffusionControlNetInpaintPipeline(
+        **{**pipe.components, "scheduler": make_scheduler(recipe.scheduler, pipe.scheduler.config)},
+        controlnet=MultiControlNetModel(nets),
+        requires_safety_checker=False,
+    )
+    reference.set_progress_bar_config(disable=True)
+    image = reference(
+        prompt=recipe.prompt,
+        negative_prompt=recipe.negative_prompt,
+        image=Image.fromarray(job.picture),
+        mask_image=Image.fromarray(job.repaint.astype(np.uint8) * 255),
+        control_image=[Image.fromarray(guide.map) for guide in guides],
+        controlnet_conditioning_scale=[guide.scale for guide in guides],
+        control_guidance_start=[guide.start for guide in guides],
+        control_guidance_end=[guide.end for guide in guides],
+        height=job.picture.shape[0],
+        width=job.picture.shape[1],
+        strength=recipe.denoising_strength,
+        num_inference_steps=recipe.steps,
+        guidance_scale=recipe.cfg_scale,
+        generator=torch.Generator().manual_seed(recipe.seed),
+    ).images[0]
+    return np.asarray(image)
+
+
+def difference(one: Pixels, other: Pixels) -> int:
+    return int(np.abs(one.astype(int) - other.astype(int)).max())
+
+
+POSE = Guide(control="pose", map=picture(1), scale=0.8)
+CANNY = Guide(control="canny", map=picture(2), scale=0.5, start=0.3, end=0.8)
+
+EQUAL_TO_STOCK = [
+    *[({"scheduler": name, "denoising_strength": 1.0}, ()) for name in SCHEDULERS],
+    *[({"scheduler": name, "denoising_strength": 0.6}, (POSE,)) for name in SCHEDULERS],
+    ({"denoising_strength": 0.8}, (POSE, CANNY)),
+    ({"denoising_strength": 1.0}, (CANNY,)),
+    ({"cfg_scale": 1.0}, (POSE,)),
+    ({"cfg_scale": 0.0}, ()),
+    ({"steps": 1, "denoising_strength": 1.0}, (POSE,)),
+    ({"steps": 7, "denoising_strength": 0.5}, (POSE,)),
+]
+
+
+@pytest.mark.parametrize(("settings", "guides"), EQUAL_TO_STOCK, ids=str)
+def test_equals_the_stock_pipeline(
+    pipe: object, settings: dict[str, object], guides: tuple[Guide, ...]
+) -> None:
+    recipe = Recipe(**{**BASE, **settings})
+    ours, theirs = paint(pipe, patch(*guides), recipe)[0], stock(pipe, patch(*guides), recipe)
+    assert difference(ours, theirs) <= 1
+    assert difference(ours, picture(0)) > 20, "the comparison is void if nothing was painted"
+
+
+def test_a_control_map_matters(pipe: object) -> None:
+    recipe = Recipe(**BASE)
+    without = paint(pipe, patch(), recipe)[0]
+    assert difference(without, paint(pipe, patch(POSE), recipe)[0]) > 1
+
+
+@pytest.mark.parametrize("strength", [0.5, 1.0])
+def test_picture_k_of_a_batch_is_what_seed_plus_k_paints_alone(
+    pipe: object, strength: float
+) -> None:
+    settings = BASE | {"denoising_strength": strength, "scheduler": "euler_a"}
+    batch = paint(pipe, patch(POSE), Recipe(**settings, num_images=3))
+    for k, one in enumerate(batch):
+        alone = paint(pipe, patch(POSE), Recipe(**{**settings, "seed": 7 + k}))[0]
+        assert difference(one, alone) <= 1
+    assert difference(batch[0], batch[1]) > 1
+
+
+def test_a_seed_repeats_its_picture_bit_for_bit(pipe: object) -> None:
+    recipe = Recipe(**BASE, scheduler="dpm++sde_karras")
+    first, second = (paint(pipe, patch(POSE), recipe)[0] for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_strength_zero_gives_the_photo_back(pipe: object) -> None:
+    painted = paint(pipe, patch(), Recipe(**BASE, denoising_strength=0, num_images=2))
+    assert len(painted) == 2
+    np.testing.assert_array_equal(painted[0], picture(0))
+
+
+def test_every_step_is_reported_with_a_preview(pipe: object) -> None:
+    painter = Painter(pipe, CPU)
+    events = list(painter.paint(patch(), Recipe(**BASE, denoising_strength=1.0)))
+    steps = [event for event in events if isinstance(event, PaintStep)]
+    assert [(event.step, event.steps) for event in steps] == [(k, 4) for k in (1, 2, 3, 4)]
+    assert steps[0].preview().shape == (64, 72, 3)
+    assert isinstance(events[-1], Painted)
+
+
+def test_closing_stops_at_once_and_the_next_job_is_undisturbed(pipe: object) -> None:
+    recipe = Recipe(**BASE)
+    undisturbed = paint(pipe, patch(), recipe)[0]
+    calls: list[int] = []
+    hook = pipe.unet.register_forward_hook(lambda *_: calls.append(1))
+    painter = Painter(pipe, CPU)
+    with closing(painter.paint(patch(), recipe)) as steps:
+        next(steps)
+    assert len(calls) == 1
+    hook.remove()
+    *_, last = painter.paint(patch(), recipe)
+    np.testing.assert_array_equal(last.pictures[0], undisturbed)
+
+
+def test_nan_is_an_error_and_never_a_black_picture(pipe: object) -> None:
+    with torch.no_grad():
+        pipe.unet.conv_out.bias.fill_(float("nan"))
+    with pytest.raises(PaintingFailed, match="seed"):
+        paint(pipe, patch(), Recipe(**BASE))
+
+
+def test_the_rough_preview_recovers_colours_from_latents(
+    pipe: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("inference.painter.SMALL", 0)
+    painter = Painter(pipe, CPU)
+    step = next(painter.paint(patch(), Recipe(**BASE)))
+    assert isinstance(step, PaintStep)
+    assert step.preview().shape == (8, 9, 3)
