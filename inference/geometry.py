@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from inference.errors import EmptyMask
 from inference.recipe import Recipe
 
 Size = tuple[int, int]
@@ -124,19 +125,24 @@ def mask_box(repaint: npt.NDArray[np.bool_], min_side: int) -> Box:
     """The part of the canvas to paint: the mask's bounding box with context around it.
 
     Args:
-        repaint: (H, W), true where anything is repainted; at least one is.
+        repaint: (H, W), true where anything is repainted.
         min_side: no side gets shorter than this while the canvas has room, so that a small mask
             is not blown up beyond the model's own resolution.
 
     Returns:
         A box within the canvas that holds the whole mask, at most 2:1 while the canvas has room.
+
+    Raises:
+        EmptyMask: nothing is repainted.
     """
+    if not repaint.any():
+        raise EmptyMask("The mask is empty, nothing would be repainted: raise mask dilate.")
     height, width = repaint.shape
     rows, columns = np.flatnonzero(repaint.any(axis=1)), np.flatnonzero(repaint.any(axis=0))
     high, wide = rows[-1] - rows[0] + 1, columns[-1] - columns[0] + 1
-    context = 2 * CONTEXT * max(high, wide)
-    side = max(min_side, int(max(high, wide) / MAX_CROP_ASPECT))
-    wide, high = (min(limit, max(side, round(length + context)))
+    context = round(2 * CONTEXT * max(high, wide))
+    side = max(min_side, math.ceil((max(high, wide) + context) / MAX_CROP_ASPECT))
+    wide, high = (min(limit, max(side, length + context))
                   for length, limit in ((wide, width), (high, height)))  # fmt: skip
     left = _slide((columns[0] + columns[-1] + 1 - wide) / 2, wide, width)
     top = _slide((rows[0] + rows[-1] + 1 - high) / 2, high, height)

@@ -10,7 +10,9 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import diffusers
 import torch
+import transformers
 from diffusers import AutoencoderKL, ControlNetModel, StableDiffusionInpaintPipeline
 
 from inference.catalog import Catalog, Source, Style
@@ -32,6 +34,8 @@ class Models:
     """
 
     def __init__(self, catalog: Catalog, device: Device) -> None:
+        for library in (diffusers.utils.logging, transformers.utils.logging):
+            library.disable_progress_bar()  # our own progress is shown instead
         self.device = device
         self._lock = threading.Lock()
         self._catalog = catalog

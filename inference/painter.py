@@ -79,7 +79,7 @@ class Painter:
 
     def add_control(self, key: str, model: ControlNetModel) -> None:
         """Take in a loaded ControlNet."""
-        self._controlnets[key] = model.to(self._device, self._dtype).eval()
+        self._controlnets[key] = model.to(self._device).eval()
 
     @torch.inference_mode()
     def paint(self, patch: Patch, recipe: Recipe) -> Generator[PaintStep | Painted]:

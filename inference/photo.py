@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import io
+import struct
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
 
 from inference.errors import InvalidPhoto
 
@@ -22,6 +23,21 @@ MAX_PIXELS = 40_000_000
 MIN_SIDE, MAX_SIDE = 16, 8192
 MAX_ASPECT = 8
 BACKGROUND = (255, 255, 255)
+# What brings a picture upright, by its EXIF orientation.
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+# What Pillow's decoders raise for damaged data.
+DAMAGE = (
+    OSError, ValueError, SyntaxError, EOFError, TypeError, RuntimeError, ArithmeticError,
+    LookupError, struct.error,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,8 +59,8 @@ class Photo:
 
     @classmethod
     def of(cls, pixels: Pixels) -> Photo:
-        """A photo of an (H, W, 3) uint8 RGB array."""
-        pixels = np.ascontiguousarray(pixels)
+        """A photo of an (H, W, 3) uint8 RGB array, which is copied."""
+        pixels = np.array(pixels, dtype=np.uint8, order="C")
         pixels.flags.writeable = False
         digest = hashlib.blake2b(pixels.data, digest_size=16)
         digest.update(repr(pixels.shape).encode())
@@ -82,13 +98,12 @@ def _decode(data: bytes) -> Pixels:
                 _check_size(image.size)
                 image.seek(0)
                 image.load()
-                return np.array(_to_srgb(ImageOps.exif_transpose(image)))
+                return np.asarray(_to_srgb(_upright(image)))
     except UnidentifiedImageError as error:
         raise InvalidPhoto("This file is no picture we can read: choose a JPEG or PNG.") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise InvalidPhoto("The picture has too many pixels: scale it down first.") from error
-    except (OSError, ValueError, SyntaxError, EOFError, TypeError) as error:
-        # What Pillow's decoders raise for damaged data.
+    except DAMAGE as error:
         raise InvalidPhoto("The picture is damaged: open it in an editor, save it anew.") from error
 
 
@@ -104,6 +119,15 @@ def _check_size(size: tuple[int, int]) -> None:
         )
     if max(size) > MAX_ASPECT * min(size):
         raise InvalidPhoto(f"The picture is {width}×{height}: crop it to {MAX_ASPECT}:1 at most.")
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Turned as its EXIF data say; EXIF data that are broken are ignored, as browsers do."""
+    try:
+        turn = TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except DAMAGE:
+        return image
+    return image if turn is None else image.transpose(turn)
 
 
 def _to_srgb(image: Image.Image) -> Image.Image:
@@ -122,10 +146,11 @@ def _to_srgb(image: Image.Image) -> Image.Image:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
+    """Gray of more than 8 bits; where the mode does not tell what is white, the values do."""
     values = np.nan_to_num(np.asarray(image, dtype=np.float64))
-    top = 1.0 if image.mode == "F" and values.max(initial=0) <= 1 else 255.0
-    if values.max(initial=0) > 255:
-        top = 65535.0
+    top = 65535.0
+    if not image.mode.startswith("I;16") and values.max(initial=0) <= 255:
+        top = 1.0 if image.mode == "F" and values.max(initial=0) <= 1 else 255.0
     return Image.fromarray(np.clip(values / top * 255 + 0.5, 0, 255).astype(np.uint8))
 
 

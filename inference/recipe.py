@@ -9,10 +9,21 @@ from __future__ import annotations
 import re
 import secrets
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic.config import JsonDict
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from inference.errors import InvalidRecipe
@@ -31,11 +42,16 @@ class Unit(StrEnum):
 class Length(BaseModel):
     """A signed length on the mask, such as ``-20`` (pixels at generation size) or ``-4%``."""
 
-    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     LIMITS: ClassVar[dict[Unit, float]] = {Unit.PIXELS: 256.0, Unit.PERCENT: 25.0}
+    NEEDED: ClassVar[str] = (
+        "takes pixels such as -20 or percent such as -4%, at most "
+        + " or ".join(f"{limit:g}{unit}" for unit, limit in LIMITS.items())
+    )
 
-    value: float = 0.0
+    # Thousandths are finer than anyone can see, and survive being written as text and read again.
+    value: Annotated[float, AfterValidator(lambda value: round(value, 3) + 0.0)]
     unit: Unit = Unit.PIXELS
 
     @classmethod
@@ -43,22 +59,27 @@ class Length(BaseModel):
         """Read a `Length`, a number (pixels) or text such as ``"-4%"`` and ``"12px"``.
 
         Raises:
-            ValueError: the text is not a length, or lies outside `LIMITS`.
+            ValueError: it is no length, or lies outside `LIMITS`.
         """
+        try:
+            length = cls._read(source)
+        except ValidationError as error:
+            raise ValueError(cls.NEEDED) from error
+        if length is None or abs(length.value) > cls.LIMITS[length.unit]:
+            raise ValueError(cls.NEEDED)
+        return length
+
+    @classmethod
+    def _read(cls, source: object) -> Length | None:
+        if isinstance(source, Length):
+            return source
         if isinstance(source, dict):
-            source = cls(**source)
+            return cls.model_validate(source)
         if isinstance(source, str):
             match = re.fullmatch(r"\s*([+-]?\d{1,6}(?:\.\d{1,6})?)\s*(px|%)?\s*", source)
-            if match is None:
-                raise ValueError("give pixels such as -20, or percent such as -4%")
-            source = cls(value=float(match[1]), unit=Unit(match[2] or "px"))
-        if isinstance(source, bool) or not isinstance(source, (int, float, Length)):
-            raise ValueError("give pixels such as -20, or percent such as -4%")
-        length = source if isinstance(source, Length) else cls(value=source)
-        limit = cls.LIMITS[length.unit]
-        if not abs(length.value) <= limit:
-            raise ValueError(f"give at most {limit:g}{length.unit} either way")
-        return length
+            return match and cls(value=float(match[1]), unit=Unit(match[2] or "px"))
+        is_number = isinstance(source, (int, float)) and not isinstance(source, bool)
+        return cls.model_validate({"value": source}) if is_number else None
 
     def pixels(self, short_side: int) -> float:
         """The length in pixels on a picture whose short side at generation size is `short_side`."""
@@ -106,7 +127,9 @@ class MaskSettings(BaseModel):
         max_length=500,
     )
     mask_invert: bool = Knob(
-        True, "Keep what the words name", "On: the rest is repainted. Off: the words are repainted."
+        True,
+        "Invert",
+        "On: what the words name is kept and the rest repainted. Off: the other way round.",
     )
     mask_dilate: MaskLength = Knob(
         Length(value=-1, unit=Unit.PERCENT),
@@ -132,6 +155,15 @@ class MaskSettings(BaseModel):
         step=0.5,
     )
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_yes_for_a_number(cls, value: object, info: ValidationInfo) -> object:
+        """Python counts True as 1; a person who ticks a box does not mean a number."""
+        numeric = {int, float} & _kinds(cls.model_fields[str(info.field_name)])
+        if numeric and isinstance(value, bool):
+            raise ValueError("takes a number")
+        return value
+
     @property
     def phrases(self) -> tuple[str, ...]:
         """The phrases whose union is sought; commas and ``|`` separate them."""
@@ -148,26 +180,10 @@ def _split(text: str, separators: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(word for word in words if word))
 
 
-SCHEDULERS = (
-    "euler",
-    "euler_a",
-    "dpm++2m",
-    "dpm++2m_karras",
-    "dpm++sde",
-    "dpm++sde_karras",
-    "lcm",
-    "tcd",
-)
 SchedulerName = Literal[
-    "euler",
-    "euler_a",
-    "dpm++2m",
-    "dpm++2m_karras",
-    "dpm++sde",
-    "dpm++sde_karras",
-    "lcm",
-    "tcd",
-]
+    "euler", "euler_a", "dpm++2m", "dpm++2m_karras", "dpm++sde", "dpm++sde_karras", "lcm", "tcd",
+]  # fmt: skip
+SCHEDULERS: tuple[str, ...] = get_args(SchedulerName)
 AspectRatio = Literal[
     "1:1", "16:9", "9:16", "21:9", "9:21", "3:2", "2:3", "5:4", "4:5", "4:3", "3:4",
     "portrait", "landscape",
@@ -259,7 +275,8 @@ class Recipe(MaskSettings):
         except ValidationError as error:
             raise _first_fault(error.errors()[0], cls) from error
         if (recipe.w is None) != (recipe.h is None):
-            raise InvalidRecipe("Give both width and height, or neither.", field="w")
+            missing = "w" if recipe.w is None else "h"
+            raise InvalidRecipe("Give both width and height, or neither.", field=missing)
         return recipe
 
     def with_seed(self) -> Recipe:
@@ -271,16 +288,33 @@ class Recipe(MaskSettings):
 
 def _first_fault(fault: ErrorDetails, model: type[BaseModel]) -> InvalidRecipe:
     """Say what is wrong with one field, and what it takes."""
-    name = str(fault["loc"][0]) if fault["loc"] else "recipe"
+    if not fault["loc"]:
+        return InvalidRecipe("A recipe is a set of fields with names and values.")
+    name = str(fault["loc"][0])
     field = model.model_fields.get(name)
     if field is None:
-        return InvalidRecipe(f"There is no field «{name[:40]}» in a recipe.", field=name)
-    limits = {type(m).__name__: m for m in field.metadata}
-    low, high = getattr(limits.get("Ge"), "ge", None), getattr(limits.get("Le"), "le", None)
-    if low is not None and fault["type"] != "multiple_of":
-        needed = f"takes a number from {low:g} to {high:g}"
-    elif "expected" in fault.get("ctx", {}) and fault["type"] == "literal_error":
-        needed = f"takes one of {fault['ctx']['expected']}"
-    else:
-        needed = fault["msg"].removeprefix("Value error, ")
-    return InvalidRecipe(f"{field.title} ({name}): {needed}.", field=name)
+        shown = " ".join(name.split())[:40]
+        return InvalidRecipe(f"There is no field «{shown}» in a recipe.", field=name)
+    return InvalidRecipe(f"{field.title} ({name}): {_needed(field, fault)}.", field=name)
+
+
+def _kinds(field: FieldInfo) -> set[Any]:
+    """The types that a field may have."""
+    return {field.annotation, *get_args(field.annotation)}
+
+
+def _needed(field: FieldInfo, fault: ErrorDetails) -> str:
+    """What a field takes, from its own limits."""
+    names = ("ge", "le", "multiple_of", "max_length")
+    limits = {name: getattr(m, name) for m in field.metadata for name in names if hasattr(m, name)}
+    if "ge" in limits:
+        kind = "a whole number" if int in _kinds(field) else "a number"
+        kind = f"a multiple of {limits['multiple_of']}" if "multiple_of" in limits else kind
+        return f"takes {kind} from {limits['ge']:.10g} to {limits['le']:.10g}"
+    if "max_length" in limits:
+        return f"takes text of at most {limits['max_length']} characters"
+    if field.annotation is bool:
+        return "takes true or false"
+    if fault["type"] == "literal_error":
+        return f"takes one of {fault['ctx']['expected']}"
+    return fault["msg"].removeprefix("Value error, ")

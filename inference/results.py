@@ -75,6 +75,14 @@ class Result:
     kept_pixels: int
     kept_pixels_changed: int
 
+    def pictures(self) -> dict[str, Pixels]:
+        """Input, mask, control map and results by their names, all as (H, W, 3) uint8."""
+        named = {"input": self.original, "mask": self.mask[..., None].repeat(3, axis=2)}
+        if self.control_map is not None:
+            named["control map"] = self.control_map
+        seed = self.recipe.seed or 0
+        return named | {f"seed {seed + k}": image for k, image in enumerate(self.images)}
+
     def save(self, path: str | Path, image: int = 0) -> Path:
         """Write one image as a PNG.
 

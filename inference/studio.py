@@ -47,6 +47,7 @@ class Studio:
     def __init__(self, *, catalog: Catalog | None = None, style: str | None = None) -> None:
         self.catalog = catalog or Catalog.load()
         self._default = style
+        self.fallback_reason = ""
         self._models: Models | None = None
         self._models_lock = threading.Lock()
         self._engine = threading.Lock()
@@ -78,8 +79,7 @@ class Studio:
     def warm_up(self) -> Iterator[Progress]:
         """Load what the default style needs, before anybody asks for it.
 
-        Where its models cannot be had, the embedded pack becomes the default, and the last
-        `Progress` says why.
+        Where its models cannot be had, the embedded pack becomes the default.
         """
         yield Progress(stage=Stage.LOADING, detail="starting PyTorch")
         style, recipe = self.style(), Recipe()
@@ -88,9 +88,14 @@ class Studio:
         except ModelUnavailable as error:
             if style.family == PACK:
                 raise
-            self._default = self.catalog.styles(PACK)[0].key
-            yield from self._alone(load(self.models(), self.style(), recipe))
-            yield Progress(stage=Stage.LOADING, detail=str(error))
+            style = self.fall_back(str(error))
+            yield from self._alone(load(self.models(), style, recipe))
+
+    def fall_back(self, reason: str) -> Style:
+        """Make the embedded pack the default, because another style's models cannot be had."""
+        self.fallback_reason = reason
+        self._default = self.catalog.styles(PACK)[0].key
+        return self.style()
 
     def select(self, photo: Photo, recipe: Recipe) -> Selection:
         """Find the recipe's words in a photo: milliseconds, once they were looked up.

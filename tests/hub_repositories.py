@@ -10,45 +10,18 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from diffusers import AutoencoderKL, ControlNetModel, PNDMScheduler, UNet2DConditionModel
+from diffusers import PNDMScheduler
 from transformers import (
     CLIPSegConfig,
     CLIPSegForImageSegmentation,
-    CLIPTextConfig,
-    CLIPTextModel,
     VitPoseBackboneConfig,
     VitPoseConfig,
     VitPoseForPoseEstimation,
 )
 
+from tests import tiny
+
 UNWANTED = b"must not be downloaded"
-
-
-def save_tokenizer(folder: Path) -> None:
-    """The four files of the real repositories; transformers itself would save another set."""
-    letters = "abcdefghijklmnopqrstuvwxyz,"
-    words = [*letters, *(f"{c}</w>" for c in letters)]
-    words += ["ab</w>", "<|startoftext|>", "<|endoftext|>"]
-    special = {"bos_token": "<|startoftext|>", "eos_token": "<|endoftext|>"}
-    special |= {"unk_token": "<|endoftext|>", "pad_token": "<|endoftext|>"}
-    config = special | {"model_max_length": 77, "tokenizer_class": "CLIPTokenizer"}
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "vocab.json").write_text(json.dumps({w: i for i, w in enumerate(words)}))
-    (folder / "merges.txt").write_text("#version: 0.2\na b</w>\n")
-    (folder / "special_tokens_map.json").write_text(json.dumps(special))
-    (folder / "tokenizer_config.json").write_text(json.dumps(config))
-
-
-def tiny_unet() -> UNet2DConditionModel:
-    return UNet2DConditionModel(
-        block_out_channels=(8, 16),
-        layers_per_block=1,
-        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
-        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
-        norm_num_groups=4,
-        cross_attention_dim=16,
-        attention_head_dim=4,
-    )
 
 
 def save_unwanted(folder: Path, *names: str) -> None:
@@ -57,32 +30,15 @@ def save_unwanted(folder: Path, *names: str) -> None:
         (folder / name).write_bytes(UNWANTED)
 
 
-def tiny_text_encoder() -> CLIPTextModel:
-    config = CLIPTextConfig(
-        vocab_size=57,
-        bos_token_id=55,
-        eos_token_id=56,
-        hidden_size=16,
-        intermediate_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-    )
-    return CLIPTextModel(config)
-
-
-def tiny_vae() -> AutoencoderKL:
-    return AutoencoderKL(block_out_channels=(8,), norm_num_groups=4, latent_channels=4)
-
-
 def save_pipeline(folder: Path, *, half_too: bool) -> None:
     """Stable Diffusion 1.5; `half_too` where the repository has .fp16 weights beside the full."""
-    models = {"unet": tiny_unet(), "vae": tiny_vae(), "text_encoder": tiny_text_encoder()}
+    models = {"unet": tiny.unet(), "vae": tiny.vae(), "text_encoder": tiny.text_encoder()}
     for name, model in models.items():
         model.save_pretrained(folder / name)
         if half_too:
             model.half().save_pretrained(folder / name, variant="fp16")
-    PNDMScheduler(skip_prk_steps=True).save_pretrained(folder / "scheduler")
-    save_tokenizer(folder / "tokenizer")
+    PNDMScheduler(skip_prk_steps=True, steps_offset=1).save_pretrained(folder / "scheduler")
+    tiny.save_tokenizer(folder / "tokenizer")
     index = {
         "_class_name": "StableDiffusionPipeline",
         "_diffusers_version": "0.21.0",
@@ -108,23 +64,26 @@ def save_pipeline(folder: Path, *, half_too: bool) -> None:
 
 
 def save_controlnet(folder: Path) -> None:
-    model = ControlNetModel.from_unet(
-        tiny_unet(), conditioning_embedding_out_channels=(4, 4), load_weights_from_unet=False
-    )
+    model = tiny.controlnet()
     model.save_pretrained(folder)
     model.half().save_pretrained(folder, variant="fp16")
     save_unwanted(folder, "diffusion_pytorch_model.bin", "diffusion_pytorch_model.fp16.bin")
 
 
 def save_vae(folder: Path) -> None:
-    tiny_vae().save_pretrained(folder)
+    tiny.vae().save_pretrained(folder)
     save_unwanted(folder, "diffusion_pytorch_model.bin")
 
 
 def save_segmenter(folder: Path) -> None:
     narrow = {"hidden_size": 16, "intermediate_size": 16, "num_attention_heads": 2}
     config = CLIPSegConfig(
-        text_config={**narrow, "num_hidden_layers": 1, "vocab_size": 57, "eos_token_id": 56},
+        text_config={
+            **narrow,
+            "num_hidden_layers": 1,
+            "vocab_size": len(tiny.WORDS),
+            **tiny.SPECIAL_IDS,
+        },
         vision_config={**narrow, "num_hidden_layers": 2, "image_size": 32, "patch_size": 16},
         projection_dim=16,
         reduce_dim=8,
@@ -135,7 +94,7 @@ def save_segmenter(folder: Path) -> None:
     CLIPSegForImageSegmentation(config).save_pretrained(folder)
     processor = {"image_processor_type": "ViTImageProcessor", "size": {"height": 32, "width": 32}}
     (folder / "preprocessor_config.json").write_text(json.dumps(processor))
-    save_tokenizer(folder)
+    tiny.save_tokenizer(folder)
     save_unwanted(folder, "pytorch_model.bin")
 
 
@@ -148,8 +107,13 @@ def save_pose_finder(folder: Path) -> None:
         num_attention_heads=2,
         out_indices=[1],
     )
-    VitPoseForPoseEstimation(VitPoseConfig(backbone_config=backbone)).save_pretrained(folder)
-    processor = {"image_processor_type": "VitPoseImageProcessor"}
+    VitPoseForPoseEstimation(
+        VitPoseConfig(backbone_config=backbone, num_labels=17)
+    ).save_pretrained(folder)
+    processor = {
+        "image_processor_type": "VitPoseImageProcessor",
+        "size": {"height": 32, "width": 32},
+    }
     (folder / "preprocessor_config.json").write_text(json.dumps(processor))
 
 

@@ -5,15 +5,12 @@ from __future__ import annotations
 import re
 import shutil
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import torch
 from diffusers import AutoencoderKL, ControlNetModel, StableDiffusionControlNetInpaintPipeline
-from hub_repositories import LAYOUTS, UNWANTED
-from hub_server import Fault, HubServer
 from transformers import (
     CLIPSegForImageSegmentation,
     CLIPSegProcessor,
@@ -30,6 +27,9 @@ from inference.errors import (
     MissingModel,
     ModelUnavailable,
 )
+from tests.conftest import hub_sources
+from tests.hub_repositories import UNWANTED
+from tests.hub_server import Fault, HubServer
 
 CATALOG = Catalog.load()
 SD15 = CATALOG.family("sd15")
@@ -37,35 +37,7 @@ WEIGHTS = "diffusion_pytorch_model.safetensors"
 SMALL = HubSource(repo="someone/small", files=("config.json", WEIGHTS))
 
 
-def hub_sources() -> list[HubSource]:
-    sources = [SD15.segmenter, SD15.pose, SD15.configs]
-    sources += [control.source for control in CATALOG.controls("sd15")]
-    for style in CATALOG.styles("sd15"):
-        sources += [style.base, style.vae]
-    return [source for source in sources if isinstance(source, HubSource)]
-
-
 # --- fixtures -----------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def real_repositories(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    torch.manual_seed(0)
-    folders = {repo: tmp_path_factory.mktemp("repository") for repo in LAYOUTS}
-    for repo, folder in folders.items():
-        LAYOUTS[repo](folder)
-    return folders
-
-
-@pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
-    """An empty hub, and an empty cache in tmp_path."""
-    monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
-    for name in ("HF_HUB_CACHE", "HF_HUB_OFFLINE", "HF_TOKEN"):
-        monkeypatch.delenv(name, raising=False)
-    with HubServer() as server:
-        monkeypatch.setenv("HF_ENDPOINT", server.url)
-        yield server
 
 
 @pytest.fixture
@@ -76,15 +48,6 @@ def small(server: HubServer, tmp_path: Path) -> HubServer:
     (folder / "config.json").write_text("{}")
     (folder / WEIGHTS).write_bytes(bytes(range(250)) * 400)
     server.add(SMALL.repo, folder)
-    return server
-
-
-@pytest.fixture
-def whole_hub(server: HubServer, real_repositories: dict[str, Path]) -> HubServer:
-    """The hub with every repository of the catalog."""
-    for source in hub_sources():
-        commit = source.revision if source.revision != "main" else ""
-        server.add(source.repo, real_repositories[source.repo], commit=commit)
     return server
 
 
@@ -115,7 +78,7 @@ def test_fetches_exactly_what_the_catalog_names(whole_hub: HubServer, source: Hu
 
 
 @pytest.mark.parametrize("style", CATALOG.styles("sd15"), ids=lambda style: style.key)
-def test_a_style_paints_from_the_fetched_folders(whole_hub: HubServer, style: Style) -> None:
+def test_a_style_loads_from_the_fetched_folders(whole_hub: HubServer, style: Style) -> None:
     base = hub.fetch(style.base)
     control = hub.fetch(CATALOG.control("sd15", "pose").source)
     parts = {}

@@ -16,69 +16,97 @@ from diffusers import (
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 WIDTH = 32
+LETTERS = [chr(code) for code in range(33, 127)]
+WORDS = [*LETTERS, *(f"{one}</w>" for one in LETTERS), "<|startoftext|>", "<|endoftext|>"]
+SPECIAL_IDS = {"bos_token_id": len(WORDS) - 2, "eos_token_id": len(WORDS) - 1}
+
+
+def save_tokenizer(folder: Path) -> None:
+    """The files of a CLIP tokenizer that spells every word letter by letter."""
+    special = {"bos_token": "<|startoftext|>", "eos_token": "<|endoftext|>"}
+    special |= {"unk_token": "<|endoftext|>", "pad_token": "<|endoftext|>"}
+    config = special | {"model_max_length": 77, "tokenizer_class": "CLIPTokenizer"}
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "vocab.json").write_text(json.dumps({word: i for i, word in enumerate(WORDS)}))
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+    (folder / "special_tokens_map.json").write_text(json.dumps(special))
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
 
 
 def tokenizer(folder: Path) -> CLIPTokenizer:
-    """A CLIP tokenizer that spells every word letter by letter."""
-    letters = [chr(code) for code in range(33, 127)]
-    vocabulary = [*letters, *(f"{letter}</w>" for letter in letters)]
-    words = {word: i for i, word in enumerate([*vocabulary, "<|startoftext|>", "<|endoftext|>"])}
-    (folder / "vocab.json").write_text(json.dumps(words))
-    (folder / "merges.txt").write_text("#version: 0.2\n")
-    return CLIPTokenizer(
-        str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=77
+    """The tokenizer of `save_tokenizer`."""
+    save_tokenizer(folder)
+    return CLIPTokenizer.from_pretrained(folder)
+
+
+def text_encoder() -> CLIPTextModel:
+    """A text encoder for `tokenizer`."""
+    config = CLIPTextConfig(
+        vocab_size=len(WORDS),
+        **SPECIAL_IDS,
+        hidden_size=WIDTH,
+        intermediate_size=WIDTH,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+    )
+    return CLIPTextModel(config).eval()
+
+
+def vae() -> AutoencoderKL:
+    """A VAE that shrinks each side by 8."""
+    return AutoencoderKL(
+        block_out_channels=(8, 8, 16, 16),
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        latent_channels=4,
+        norm_num_groups=4,
     )
 
 
-def pipeline(folder: Path, unet_channels: int = 4) -> StableDiffusionInpaintPipeline:
-    """An inpainting pipeline with a 4- or 9-channel UNet."""
-    torch.manual_seed(0)
-    words = tokenizer(folder)
-    return StableDiffusionInpaintPipeline(
-        vae=AutoencoderKL(
-            block_out_channels=(8, 8, 16, 16),
-            down_block_types=("DownEncoderBlock2D",) * 4,
-            up_block_types=("UpDecoderBlock2D",) * 4,
-            latent_channels=4,
-            norm_num_groups=4,
-        ),
-        text_encoder=CLIPTextModel(
-            CLIPTextConfig(
-                vocab_size=len(words), hidden_size=WIDTH, intermediate_size=WIDTH,
-                num_hidden_layers=2, num_attention_heads=2, max_position_embeddings=77,
-                eos_token_id=len(words) - 1, bos_token_id=len(words) - 2,
-            )
-        ).eval(),
-        tokenizer=words,
-        unet=UNet2DConditionModel(in_channels=unet_channels, sample_size=64, **_unet_shape()),
-        scheduler=DDIMScheduler(
-            beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012,
-            clip_sample=False, set_alpha_to_one=False, steps_offset=1,
-        ),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )  # fmt: skip
+def unet(channels: int = 4) -> UNet2DConditionModel:
+    """A UNet with 4 input channels, or 9 for inpainting."""
+    return UNet2DConditionModel(
+        in_channels=channels,
+        sample_size=64,
+        block_out_channels=(16, WIDTH),
+        layers_per_block=1,
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+        cross_attention_dim=WIDTH,
+        attention_head_dim=4,
+        norm_num_groups=4,
+    )
 
 
 def controlnet(seed: int = 1) -> ControlNetModel:
-    """A ControlNet that fits `pipeline`; its output layers are not zero, so that it matters."""
+    """A ControlNet for `unet`; its output layers are not zero, so that it matters."""
     torch.manual_seed(seed)
-    shape = {key: value for key, value in _unet_shape().items() if key != "up_block_types"}
-    model = ControlNetModel(conditioning_embedding_out_channels=(8, 8, 16, 16), **shape)
+    model = ControlNetModel.from_unet(
+        unet(), conditioning_embedding_out_channels=(8, 8, 16, 16), load_weights_from_unet=False
+    )
     for parameter in model.parameters():
         if not parameter.any():
             torch.nn.init.normal_(parameter, std=0.05)
     return model.eval()
 
 
-def _unet_shape() -> dict[str, object]:
-    return {
-        "block_out_channels": (16, WIDTH),
-        "layers_per_block": 1,
-        "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
-        "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
-        "cross_attention_dim": WIDTH,
-        "attention_head_dim": 4,
-        "norm_num_groups": 4,
-    }
+def pipeline(folder: Path, unet_channels: int = 4) -> StableDiffusionInpaintPipeline:
+    """An inpainting pipeline with a 4- or 9-channel UNet."""
+    torch.manual_seed(0)
+    return StableDiffusionInpaintPipeline(
+        vae=vae(),
+        text_encoder=text_encoder(),
+        tokenizer=tokenizer(folder),
+        unet=unet(unet_channels),
+        scheduler=DDIMScheduler(
+            beta_schedule="scaled_linear",
+            beta_start=0.00085,
+            beta_end=0.012,
+            clip_sample=False,
+            set_alpha_to_one=False,
+            steps_offset=1,
+        ),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )

@@ -1,0 +1,52 @@
+"""What the studio has to say, as small HTML fragments for pages and notebooks."""
+
+from __future__ import annotations
+
+from html import escape
+
+from inference.results import Progress, Result
+from inference.selector import Selection
+from inference.warmth import Warmth
+
+
+def status_html(warmth: Warmth) -> str:
+    """Which models are loaded and where they run, or how far loading is."""
+    state = "ready" if warmth.ready else "loading"
+    return f"<span class='{state}' role='status'>{escape(warmth.text)}</span>"
+
+
+def message_html(text: str, role: str = "status") -> str:
+    """One sentence for the user; role "alert" for what went wrong."""
+    return f"<p class='message {role}' role='{role}'>{escape(text)}</p>"
+
+
+def words_html(selection: Selection, share: float) -> str:
+    """A chip per word with its score, and how much of the picture is repainted."""
+    chips = []
+    for word in selection.words:
+        kind = ("minus" if word.negative else "plus") if word.found else "absent"
+        text = word.phrase if word.found else f"no {word.phrase} found"
+        chips.append(f"<span class='chip {kind}'>{escape(text)} <b>{word.score:.2f}</b></span>")
+    return f"{''.join(chips)}<span class='share'>{share:.0%} repainted</span>"
+
+
+def job_html(progress: Progress) -> str:
+    """Stage, step and time left of the running job."""
+    done = f"value='{progress.step}' max='{progress.steps}'" if progress.steps else ""
+    parts = [str(progress.stage), progress.detail]
+    if progress.steps:
+        parts.append(f"step {progress.step} of {progress.steps}")
+    if progress.seconds_left is not None:
+        parts.append(f"{progress.seconds_left:.0f} s left")
+    text = " · ".join(part for part in parts if part)
+    return f"<p class='message' role='status'>{escape(text)}</p><progress {done}></progress>"
+
+
+def result_html(result: Result) -> str:
+    """The seed, the time, and the proof that the kept pixels were kept."""
+    seconds = sum(result.seconds.values())
+    proof = f"kept pixels changed: {result.kept_pixels_changed:,} of {result.kept_pixels:,}"
+    return (
+        f"<p class='message' role='status'><span class='chip plus'>{proof}</span> "
+        f"seed <b id='seed-used'>{result.recipe.seed}</b> · {seconds:.1f} s</p>"
+    )

@@ -1,0 +1,84 @@
+"""What several test files share: tiny models in the pack's place, and a hub on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from inference.catalog import Catalog, HubSource
+from tests import hub_repositories
+from tests.hub_repositories import LAYOUTS
+from tests.hub_server import HubServer
+
+TINY_PACK = """
+[families.pack.segmenter]
+folder = "segmenter"
+[families.pack.pose]
+folder = "pose"
+[families.pack.controls.pose.source]
+folder = "controlnet"
+[families.pack.controls.canny]
+title = "Edges"
+[families.pack.controls.canny.source]
+folder = "controlnet"
+[styles.drawn]
+native_size = 64
+[styles.drawn.base]
+folder = "painter"
+"""
+
+
+@pytest.fixture(scope="session")
+def tiny_catalog(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A catalog file that puts tiny random models in the pack's place."""
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("pack")
+    hub_repositories.save_segmenter(folder / "segmenter")
+    hub_repositories.save_pose_finder(folder / "pose")
+    hub_repositories.save_controlnet(folder / "controlnet")
+    hub_repositories.save_pipeline(folder / "painter", half_too=False)
+    (folder / "tiny.toml").write_text(TINY_PACK)
+    return folder / "tiny.toml"
+
+
+def hub_sources() -> list[HubSource]:
+    """Every repository that the built-in catalog names."""
+    catalog = Catalog.load()
+    sd15 = catalog.family("sd15")
+    sources = [sd15.segmenter, sd15.pose, sd15.configs]
+    sources += [control.source for control in catalog.controls("sd15")]
+    for style in catalog.styles("sd15"):
+        sources += [style.base, style.vae]
+    return [source for source in sources if isinstance(source, HubSource)]
+
+
+@pytest.fixture(scope="session")
+def real_repositories(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    torch.manual_seed(0)
+    folders = {repo: tmp_path_factory.mktemp("repository") for repo in LAYOUTS}
+    for repo, folder in folders.items():
+        LAYOUTS[repo](folder)
+    return folders
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
+    """An empty hub, and an empty cache in tmp_path."""
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
+    for name in ("HF_HUB_CACHE", "HF_HUB_OFFLINE", "HF_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    with HubServer() as server:
+        monkeypatch.setenv("HF_ENDPOINT", server.url)
+        yield server
+
+
+@pytest.fixture
+def whole_hub(server: HubServer, real_repositories: dict[str, Path]) -> HubServer:
+    """The hub with every repository of the catalog."""
+    for source in hub_sources():
+        commit = source.revision if source.revision != "main" else ""
+        server.add(source.repo, real_repositories[source.repo], commit=commit)
+    return server
