@@ -7,6 +7,7 @@ import logging
 import tempfile
 import tomllib
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -25,7 +26,6 @@ from inference.masking import overlay
 from inference.photo import MAX_BYTES, Pixels
 from inference.recipe import SCHEDULERS, AspectRatio, Length, Unit
 from inference.results import save_png
-from inference.selector import GRID
 from inference.warmth import Warmth
 
 ASSETS = Path(__file__).parent / "assets"
@@ -326,7 +326,7 @@ class Page:
             return gr.skip(), message_html(str(error), "alert")
         alpha = selection.preview_alpha(recipe)
         share = float((alpha >= 0.5).mean())
-        return overlay(selection.picture(GRID), alpha), words_html(selection, share)
+        return overlay(selection.preview, alpha), words_html(selection, share)
 
     def convert(self, photo: Photo | None, unit: str, value: float) -> gr.Slider:
         """The same length in the other unit."""
@@ -347,10 +347,11 @@ class Page:
             self.cancel: gr.update(interactive=True),
         }
         try:
-            for event in self.studio.paint(photo, recipe_of(fields)):
-                update = self._finish(event) if isinstance(event, Result) else self._show(event)
-                yield {**busy, **update}
-                busy = {}
+            with closing(self.studio.paint(photo, recipe_of(fields))) as events:
+                for event in events:
+                    update = self._finish(event) if isinstance(event, Result) else self._show(event)
+                    yield {**busy, **update}
+                    busy = {}
         except ModelUnavailable as error:
             style = self.studio.fall_back(str(error))
             hint = f"{error} The style is now {style.title}, which is built in."

@@ -46,7 +46,7 @@ class Segmenter:
         model = CLIPSegForImageSegmentation.from_pretrained(
             folder, dtype=torch.float32, use_safetensors=True, local_files_only=True
         )
-        processor = CLIPSegProcessor.from_pretrained(folder, local_files_only=True, use_fast=False)
+        processor = CLIPSegProcessor.from_pretrained(folder, local_files_only=True, backend="pil")
         return cls(model, processor, device)
 
     @torch.inference_mode()
@@ -72,8 +72,10 @@ class Segmenter:
         """
         if not phrases:
             return ()
+        # Not every tokenizer's files say how much the text encoder reads.
+        longest = self._model.config.text_config.max_position_embeddings
         tokens = self._processor.tokenizer(
-            list(phrases), padding=True, truncation=True, return_tensors="pt"
+            list(phrases), padding=True, truncation=True, max_length=longest, return_tensors="pt"
         ).to(self._device)
         words = self._model.clip.get_text_features(
             tokens.input_ids, attention_mask=tokens.attention_mask

@@ -49,6 +49,7 @@ class Selection:
         native: side of the square whose area the style's model was trained at.
         field: the selection's signed distance field; it covers the canvas.
         words: one score per phrase.
+        preview: (h, w, 3), the canvas at the resolution of the field's grid.
     """
 
     photo: Photo
@@ -56,11 +57,11 @@ class Selection:
     native: int
     field: Field
     words: tuple[WordScore, ...]
+    preview: Pixels
 
-    def picture(self, longest: int | None = None) -> Pixels:
-        """The canvas cut from the photo, (H, W, 3); scaled to `longest` if that is smaller."""
-        size = self.canvas.size if longest is None else fit_within(self.canvas.size, longest)
-        return resize(self.photo.pixels[self.canvas.box.slices], size)
+    def picture(self) -> Pixels:
+        """The canvas cut from the photo, (H, W, 3)."""
+        return resize(self.photo.pixels[self.canvas.box.slices], self.canvas.size)
 
     def alpha(self, recipe: Recipe, view: View | None = None) -> Floats:
         """The recipe's mask in 0–1, 1 = repaint; the whole canvas where no view is given."""
@@ -68,7 +69,7 @@ class Selection:
         return self.field.alpha(recipe, view or whole)
 
     def preview_alpha(self, recipe: Recipe) -> Floats:
-        """The recipe's mask at the resolution of `picture(GRID)`."""
+        """The recipe's mask at the resolution of `preview`."""
         return self.field.alpha(recipe)
 
     def check(self, recipe: Recipe) -> None:
@@ -136,6 +137,7 @@ class Selector:
             native=native,
             field=make_field(logits, threshold, view, short_side),
             words=_scores(positive, threshold, False) + _scores(negative, threshold, True),
+            preview=resize(photo.pixels[canvas.box.slices], view.size),
         )
 
     def heatmaps(self, photo: Photo, phrases: Sequence[str], family: str) -> tuple[Heatmap, ...]:

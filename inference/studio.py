@@ -106,7 +106,7 @@ class Studio:
         style = self.style(recipe.style)
         return self._selector.select(photo, recipe, style.family, style.native_size)
 
-    def paint(self, photo: Photo, recipe: Recipe) -> Iterator[Progress | Result]:
+    def paint(self, photo: Photo, recipe: Recipe) -> Generator[Progress | Result]:
         """Repaint a photo by a recipe.
 
         Yields:

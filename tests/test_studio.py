@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +42,7 @@ def halved(studio: Studio, picture: Photo, **fields: object) -> Recipe:
     return Recipe(**{**RECIPE, "mask_threshold": float(np.clip(score, 0.05, 0.95)), **fields})
 
 
-def result_of(events: Iterator[Progress | Result]) -> Result:
+def result_of(events: Iterable[Progress | Result]) -> Result:
     *_, last = events
     assert isinstance(last, Result)
     return last
