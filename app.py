@@ -8,7 +8,6 @@ import tempfile
 import tomllib
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
@@ -17,20 +16,17 @@ from gradio.data_classes import ImageData
 
 from inference import MasqueradeError, Photo, Progress, Recipe, Result, Studio
 from inference.catalog import Catalog
-from inference.compose import resize
 from inference.controls import CONTROLS
 from inference.errors import ModelUnavailable
+from inference.exhibit import Exhibit
 from inference.fragments import job_html, message_html, result_html, status_html, words_html
-from inference.geometry import fit_within
 from inference.masking import overlay
-from inference.photo import MAX_BYTES, Pixels
+from inference.photo import MAX_BYTES
 from inference.recipe import SCHEDULERS, AspectRatio, Length, Unit
-from inference.results import save_png
 from inference.warmth import Warmth
 
 ASSETS = Path(__file__).parent / "assets"
 EXAMPLES = ASSETS / "examples"
-SHOWN = 1280
 QUEUE = 20
 TITLE = "Masquerade"
 TAGLINE = "Puts a person, untouched, into any scene."
@@ -47,31 +43,6 @@ Update = dict[Any, Any]
 def path_of(payload: ImageData | None) -> str | None:
     """The path of an uploaded file as it came, because `Photo.open` is the only decoder."""
     return None if payload is None else payload.path
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pictures:
-    """What a finished job shows: captions, pictures at screen size, and full-size PNG files."""
-
-    captions: tuple[str, ...]
-    shown: tuple[Pixels, ...]
-    files: tuple[Path, ...]
-    first: int
-
-    @classmethod
-    def of(cls, result: Result) -> Pictures:
-        """Input, mask, control map and results, in this order."""
-        named = result.pictures()
-        folder = Path(tempfile.mkdtemp(prefix="masquerade-", dir=gr.utils.get_upload_folder()))
-        return cls(
-            captions=tuple(named),
-            shown=tuple(resize(one, fit_within(one.shape[1::-1], SHOWN)) for one in named.values()),
-            files=tuple(
-                save_png(one, folder / f"masquerade-{name.replace(' ', '-')}.png")
-                for name, one in named.items()
-            ),
-            first=len(named) - len(result.images),
-        )
 
 
 class Page:
@@ -197,7 +168,9 @@ class Page:
         if name == "mask_dilate":
             self._dilate(spec.default, words)
         elif name in self._choices():
-            self.knobs[name] = gr.Dropdown(self._choices()[name], **words)
+            self.knobs[name] = gr.Dropdown(
+                self._choices()[name], **(words | {"value": spec.default or ""})
+            )
         elif spec.annotation is bool:
             self.knobs[name] = gr.Checkbox(**words)
         elif spec.annotation is str:
@@ -208,12 +181,13 @@ class Page:
         else:
             self.knobs[name] = gr.Number(precision=0, **words)
 
-    def _choices(self) -> dict[str, list[Any]]:
+    def _choices(self) -> dict[str, list[tuple[str, str]]]:
+        catalog = self.studio.catalog
         return {
-            "style": [(style.title, style.key) for style in self.studio.catalog.styles()],
+            "style": [("Automatic", "")] + [(one.title, one.key) for one in catalog.styles()],
             "scheduler": [(name, name) for name in SCHEDULERS],
-            "controlnet": [("off", None), *((name, name) for name in CONTROLS)],
-            "ar": [("as the photo", None), *((name, name) for name in get_args(AspectRatio))],
+            "controlnet": [("Off", "")] + [(name, name) for name in CONTROLS],
+            "ar": [("As the photo", "")] + [(name, name) for name in get_args(AspectRatio)],
         }
 
     def _dilate(self, default: Length, words: dict[str, Any]) -> None:
@@ -257,7 +231,11 @@ class Page:
         )  # fmt: skip
         self.cancel.click(self.stop, None, shown, cancels=[job], **QUICK)
         self.strip.select(self.choose, self.pictures, [self.compare, self.download], **QUICK)
-        self._timer.tick(self.tick, None, [self.status, self.knobs["style"], self._timer], **QUICK)
+        style, control = self.knobs["style"], self.knobs["controlnet"]
+        style.input(self.restyle, [style, control], [control], **QUICK)
+        self._timer.tick(self.tick, None, [self.status, style, self._timer], **QUICK).then(
+            self.restyle, [style, control], [control], **QUICK
+        )
 
     # --- handlers ----------------------------------------------------------------------------
 
@@ -266,6 +244,15 @@ class Page:
         ready = self.warmth.ready
         style = self.studio.style().key if ready else gr.skip()
         return status_html(self.warmth), style, gr.Timer(active=not ready)
+
+    def restyle(self, style: str | None, control: str | None) -> Any:
+        """Only the controls that the style's models have can be chosen."""
+        if not style:
+            return gr.skip()
+        catalog = self.studio.catalog
+        offered = {one.key: one.title for one in catalog.controls(catalog.style(style).family)}
+        choices = [("Off", "")] + [(title, key) for key, title in offered.items()]
+        return gr.Dropdown(choices, value=control if control in offered else "")
 
     def open(self, path: str | None) -> Update:
         """Take in an uploaded photo."""
@@ -373,7 +360,8 @@ class Page:
         return update
 
     def _finish(self, result: Result) -> Update:
-        pictures = Pictures.of(result)
+        folder = tempfile.mkdtemp(prefix="masquerade-", dir=gr.utils.get_upload_folder())
+        pictures = Exhibit.of(result, Path(folder))
         first = pictures.first
         return {
             **self.stop(),
@@ -396,7 +384,7 @@ class Page:
             self.job: message_html("Cancelled."),
         }
 
-    def choose(self, pictures: Pictures, event: gr.SelectData) -> tuple[Any, Any]:
+    def choose(self, pictures: Exhibit, event: gr.SelectData) -> tuple[Any, Any]:
         """Compare the chosen picture with the input, and offer it for download."""
         pair = (pictures.shown[0], pictures.shown[event.index])
         return pair, gr.update(value=pictures.files[event.index])

@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from transformers import CLIPSegForImageSegmentation, CLIPSegProcessor
+from transformers import CLIPSegForImageSegmentation, CLIPSegProcessor, CLIPTokenizer
+from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
 from inference.masking import Heatmap
 from inference.photo import Pixels
@@ -46,7 +47,11 @@ class Segmenter:
         model = CLIPSegForImageSegmentation.from_pretrained(
             folder, dtype=torch.float32, use_safetensors=True, local_files_only=True
         )
-        processor = CLIPSegProcessor.from_pretrained(folder, local_files_only=True, backend="pil")
+        # The classes are named because what the files call them has changed over the years.
+        processor = CLIPSegProcessor(
+            image_processor=ViTImageProcessorPil.from_pretrained(folder, local_files_only=True),
+            tokenizer=CLIPTokenizer.from_pretrained(folder, local_files_only=True),
+        )
         return cls(model, processor, device)
 
     @torch.inference_mode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from pathlib import Path
 
@@ -10,11 +11,10 @@ import pytest
 import torch
 from PIL import Image
 from transformers import CLIPSegForImageSegmentation, CLIPSegProcessor
-from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
 from inference.photo import Pixels
 from inference.segmenter import Segmenter
-from tests import tiny_detectors
+from tests import tiny, tiny_detectors
 
 CPU = torch.device("cpu")
 PHRASES = ("foreground", "a red hat", "x", "clothes", "the sky behind her")
@@ -159,19 +159,26 @@ def test_weights_of_half_precision_are_loaded_in_full(
     assert {layer.dtype for layer in seen.layers} == {torch.float32}
 
 
-@pytest.mark.parametrize("kind", ["ViTImageProcessor", "ViTFeatureExtractor"])
-def test_the_files_of_the_published_model_are_read_without_warnings(
-    kind: str, processor: CLIPSegProcessor, tmp_path: Path, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"image_processor_type": "ViTImageProcessor", "size": {"height": 64, "width": 64}},
+        {"image_processor_type": "ViTFeatureExtractor", "size": {"height": 64, "width": 64}},
+        {"feature_extractor_type": "ViTFeatureExtractor", "size": 64, "resample": 2},
+    ],
+    ids=lambda settings: str(settings["size"]),
+)
+def test_files_that_name_their_classes_as_of_old_are_read_without_warnings(
+    settings: dict[str, object],
+    processor: CLIPSegProcessor,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     model = tiny_detectors.clipseg()
     expected = stock_logits(model, processor, picture(), PHRASES)
     model.save_pretrained(tmp_path)
-    processor.tokenizer.save_pretrained(tmp_path)
-    side = tiny_detectors.SIDE
-    settings = (
-        f'{{"image_processor_type": "{kind}", "size": {{"height": {side}, "width": {side}}}}}'
-    )
-    (tmp_path / "preprocessor_config.json").write_text(settings)
+    tiny.save_tokenizer(tmp_path)
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(settings))
     library = logging.getLogger("transformers")
     library.addHandler(caplog.handler)
     try:
@@ -181,11 +188,3 @@ def test_the_files_of_the_published_model_are_read_without_warnings(
     assert [record.getMessage() for record in caplog.records] == []
     found = segmenter.find(segmenter.look(picture()), PHRASES)
     np.testing.assert_allclose([heat.logits for heat in found], expected, atol=1e-5)
-
-
-def test_pictures_are_prepared_without_torchvision(
-    processor: CLIPSegProcessor, tmp_path: Path
-) -> None:
-    processor.save_pretrained(tmp_path)
-    loaded = CLIPSegProcessor.from_pretrained(tmp_path, backend="pil")
-    assert type(loaded.image_processor) is ViTImageProcessorPil
