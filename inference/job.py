@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from inference.background import Watch, in_background
+from inference.cache import Cache
 from inference.catalog import Style
 from inference.compose import Alpha, kept_pixels_changed, paste, resize
 from inference.controls import CONTROLS, Scene
@@ -75,10 +76,14 @@ def controls_of(recipe: Recipe) -> tuple[str, ...]:
 
 @dataclass(kw_only=True)
 class Job:
-    """A photo, a recipe with a concrete seed, and what is needed to paint them."""
+    """A photo, a recipe with a concrete seed, and what is needed to paint them.
+
+    `maps` keeps control maps between jobs.
+    """
 
     models: Models
     selector: Selector
+    maps: Cache[Pixels]
     style: Style
     photo: Photo
     recipe: Recipe
@@ -115,6 +120,7 @@ class Job:
         size = generation_size(box.size, self.style.native_size)
         view = View(whole=selection.canvas.size, box=box, size=size)
         picture = resize(selection.picture()[box.slices], size)
+        place = repr((self.photo.digest, self.style.family, selection.canvas, box, size))
         scene = Scene(picture=picture, keypoints=partial(self._keypoints, selection, box, size))
         return Patch(
             picture=picture,
@@ -122,7 +128,7 @@ class Job:
             guides=tuple(
                 Guide(
                     control=control,
-                    map=CONTROLS[control](scene),
+                    map=self.maps.get(f"{place} {control}", partial(CONTROLS[control], scene)),
                     scale=self.recipe.controlnet_conditioning_scale,
                 )
                 for control in controls_of(self.recipe)

@@ -16,6 +16,9 @@ Keypoints = NDArray[np.float32]
 MIN_SCORE = 0.3
 """Key points below this score are not drawn."""
 
+MAX_PLACE = 2**15
+"""Key points farther out are not drawn: a refinement went astray, and OpenCV cannot count on."""
+
 _COCO_OF_OPENPOSE = (0, -1, 6, 8, 10, 5, 7, 9, 12, 14, 16, 11, 13, 15, 2, 1, 4, 3)
 _NECK, _COCO_SHOULDERS = 1, [5, 6]
 _LIMBS = (
@@ -58,7 +61,7 @@ def draw_openpose(keypoints: Keypoints, size: tuple[int, int]) -> NDArray[np.uin
     width, height = size
     canvas = np.zeros((height, width, 3), dtype=np.uint8)
     radius = max(1, round(min(size) / 512 * _HALF_WIDTH_AT_512))
-    seen = keypoints[:, 2] >= MIN_SCORE
+    seen = (keypoints[:, 2] >= MIN_SCORE) & (np.abs(keypoints[:, :2]) < MAX_PLACE).all(axis=1)
     for (a, b), colour in zip(_LIMBS, _COLOURS[: len(_LIMBS)], strict=True):
         if not (seen[a] and seen[b]):
             continue

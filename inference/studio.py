@@ -14,11 +14,12 @@ import threading
 from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
+from inference.cache import Cache
 from inference.catalog import Catalog, Style
 from inference.errors import ModelUnavailable
 from inference.hub import fetch
 from inference.job import Job, load
-from inference.photo import Photo
+from inference.photo import Photo, Pixels
 from inference.recipe import Recipe
 from inference.results import Progress, Result, Stage
 from inference.selector import Selection, Selector
@@ -52,6 +53,7 @@ class Studio:
         self._models_lock = threading.Lock()
         self._engine = threading.Lock()
         self._selector = Selector(segmenter=self._segmenter)
+        self._maps: Cache[Pixels] = Cache(16)
 
     def models(self) -> Models:
         """The models in memory; the first call imports torch, which takes seconds."""
@@ -119,7 +121,12 @@ class Studio:
         style = self.style(recipe.style)
         recipe = recipe.with_seed().model_copy(update={"style": style.key})
         job = Job(
-            models=self.models(), selector=self._selector, style=style, photo=photo, recipe=recipe
+            models=self.models(),
+            selector=self._selector,
+            maps=self._maps,
+            style=style,
+            photo=photo,
+            recipe=recipe,
         )
         yield from self._alone(job.run())
 

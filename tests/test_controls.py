@@ -141,17 +141,18 @@ def test_lines_grow_with_the_picture(side: int, radius: int) -> None:
     assert drawn.any(axis=0).sum() == 2 * radius + 1
 
 
-@pytest.mark.parametrize("place", [(-50, -80), (1e4, 3), (-1e7, 1e7), (3e9, -3e9)])
+@pytest.mark.parametrize("place", [(-50, -80), (1e4, 3), (30_000, -30_000)])
 def test_joints_outside_the_picture_are_cut_off(place: tuple[float, float]) -> None:
     points = person()
     points[9, :2] = place
     drawn = draw_openpose(coco_to_openpose(points), (WIDTH, HEIGHT))
     assert drawn.shape == (HEIGHT, WIDTH, 3)
     assert not (drawn == dict(JOINTS)["left wrist"]).all(axis=2).any()
+    assert (drawn == (51, 153, 0)).all(axis=2).any()
     assert tuple(drawn[COCO["nose"][1], COCO["nose"][0]]) == (255, 0, 0)
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e6, -3e9])
 def test_a_joint_that_is_nowhere_is_not_drawn(bad: float) -> None:
     points = person()
     points[9, :2] = bad

@@ -204,3 +204,31 @@ def test_with_the_hub_down_it_says_so_and_goes_on_with_the_pack(
     assert "connection" in studio.fallback_reason
     picture = photo()
     assert result_of(studio.paint(picture, halved(studio, picture))).recipe.style == "drawn"
+
+
+def test_nothing_is_computed_twice_for_the_same_photo(studio: Studio) -> None:
+    picture = photo(seed=3)
+    recipe = halved(studio, picture, steps=2, denoising_strength=1.0)
+    calls: list[str] = []
+    models = studio.models()
+    painter = models.painter(studio.style(), ("pose",), lambda source: source.folder)
+    segmenter = models.segmenter("pack", lambda source: source.folder)
+    estimator = models.pose("pack", lambda source: source.folder)
+    watched = {
+        "vision tower": segmenter._model.clip.vision_model,
+        "decoder": segmenter._model.decoder,
+        "pose": estimator._model,
+        "text encoder": painter._pipe.text_encoder,
+        "image encoder": painter._pipe.vae.encoder,
+    }
+    hooks = [
+        module.register_forward_hook(lambda *_, name=name: calls.append(name))
+        for name, module in watched.items()
+    ]
+    result_of(studio.paint(picture, recipe))
+    assert {"pose", "image encoder"} <= set(calls)
+    calls.clear()
+    result_of(studio.paint(picture, recipe.model_copy(update={"seed": 9, "cfg_scale": 2.0})))
+    assert calls == []
+    for hook in hooks:
+        hook.remove()
