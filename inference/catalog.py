@@ -26,6 +26,9 @@ from inference.errors import InvalidCatalog, MissingModel
 #: Only what cannot run code when it is opened; pickles (.bin, .ckpt, .pt) are never fetched.
 SAFE_SUFFIXES = (".safetensors", ".json", ".txt")
 
+#: Stable Diffusion 1.5 takes a 4:5 photo at 512×640, its usual size for portraits.
+SD15_NATIVE_SIZE = 576
+
 _BUILT_IN = Path(__file__).with_name("catalog.toml")
 
 _Raw: TypeAlias = dict[str, Any]
@@ -107,8 +110,7 @@ class Style(_Entry):
     `base` is a folder in the diffusers layout or, where `checkpoint` names it, a folder that holds
     this single .safetensors file. `vae`, where given, replaces the checkpoint's own. The prompt is
     `prompt_prefix + user's words + prompt_suffix`; `negative_prompt` goes before the user's own.
-    `native_size` is the side, in pixels, of a square with the pixel count the model was trained on.
-    `cfg_scale` and `steps` are recommendations; None leaves them to the recipe.
+    `native_size` is the side, in pixels, of a square with the pixel count to paint at.
     """
 
     key: str
@@ -121,9 +123,7 @@ class Style(_Entry):
     prompt_prefix: str = ""
     prompt_suffix: str = ""
     negative_prompt: str = ""
-    native_size: Annotated[int, Field(ge=64, le=1024, multiple_of=8)] = 512
-    cfg_scale: Annotated[float, Field(ge=0, le=15)] | None = None
-    steps: Annotated[int, Field(ge=1, le=50)] | None = None
+    native_size: Annotated[int, Field(ge=64, le=1024, multiple_of=8)] = SD15_NATIVE_SIZE
 
 
 _Keyed = TypeVar("_Keyed", Family, Style, ControlModel)

@@ -43,6 +43,12 @@ class InvalidPhoto(MasqueradeError):
 class EmptyMask(MasqueradeError):
     """The mask selects nothing, so painting it would be a waste of the user's time."""
 
+    def __init__(
+        self,
+        message: str = "The mask is empty, nothing would be repainted: raise mask dilate.",
+    ) -> None:
+        super().__init__(message)
+
 
 class WordsNotFound(EmptyMask):
     """None of the phrases to keep is in the picture.

@@ -136,7 +136,7 @@ def mask_box(repaint: npt.NDArray[np.bool_], min_side: int) -> Box:
         EmptyMask: nothing is repainted.
     """
     if not repaint.any():
-        raise EmptyMask("The mask is empty, nothing would be repainted: raise mask dilate.")
+        raise EmptyMask
     height, width = repaint.shape
     rows, columns = np.flatnonzero(repaint.any(axis=1)), np.flatnonzero(repaint.any(axis=0))
     high, wide = rows[-1] - rows[0] + 1, columns[-1] - columns[0] + 1

@@ -77,7 +77,7 @@ class Selection:
 
         Raises:
             WordsNotFound: none of the words is in the picture.
-            EmptyMask: nothing would be repainted.
+            EmptyMask: nothing would be repainted, or nothing kept.
         """
         wanted = [word for word in self.words if not word.negative]
         if not any(word.found for word in wanted):
@@ -88,8 +88,13 @@ class Selection:
                 "try other words, or lower the threshold.",
                 scores=scores,
             )
-        if not (self.preview_alpha(recipe) > 0).any():
-            raise EmptyMask("The mask is empty, nothing would be repainted: raise mask dilate.")
+        if not (self.field.distance > 0).any():
+            raise EmptyMask("Nothing is left of what was found: take less out, or crop less.")
+        alpha = self.preview_alpha(recipe)
+        if not (alpha > 0).any():
+            raise EmptyMask
+        if (alpha == 1).all():
+            raise EmptyMask("The mask covers all, nothing would be kept: lower mask dilate.")
 
 
 @dataclass(kw_only=True)
@@ -144,9 +149,8 @@ class Selector:
         """One heatmap per phrase; only phrases that are new to the photo cost anything."""
         keys = {phrase: repr((family, photo.digest, phrase)) for phrase in phrases}
         with self._lock:
-            missing = [phrase for phrase, key in keys.items() if key not in self._heat]
             fresh: dict[str, Heatmap] = {}
-            if missing:
+            if missing := [phrase for phrase, key in keys.items() if key not in self._heat]:
                 segmenter = self.segmenter(family)
                 seen = self._seen.get(
                     f"{family} {photo.digest}", lambda: segmenter.look(photo.pixels)

@@ -78,7 +78,7 @@ def test_each_source_is_safe_and_says_whose_it_is(source: Source) -> None:
 def test_each_style_explains_itself(style: Style) -> None:
     assert style.title
     assert style.description.endswith(".")
-    assert style.native_size == {"pack": 192, "sd15": 512}[style.family]
+    assert style.native_size == {"pack": 192, "sd15": 576}[style.family]
 
 
 @pytest.mark.parametrize("style", BUILT_IN.styles("sd15"), ids=lambda style: style.key)
@@ -114,7 +114,7 @@ def test_a_new_style_costs_one_entry(tmp_path: Path) -> None:
     catalog = Catalog.load(written(tmp_path / "mine.toml", sketch()))
     new = catalog.style("sketch")
     assert new.base == LocalSource(folder=tmp_path / "models" / "sketch")
-    assert new.native_size == 512
+    assert new.native_size == 576
     assert catalog.styles("sd15") == (*BUILT_IN.styles("sd15"), new)
 
 
@@ -131,9 +131,9 @@ def test_a_new_control_costs_one_entry(tmp_path: Path) -> None:
 
 
 def test_a_users_entry_replaces_the_built_in_one_field_by_field(tmp_path: Path) -> None:
-    text = '[styles.photo]\nsteps = 20\n[styles.photo.base]\nfolder = "/my/checkpoint"\n'
+    text = '[styles.photo]\nnative_size = 640\n[styles.photo.base]\nfolder = "/my/checkpoint"\n'
     photo = Catalog.load(written(tmp_path / "mine.toml", text)).style("photo")
-    assert photo.steps == 20
+    assert photo.native_size == 640
     assert photo.title == BUILT_IN.style("photo").title
     assert photo.base == LocalSource(folder=Path("/my/checkpoint"))
 
