@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import tempfile
 import tomllib
 from collections.abc import Iterator
@@ -28,6 +29,7 @@ from inference.warmth import Warmth
 ASSETS = Path(__file__).parent / "assets"
 EXAMPLES = ASSETS / "examples"
 QUEUE = 20
+UNSET = "unset"  # a menu cannot hold None
 TITLE = "Masquerade"
 TAGLINE = "Puts a person, untouched, into any scene."
 FIRST_STEPS = "Pick an example or drop a photo, say where it should be, and press Generate."
@@ -56,7 +58,9 @@ class Page:
 
     def build(self) -> Any:
         """Lay out the page and connect it."""
-        with gr.Blocks(title=TITLE, fill_width=True, delete_cache=(3600, 86400)) as blocks:
+        with gr.Blocks(
+            title=TITLE, fill_width=True, analytics_enabled=False, delete_cache=(3600, 86400)
+        ) as blocks:
             self.photo, self.pictures = gr.State(), gr.State()
             with gr.Row(elem_id="header"):
                 gr.HTML(f"<h1>{TITLE}</h1><p>{TAGLINE}</p>", elem_id="title")
@@ -115,7 +119,7 @@ class Page:
         with gr.Column(elem_id="result-column"):
             self.forming = gr.Image(
                 format="jpeg", interactive=False, height=430, label="Result", buttons=[],
-                elem_id="forming", placeholder="Your picture appears here.",
+                elem_id="forming",
             )  # fmt: skip
             self.compare = gr.ImageSlider(
                 format="jpeg", interactive=False, max_height=428, visible=False, elem_id="compare",
@@ -149,7 +153,7 @@ class Page:
                 self._knob("controlnet_conditioning_scale")
                 self.control_map = gr.Image(
                     format="jpeg", interactive=False, height=220, label="Control map", buttons=[],
-                    elem_id="control-map", placeholder="Drawn when painting starts.",
+                    elem_id="control-map",
                 )  # fmt: skip
             with gr.Accordion("Size", open=False):
                 self._knob("ar")
@@ -169,7 +173,7 @@ class Page:
             self._dilate(spec.default, words)
         elif name in self._choices():
             self.knobs[name] = gr.Dropdown(
-                self._choices()[name], **(words | {"value": spec.default or ""})
+                self._choices()[name], **(words | {"value": spec.default or UNSET})
             )
         elif spec.annotation is bool:
             self.knobs[name] = gr.Checkbox(**words)
@@ -184,10 +188,10 @@ class Page:
     def _choices(self) -> dict[str, list[tuple[str, str]]]:
         catalog = self.studio.catalog
         return {
-            "style": [("Automatic", "")] + [(one.title, one.key) for one in catalog.styles()],
+            "style": [("Automatic", UNSET)] + [(one.title, one.key) for one in catalog.styles()],
             "scheduler": [(name, name) for name in SCHEDULERS],
-            "controlnet": [("Off", "")] + [(name, name) for name in CONTROLS],
-            "ar": [("As the photo", "")] + [(name, name) for name in get_args(AspectRatio)],
+            "controlnet": [("Off", UNSET)] + [(name, name) for name in CONTROLS],
+            "ar": [("As the photo", UNSET)] + [(name, name) for name in get_args(AspectRatio)],
         }
 
     def _dilate(self, default: Length, words: dict[str, Any]) -> None:
@@ -245,14 +249,14 @@ class Page:
         style = self.studio.style().key if ready else gr.skip()
         return status_html(self.warmth), style, gr.Timer(active=not ready)
 
-    def restyle(self, style: str | None, control: str | None) -> Any:
+    def restyle(self, style: str, control: str) -> Any:
         """Only the controls that the style's models have can be chosen."""
-        if not style:
+        if style == UNSET:
             return gr.skip()
         catalog = self.studio.catalog
         offered = {one.key: one.title for one in catalog.controls(catalog.style(style).family)}
-        choices = [("Off", "")] + [(title, key) for key, title in offered.items()]
-        return gr.Dropdown(choices, value=control if control in offered else "")
+        choices = [("Off", UNSET)] + [(title, key) for key, title in offered.items()]
+        return gr.Dropdown(choices, value=control if control in offered else UNSET)
 
     def open(self, path: str | None) -> Update:
         """Take in an uploaded photo."""
@@ -289,11 +293,8 @@ class Page:
         """Fill everything in from an example."""
         example = self.examples[index]
         recipe = Recipe(prompt=example["prompt"])
-        values = {
-            knob: getattr(recipe, name)
-            for name, knob in self.knobs.items()
-            if name not in ("mask_dilate", "style")
-        }
+        values = {knob: getattr(recipe, name) for name, knob in self.knobs.items()}
+        values |= {self.knobs["ar"]: UNSET, self.knobs["style"]: gr.skip()}
         dilate = recipe.mask_dilate
         return {
             **self._opened(Photo.open(EXAMPLES / example["file"])),
@@ -396,8 +397,9 @@ def recipe_of(fields: dict[str, Any]) -> Recipe:
     Raises:
         InvalidRecipe: a value is not allowed.
     """
-    unit = fields.pop("dilate_unit")
-    return Recipe.parse({**fields, "mask_dilate": f"{fields['mask_dilate']}{unit}"})
+    given = {name: None if value == UNSET else value for name, value in fields.items()}
+    length = f"{given.pop('mask_dilate')}{given.pop('dilate_unit')}"
+    return Recipe.parse({**given, "mask_dilate": length})
 
 
 def dilate_slider(length: Length) -> gr.Slider:
@@ -416,6 +418,8 @@ def main() -> None:
     parser.add_argument("--catalog", type=Path, help="your own styles, laid over the built-in ones")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     studio = Studio(catalog=Catalog.load(options.catalog), style=options.style)
     warmth = Warmth(studio)
     blocks = Page(studio, warmth).build()

@@ -28,15 +28,27 @@ class Cache(Generic[Value]):
             if key in self._values:
                 self._values.move_to_end(key)
                 return self._values[key]
-        value = make()
+        return self.keep(key, make())
+
+    def find(self, key: str) -> Value | None:
+        """The value at `key`, if it is there."""
+        with self._lock:
+            if key in self._values:
+                self._values.move_to_end(key)
+            return self._values.get(key)
+
+    def keep(self, key: str, value: Value) -> Value:
+        """Put a value in, and let go of those that were used longest ago."""
         with self._lock:
             self._values[key] = value
+            self._values.move_to_end(key)
             while len(self._values) > self._size:
                 self._values.popitem(last=False)
         return value
 
     def __contains__(self, key: str) -> bool:
-        return key in self._values
+        with self._lock:
+            return key in self._values
 
 
 def digest(array: npt.NDArray[Any]) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING
 
 import cv2
@@ -149,14 +149,16 @@ class Selector:
         """One heatmap per phrase; only phrases that are new to the photo cost anything."""
         keys = {phrase: repr((family, photo.digest, phrase)) for phrase in phrases}
         with self._lock:
-            fresh: dict[str, Heatmap] = {}
-            if missing := [phrase for phrase, key in keys.items() if key not in self._heat]:
+            # Taken out before anything is put in, which may push others out of the cache.
+            heats = {phrase: self._heat.find(key) for phrase, key in keys.items()}
+            if missing := [phrase for phrase, heat in heats.items() if heat is None]:
                 segmenter = self.segmenter(family)
                 seen = self._seen.get(
                     f"{family} {photo.digest}", lambda: segmenter.look(photo.pixels)
                 )
-                fresh = {heat.phrase: heat for heat in segmenter.find(seen, missing)}
-            return tuple(self._heat.get(key, partial(fresh.pop, p)) for p, key in keys.items())
+                for heat in segmenter.find(seen, missing):
+                    heats[heat.phrase] = self._heat.keep(keys[heat.phrase], heat)
+            return tuple(heat for heat in heats.values() if heat is not None)
 
     def keypoints(self, photo: Photo, family: str, estimator: PoseEstimator) -> Keypoints:
         """The person's COCO key points, (17, 3), in pixels of the photo."""
@@ -185,8 +187,8 @@ def _largest_blob(logits: Floats, photo: Photo) -> Box:
     left, top, width, height = stats[1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA])), :4]
     scale_x, scale_y = photo.size[0] / logits.shape[1], photo.size[1] / logits.shape[0]
     return Box(
-        left=round(left * scale_x),
-        top=round(top * scale_y),
-        right=round((left + width) * scale_x),
-        bottom=round((top + height) * scale_y),
+        left=math.floor(left * scale_x),
+        top=math.floor(top * scale_y),
+        right=math.ceil((left + width) * scale_x),
+        bottom=math.ceil((top + height) * scale_y),
     )

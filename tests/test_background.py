@@ -103,9 +103,10 @@ def test_an_error_inside_the_reader_stops_the_work_too() -> None:
             time.sleep(0.001)
         stopped.set()
 
-    with pytest.raises(RuntimeError, match="reader"), closing(in_background(work)) as running:
-        next(running)
-        raise RuntimeError("reader")
+    running = in_background(work)
+    next(running)
+    with pytest.raises(RuntimeError, match="reader"):
+        running.throw(RuntimeError("reader"))
     assert stopped.is_set()
 
 

@@ -39,6 +39,24 @@ def test_the_values_used_last_are_kept(size: int, asked: str, kept: str) -> None
         assert cache.get(key, never) == ord(key)
 
 
+def test_finding_gives_what_is_there_and_makes_nothing() -> None:
+    cache: Cache[int] = Cache(2)
+    assert cache.find("a") is None
+    cache.get("a", value(1))
+    cache.get("b", value(2))
+    assert cache.find("a") == 1
+    cache.get("c", value(3))
+    assert cache.find("b") is None
+    assert cache.find("a") == 1
+
+
+def test_keeping_replaces_a_value_and_counts_as_use() -> None:
+    cache: Cache[int] = Cache(2)
+    assert [cache.keep(key, i) for i, key in enumerate("aba")] == [0, 1, 2]
+    cache.keep("c", 3)
+    assert [cache.find(key) for key in "abc"] == [2, None, 3]
+
+
 def test_a_value_is_made_once_and_handed_out_as_it_is() -> None:
     cache: Cache[list[int]] = Cache(2)
     first = cache.get("a", lambda: [1])
