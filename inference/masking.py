@@ -174,7 +174,9 @@ def signed_distance(inside: npt.NDArray[np.bool_]) -> Floats:
     within = cv2.distanceTransform(inside.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     without = cv2.distanceTransform((~inside).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     # The edge runs half way between a pixel inside and its neighbour outside.
-    return np.where(inside, within - 0.5, 0.5 - without).astype(np.float32)
+    distance = np.where(inside, within - 0.5, 0.5 - without)
+    # OpenCV's last bit varies from call to call; a recipe must give the same mask each time.
+    return np.round(distance, 3).astype(np.float32)
 
 
 def overlay(photo: Pixels, alpha: Floats) -> Pixels:

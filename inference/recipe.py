@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import re
 import secrets
-from enum import StrEnum
-from typing import Annotated, Any, ClassVar, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
-    PlainSerializer,
     ValidationError,
     ValidationInfo,
     field_validator,
@@ -27,69 +24,12 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from inference.errors import InvalidRecipe
+from inference.length import Length as Length  # a part of the recipe's language
+from inference.length import MaskLength
+from inference.length import Unit as Unit
 
 MAX_TEXT = 10_000
 MAX_SEED = 2**32
-
-
-class Unit(StrEnum):
-    """What a mask length counts: pixels at generation size, or percent of their short side."""
-
-    PIXELS = "px"
-    PERCENT = "%"
-
-
-class Length(BaseModel):
-    """A signed length on the mask, such as ``-20`` (pixels at generation size) or ``-4%``."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    LIMITS: ClassVar[dict[Unit, float]] = {Unit.PIXELS: 256.0, Unit.PERCENT: 25.0}
-    NEEDED: ClassVar[str] = (
-        "takes pixels such as -20 or percent such as -4%, at most "
-        + " or ".join(f"{limit:g}{unit}" for unit, limit in LIMITS.items())
-    )
-
-    # Thousandths are finer than anyone can see, and survive being written as text and read again.
-    value: Annotated[float, AfterValidator(lambda value: round(value, 3) + 0.0)]
-    unit: Unit = Unit.PIXELS
-
-    @classmethod
-    def parse(cls, source: object) -> Length:
-        """Read a `Length`, a number (pixels) or text such as ``"-4%"`` and ``"12px"``.
-
-        Raises:
-            ValueError: it is no length, or lies outside `LIMITS`.
-        """
-        try:
-            length = cls._read(source)
-        except ValidationError as error:
-            raise ValueError(cls.NEEDED) from error
-        if length is None or abs(length.value) > cls.LIMITS[length.unit]:
-            raise ValueError(cls.NEEDED)
-        return length
-
-    @classmethod
-    def _read(cls, source: object) -> Length | None:
-        if isinstance(source, Length):
-            return source
-        if isinstance(source, dict):
-            return cls.model_validate(source)
-        if isinstance(source, str):
-            match = re.fullmatch(r"\s*([+-]?\d{1,6}(?:\.\d{1,6})?)\s*(px|%)?\s*", source)
-            return match and cls(value=float(match[1]), unit=Unit(match[2] or "px"))
-        is_number = isinstance(source, (int, float)) and not isinstance(source, bool)
-        return cls.model_validate({"value": source}) if is_number else None
-
-    def pixels(self, short_side: int) -> float:
-        """The length in pixels on a picture whose short side at generation size is `short_side`."""
-        return self.value * short_side / 100 if self.unit is Unit.PERCENT else self.value
-
-    def __str__(self) -> str:
-        return f"{self.value:g}{'%' if self.unit is Unit.PERCENT else ''}"
-
-
-MaskLength = Annotated[Length, BeforeValidator(Length.parse), PlainSerializer(str)]
 
 
 def _blank_is_none(value: object) -> object:

@@ -89,7 +89,7 @@ class Selection:
                 scores=scores,
             )
         if not (self.field.distance > 0).any():
-            raise EmptyMask("Nothing is left of what was found: take less out, or crop less.")
+            raise EmptyMask("Nothing is left of what was found: take less out or crop less.")
         alpha = self.preview_alpha(recipe)
         if not (alpha > 0).any():
             raise EmptyMask

@@ -13,6 +13,9 @@ from tests import hub_repositories
 from tests.hub_repositories import LAYOUTS
 from tests.hub_server import HubServer
 
+# Tiny models gain nothing from a second thread, and lose much where the cores are busy.
+torch.set_num_threads(1)
+
 TINY_PACK = """
 [families.pack.segmenter]
 folder = "segmenter"

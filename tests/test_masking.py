@@ -286,6 +286,14 @@ def test_distances_count_generation_pixels_whatever_the_grid(grid: int) -> None:
     )
 
 
+@pytest.mark.parametrize(("size", "grid"), [((160, 80), (80, 40)), ((80, 160), (160, 320))])
+def test_the_short_side_counts_on_wide_and_on_tall_canvases(size: Size, grid: Size) -> None:
+    logits = np.full((size[1], size[0]), -9, dtype=np.float32)
+    logits[: size[1] // 2] = 9
+    field = make_field(logits, 0.5, whole(size, grid), short_side=400)
+    assert field.distance.max() == pytest.approx(size[1] / 2 * 400 / min(size), abs=10)
+
+
 def test_the_field_covers_the_canvas_and_not_the_photo() -> None:
     logits = np.full((20, 40), -9, dtype=np.float32)
     logits[:, 30:] = 9

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -15,7 +17,8 @@ from tools.portraits import HELD_OUT_SEED, draw, draw_seed, sample_spec
 from tools.portraits.spec import COLOURS, SCENES
 
 ROOT = Path(__file__).parent.parent
-EXAMPLES = tomllib.loads((ROOT / "assets/examples/examples.toml").read_text())["example"]
+EXAMPLES_FOLDER = ROOT / "assets" / "examples"
+EXAMPLES = tomllib.loads((EXAMPLES_FOLDER / "examples.toml").read_text())["example"]
 SIZE = (384, 480)
 DRAWINGS = range(HELD_OUT_SEED + 500, HELD_OUT_SEED + 512)
 
@@ -104,7 +107,7 @@ def test_clothes_and_scene_are_as_prompted_and_the_head_is_kept(
     studio: Studio, prompt: str, colour: str, scene: str
 ) -> None:
     example = EXAMPLES[0]
-    photo = Photo.open(ROOT / "assets/examples" / example["file"])
+    photo = Photo.open(EXAMPLES_FOLDER / example["file"])
     truth = draw_seed(example["seed"], photo.size).masks
     *_, result = studio.paint(photo, Recipe(prompt=prompt, seed=7))
     assert isinstance(result, Result)
@@ -134,3 +137,14 @@ def test_the_pack_is_small_and_holds_nothing_but_safe_weights() -> None:
     files = [path for path in (ROOT / "assets/pack").rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) < 30 * 2**20
     assert {path.suffix for path in files} <= {".safetensors", ".json", ".txt", ".md"}
+
+
+def test_the_readmes_python_example_runs_as_it_stands(tmp_path: Path) -> None:
+    example = (ROOT / "README.md").read_text().split("```python\n")[1].split("```")[0]
+    example = example.replace('"out.png"', f'"{tmp_path / "out.png"}"')
+    done = subprocess.run(
+        [sys.executable, "-c", example], cwd=ROOT, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["7", "0"]
+    assert Photo.open(tmp_path / "out.png").size == Photo.open(EXAMPLES_FOLDER / "beach.png").size

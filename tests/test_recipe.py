@@ -192,7 +192,7 @@ def test_yes_and_no_may_be_written_in_the_usual_ways(value: object, expected: bo
 @pytest.mark.parametrize("value", ["maybe", "", 2, 0.5, math.nan, [], None], ids=repr)
 def test_what_is_neither_yes_nor_no_is_refused(value: object) -> None:
     error = refusal(mask_invert=value)
-    assert str(error) == "Keep what the words name (mask_invert): takes true or false."
+    assert str(error).endswith(" (mask_invert): takes true or false.")
 
 
 @pytest.mark.parametrize(
@@ -253,9 +253,8 @@ def test_a_length_is_read(source: object, value: float, unit: Unit) -> None:
 def test_what_is_no_length_is_refused_with_the_range(source: object) -> None:
     error = refusal(mask_dilate=source)
     assert error.field == "mask_dilate"
-    assert str(error) == (
-        "Mask dilate (mask_dilate): takes pixels such as -20 or percent such as -4%, "
-        "at most 256px or 25%."
+    assert str(error).endswith(
+        " (mask_dilate): takes pixels such as -20 or percent such as -4%, at most 256px or 25%."
     )
 
 

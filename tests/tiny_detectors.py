@@ -25,9 +25,6 @@ VISION_LAYERS = 5
 EXTRACTED = (0, 2, 3)
 POSE_SIZE = {"height": 64, "width": 48}
 
-# Layers this small take longer to hand to threads than to compute.
-torch.set_num_threads(1)
-
 
 def clipseg(*, complex_head: bool = False, spread: float = 2.0) -> CLIPSegForImageSegmentation:
     """A CLIPSeg whose logits have a standard deviation of about `spread`."""
