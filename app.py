@@ -34,7 +34,7 @@ TITLE = "Masquerade"
 TAGLINE = "Puts a person, untouched, into any scene."
 FIRST_STEPS = "Pick an example or drop a photo, say where it should be, and press Generate."
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
-ORDER = "words → minus «but not» → threshold → invert → dilate → feather. Tinted: repainted."
+ORDER = "words → minus «but not» → threshold, without specks → invert → dilate → feather"
 
 QUICK: dict[str, Any] = {"queue": False, "show_progress": "hidden", **PRIVATE}
 LIVE: dict[str, Any] = {**QUICK, "trigger_mode": "always_last"}

@@ -48,8 +48,8 @@ def Knob(  # noqa: N802 - reads as a kind of Field at the place of use
 class MaskSettings(BaseModel):
     """What to find in the photo and how to turn it into the region to repaint.
 
-    Published order: union of `mask_prompt` → minus `mask_negative` → `mask_threshold` → invert →
-    dilate → feather. In the finished mask 255 means repaint.
+    Published order: union of `mask_prompt` → minus `mask_negative` → `mask_threshold`, without
+    specks → invert → dilate → feather. In the finished mask 255 means repaint.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -72,7 +72,7 @@ class MaskSettings(BaseModel):
         "On: what the words name is kept and the rest repainted. Off: the other way round.",
     )
     mask_dilate: MaskLength = Knob(
-        Length(value=-1, unit=Unit.PERCENT),
+        Length(value=0.5, unit=Unit.PERCENT),
         "Mask dilate",
         "Grows the repainted region; below zero it shrinks and leaves a margin of the photo. "
         "Pixels at generation size, or percent of the short side.",
@@ -87,7 +87,7 @@ class MaskSettings(BaseModel):
         step=0.01,
     )
     mask_feather: float = Knob(
-        3.0,
+        2.0,
         "Feather",
         "Width of the soft edge between photo and painting, in pixels at generation size.",
         ge=0,
@@ -151,7 +151,7 @@ class Recipe(MaskSettings):
         None, "Style", "Which painter's hand. Empty: the best one that is at hand.", max_length=100
     )
     denoising_strength: float = Knob(
-        0.8,
+        1.0,
         "Denoising strength",
         "How far the repainted region may move away from the photo: 0 not at all, 1 entirely.",
         ge=0,

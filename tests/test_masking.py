@@ -16,6 +16,7 @@ from inference.masking import (
     View,
     centre,
     combine,
+    drop_specks,
     logit,
     make_field,
     overlay,
@@ -363,3 +364,23 @@ def test_the_overlay_tints_what_is_repainted_and_leaves_the_rest() -> None:
 def test_the_overlay_of_an_empty_mask_is_the_photo(value: int) -> None:
     photo = np.full((20, 30, 3), value, dtype=np.uint8)
     np.testing.assert_array_equal(overlay(photo, np.zeros((20, 30), dtype=np.float32)), photo)
+
+
+@pytest.mark.parametrize(
+    ("sides", "kept"),
+    [
+        ((40,), (40,)),
+        ((2,), (2,)),
+        ((40, 20), (40, 20)),
+        ((40, 5), (40,)),
+        ((40, 6, 5, 1), (40, 6)),
+        ((), ()),
+    ],
+)
+def test_islands_under_a_fiftieth_of_the_largest_are_noise(
+    sides: tuple[int, ...], kept: tuple[int, ...]
+) -> None:
+    inside = np.zeros((60, 220), dtype=bool)
+    for k, side in enumerate(sides):
+        inside[5 : 5 + side, 5 + 50 * k : 5 + 50 * k + side] = True
+    assert drop_specks(inside).sum() == sum(side**2 for side in kept)
