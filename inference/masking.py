@@ -171,7 +171,8 @@ def drop_specks(inside: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     _, labels, stats, _ = cv2.connectedComponentsWithStats(inside.astype(np.uint8))
     areas = stats[:, cv2.CC_STAT_AREA]
     areas[0] = 0
-    return np.asarray(areas >= SPECK * areas.max())[labels] & inside
+    large: npt.NDArray[np.bool_] = areas >= SPECK * areas.max()
+    return np.asarray(large[labels] & inside)
 
 
 def signed_distance(inside: npt.NDArray[np.bool_]) -> Floats:
