@@ -211,9 +211,11 @@ class Page:
         seeing: list[Any] = [self.overlay, self.words]
         look = {"fn": self.look, "inputs_kwargs": {"photo": self.photo, **fields},
                 "outputs": seeing, **LIVE}  # fmt: skip
-        moving = ("mask_prompt", "mask_negative", "mask_invert", "mask_dilate", "mask_threshold",
-                  "mask_feather", "style", "ar", "w", "h")  # fmt: skip
-        gr.on([self.knobs[name].input for name in moving], **look)
+        typed = ("mask_prompt", "mask_negative")  # `change`, because pasting is no `input`
+        moved = ("mask_invert", "mask_dilate", "mask_threshold", "mask_feather", "style", "ar",
+                 "w", "h")  # fmt: skip
+        gr.on([self.knobs[name].change for name in typed], **look)
+        gr.on([self.knobs[name].input for name in moved], **look)
         opened: list[Any] = [self.photo, self.upload, self.looking, self.gallery, self.job]
         self.upload.upload(self.open, self.upload, opened, **PRIVATE).then(**look)
         self.change.click(self.close, None, [*opened, *seeing], **QUICK)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -102,6 +103,7 @@ class HubServer:
         self.requests: list[tuple[str, str]] = []
         self.fault: Fault | None = None
         self.fault_count: int | None = None
+        self.seconds_per_file = 0.0
         self.released = threading.Event()
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._http.daemon_threads = True
@@ -178,6 +180,8 @@ class _Handler(BaseHTTPRequestHandler):
         elif path.startswith("/api/models/"):
             self._describe(path.removeprefix("/api/models/"))
         elif "/resolve/" in path:
+            if self.command == "GET":
+                time.sleep(hub.seconds_per_file)
             self._serve(path.lstrip("/"))
         else:
             self._refuse(HTTPStatus.NOT_FOUND, "EntryNotFound")

@@ -1,0 +1,1 @@
+"""Development tools: drawing portraits, training the embedded model pack, checking it."""

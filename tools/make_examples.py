@@ -1,0 +1,86 @@
+"""Draw the example portraits: `python tools/make_examples.py`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from tools.portraits import draw_seed  # noqa: E402
+
+SIZE = (768, 960)
+COLOURS_KEPT = 256  # flat drawings need no more, and the files shrink to a third
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """A held-out drawing and an idea of what to turn it into."""
+
+    seed: int
+    name: str
+    title: str
+    prompt: str
+
+
+EXAMPLES = (
+    Example(
+        seed=1_000_237,
+        name="beach",
+        title="At the beach",
+        prompt="portrait of an astronaut in a white spacesuit, in space",
+    ),
+    Example(
+        seed=1_000_189,
+        name="mountains",
+        title="In the mountains",
+        prompt="portrait of a woman wearing a red dress, in a garden full of flowers",
+    ),
+    Example(
+        seed=1_000_101,
+        name="library",
+        title="In the library",
+        prompt="portrait of a man in a blue hoodie, on a sunny beach",
+    ),
+    Example(
+        seed=1_000_210,
+        name="space",
+        title="Among the stars",
+        prompt="portrait of a woman wearing a purple sweater, snowy winter landscape",
+    ),
+)
+
+
+def _toml(example: Example) -> str:
+    return (
+        "[[example]]\n"
+        f'file = "{example.name}.png"\n'
+        f'title = "{example.title}"\n'
+        f'prompt = "{example.prompt}"\n'
+        f"seed = {example.seed}\n"
+    )
+
+
+def main() -> None:
+    """Draw every example and write the list of them."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=ROOT / "assets" / "examples")
+    out: Path = parser.parse_args().out
+    out.mkdir(parents=True, exist_ok=True)
+    for example in EXAMPLES:
+        image = Image.fromarray(draw_seed(example.seed, SIZE, with_masks=False).image)
+        path = out / f"{example.name}.png"
+        image.quantize(COLOURS_KEPT, dither=Image.Dither.NONE).convert("RGB").save(
+            path, optimize=True
+        )
+        print(path.name, path.stat().st_size)
+    (out / "examples.toml").write_text("\n".join(map(_toml, EXAMPLES)), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

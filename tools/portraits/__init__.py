@@ -1,0 +1,16 @@
+"""Seeded drawn portraits with exact masks, key points and captions: our only training data."""
+
+from tools.portraits.draw import Portrait, draw, draw_seed
+from tools.portraits.figure import WORDS
+from tools.portraits.spec import HELD_OUT_SEED, PortraitSpec, redress, sample_spec
+
+__all__ = [
+    "HELD_OUT_SEED",
+    "WORDS",
+    "Portrait",
+    "PortraitSpec",
+    "draw",
+    "draw_seed",
+    "redress",
+    "sample_spec",
+]

@@ -1,0 +1,50 @@
+"""Train the embedded model pack: `python tools/train_pack.py STAGE --minutes 20 --threads 2`.
+
+Stages, in the order of their needs: tokenizer, text, vae, segmenter, pose, latents, painter,
+decoder, export; `all` runs them one after the other. Every stage but the first resumes from its
+checkpoint in `--work` when started again; `export` may run at any time after a first save.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from tools.training.common import Job  # noqa: E402
+
+STAGE_MINUTES = {
+    "tokenizer": 0.0,
+    "text": 3.0,
+    "vae": 26.0,
+    "segmenter": 18.0,
+    "pose": 8.0,
+    "latents": 0.0,
+    "painter": 80.0,
+    "decoder": 10.0,
+    "export": 0.0,
+}
+
+
+def main() -> None:
+    """Parse the command line and run the stages asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("stage", choices=[*STAGE_MINUTES, "all"])
+    parser.add_argument("--minutes", type=float, help="training time of the stage in all")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--work", type=Path, default=ROOT / ".train", help="checkpoints, sheets")
+    parser.add_argument("--out", type=Path, default=ROOT / "assets" / "pack")
+    args = parser.parse_args()
+    args.work.mkdir(parents=True, exist_ok=True)
+    for stage in STAGE_MINUTES if args.stage == "all" else [args.stage]:
+        minutes = STAGE_MINUTES[stage] if args.minutes is None else args.minutes
+        job = Job(minutes=minutes, threads=args.threads, work=args.work, out=args.out)
+        importlib.import_module(f"tools.training.{stage}").train(job)
+
+
+if __name__ == "__main__":
+    main()

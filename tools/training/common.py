@@ -1,0 +1,151 @@
+"""What every training stage shares: the job, a resumable loop with averaged weights, sheets."""
+
+from __future__ import annotations
+
+import copy
+import math
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+M = TypeVar("M", bound=nn.Module)
+
+SQUARE = (192, 192)
+TALL = (168, 208)
+SAVE_SECONDS, REPORT_SECONDS = 120, 300
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """How long a stage trains, on how many threads, and where it reads and writes."""
+
+    minutes: float
+    threads: int
+    work: Path
+    out: Path
+
+
+class Trainer(Generic[M]):
+    """A training loop bounded by wall-clock time that can be stopped and started again.
+
+    The learning rate warms up over 100 steps, then follows a half cosine of the *time* spent,
+    down to 6 %; so `minutes` may be raised later and training simply goes on. An
+    exponential moving average of the weights is kept beside the trained ones and is what
+    gets exported.
+    """
+
+    def __init__(self, job: Job, name: str, model: M, lr: float, decay: float = 0.999) -> None:
+        """Set up `model`, resuming from `job.work/name.pt` where that exists."""
+        torch.set_num_threads(job.threads)
+        cv2.setNumThreads(1)
+        self.job, self.name, self.model = job, name, model
+        self.lr, self.decay = lr, decay
+        self.average = copy.deepcopy(model).eval().requires_grad_(False)
+        trained = [p for p in model.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.AdamW(trained, lr=lr, betas=(0.9, 0.99), weight_decay=0.01)
+        self.step, self.seconds = 0, 0.0
+        self.path = job.work / f"{name}.pt"
+        if self.path.exists():
+            self._resume()
+
+    def _resume(self) -> None:
+        state = torch.load(self.path, weights_only=True)
+        self.model.load_state_dict(state["model"])
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.seconds = state["step"], state["seconds"]
+
+    def save(self) -> None:
+        """Write the checkpoint in one move, so that a reader never sees half of it."""
+        state = {
+            "model": self.model.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "seconds": self.seconds,
+        }
+        partial = self.path.with_suffix(".part")
+        torch.save(state, partial)
+        os.replace(partial, self.path)
+
+    @property
+    def progress(self) -> float:
+        """The part of the time that is spent, 0-1."""
+        return min(1.0, self.seconds / (60 * self.job.minutes))
+
+    def _update(self, loss: Tensor) -> None:
+        warm = min(1.0, (self.step + 1) / 100)
+        cosine = 0.06 + 0.94 * 0.5 * (1 + math.cos(math.pi * self.progress))
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.lr * warm * cosine
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimizer.step()
+        decay = min(self.decay, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            pairs = zip(self.average.parameters(), self.model.parameters(), strict=True)
+            for average, trained in pairs:
+                average.lerp_(trained, 1 - decay)
+        self.step += 1
+
+    def run(self, loss_of: Callable[[], Tensor], report: Callable[[], None]) -> None:
+        """Train until the minutes are spent; `report` is called now and then."""
+        last_report = last_save = time.monotonic()
+        running, first = 0.0, self.step
+        while self.progress < 1:
+            start = time.monotonic()
+            self.model.train()
+            loss = loss_of()
+            self._update(loss)
+            running = 0.97 * running + 0.03 * loss.item()
+            now = time.monotonic()
+            self.seconds += now - start
+            if self.step % 50 == 0:
+                level = running / (1 - 0.97 ** min(self.step - first, 500))
+                print(
+                    f"{self.name} step {self.step} {self.seconds:.0f}s loss {level:.4f}", flush=True
+                )
+            if now - last_save > SAVE_SECONDS:
+                self.save()
+                last_save = time.monotonic()
+            if now - last_report > REPORT_SECONDS:
+                report()
+                last_report = time.monotonic()
+        self.save()
+        report()
+
+
+def averaged(work: Path, name: str, model: M) -> M:
+    """Load the averaged weights of a stage's checkpoint into `model`, frozen."""
+    state = torch.load(work / f"{name}.pt", weights_only=True)
+    model.load_state_dict(state["average"])
+    return model.eval().requires_grad_(False)
+
+
+def to_tensor(images: Sequence[NDArray[np.uint8]]) -> Tensor:
+    """uint8 RGB pictures (h, w, 3) of one size to floats in -1..1, (n, 3, h, w)."""
+    stack = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float()
+    return stack / 127.5 - 1
+
+
+def to_pictures(batch: Tensor) -> list[NDArray[np.uint8]]:
+    """The reverse of `to_tensor`, clipped."""
+    clipped = ((batch.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+    return list(clipped.permute(0, 2, 3, 1).contiguous().numpy())
+
+
+def write_sheet(path: Path, rows: Sequence[Sequence[NDArray[np.uint8]]]) -> None:
+    """Write rows of equally sized pictures as one PNG."""
+    sheet = np.vstack([np.hstack(list(row)) for row in rows])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))

@@ -1,0 +1,71 @@
+"""Write the averaged weights as folders that `from_pretrained` loads without a network."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from diffusers import StableDiffusionInpaintPipeline
+
+from tools.training import painter, pose, segmenter, text
+from tools.training import tokenizer as tokens
+from tools.training import vae as autoencoder
+from tools.training.common import Job, averaged
+
+STAGES = ("text", "vae", "decoder", "segmenter", "pose", "painter")
+
+
+def _segmenter(job: Job, folder: Path) -> None:
+    segmenter.load(job).half().save_pretrained(folder)
+    segmenter.build_processor(tokens.load(job)).save_pretrained(folder)
+
+
+def _pose(job: Job, folder: Path) -> None:
+    pose.load(job).half().save_pretrained(folder)
+    pose.build_processor().save_pretrained(folder)
+
+
+def _painter(job: Job) -> None:
+    pair = averaged(job.work, "painter", painter.Pair())
+    pipeline = StableDiffusionInpaintPipeline(
+        vae=autoencoder.load(job).half(),
+        text_encoder=text.load(job).half(),
+        tokenizer=tokens.load(job),
+        unet=pair.unet.half(),
+        scheduler=painter.build_scheduler(),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipeline.save_pretrained(job.out / "painter")
+    pair.controlnet.half().save_pretrained(job.out / "controlnet-pose")
+
+
+def _history(job: Job) -> dict[str, dict[str, float]]:
+    """Steps and minutes that each stage has been trained for."""
+    history = {}
+    for path in sorted(job.work.glob("*.pt")):
+        if path.stem in STAGES:
+            state = torch.load(path, weights_only=True)
+            minutes = round(state["seconds"] / 60, 1)
+            history[path.stem] = {"steps": state["step"], "minutes": minutes}
+    return history
+
+
+def train(job: Job) -> None:
+    """Export every model that has a checkpoint; replaces what is there."""
+    torch.set_num_threads(job.threads)
+    exports = {
+        "segmenter": lambda: _segmenter(job, job.out / "segmenter"),
+        "pose": lambda: _pose(job, job.out / "pose"),
+        "painter": lambda: _painter(job),
+    }
+    for name, write in exports.items():
+        if (job.work / f"{name}.pt").exists():
+            write()
+            print(f"exported {name}")
+    history = json.dumps(_history(job), indent=2)
+    (job.out / "training.json").write_text(history + "\n", encoding="utf-8")
+    size = sum(p.stat().st_size for p in job.out.rglob("*") if p.is_file())
+    print(f"pack: {size / 1e6:.1f} MB")

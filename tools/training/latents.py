@@ -1,0 +1,84 @@
+"""Latents made beforehand, so that the painter's steps cost no drawing and no encoding."""
+
+from __future__ import annotations
+
+import multiprocessing
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from tools.training import vae as autoencoder
+from tools.training.common import SQUARE, TALL, Job, to_tensor
+from tools.training.scenarios import sample_scenarios
+
+GOALS_PER_BUCKET = 4000
+UPLOADS_PER_GOAL = 2
+CHUNK = 200
+BUCKETS = {"square": SQUARE, "tall": TALL}
+_FIRST_SEED = {"square": 0, "tall": 500_000}
+
+
+def masked(image: Tensor, mask: Tensor) -> Tensor:
+    """What an inpainting pipeline shows of an upload in -1..1: grey (0) where repainted."""
+    return image * (mask < 0.5)
+
+
+def _encode(job: Job, bucket: str, first: int) -> dict[str, NDArray[np.generic]]:
+    """Latents of `CHUNK` goals and their uploads, float16, and masks at latent size."""
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    model = autoencoder.load(job)
+    goals, uploads, masks = [], [], []
+    for seed in range(first, first + CHUNK):
+        scenarios = sample_scenarios(seed, BUCKETS[bucket], UPLOADS_PER_GOAL)
+        mask = torch.from_numpy(np.stack([s.mask for s in scenarios]))[:, None].float()
+        shown = masked(to_tensor([s.upload for s in scenarios]), mask)
+        pictures = torch.cat([to_tensor([scenarios[0].goal.image]), shown])
+        with torch.no_grad():
+            latents = model.encode(pictures).latent_dist.mode() * model.config.scaling_factor
+        goals.append(latents[0].half().numpy())
+        uploads.append(latents[1:].half().numpy())
+        masks.append(F.interpolate(mask, size=latents.shape[-2:])[:, 0].byte().numpy())
+    return {
+        "seeds": np.arange(first, first + CHUNK),
+        "goals": np.stack(goals),
+        "uploads": np.stack(uploads),
+        "masks": np.stack(masks),
+    }
+
+
+def _write(task: tuple[Job, str, int]) -> None:
+    job, bucket, first = task
+    folder = job.work / "latents"
+    path = folder / f"{bucket}-{first}.npz"
+    if not path.exists():
+        partial = folder / f"{bucket}-{first}.part.npz"
+        np.savez(partial, **_encode(job, bucket, first))
+        partial.rename(path)
+        print(f"latents {path.name}", flush=True)
+
+
+def train(job: Job) -> None:
+    """Make what is missing, one process per thread."""
+    (job.work / "latents").mkdir(exist_ok=True)
+    tasks = [
+        (job, bucket, _FIRST_SEED[bucket] + k)
+        for k in range(0, GOALS_PER_BUCKET, CHUNK)
+        for bucket in BUCKETS
+    ]
+    with multiprocessing.get_context("spawn").Pool(job.threads) as pool:
+        pool.map(_write, tasks, chunksize=1)
+
+
+def load(job: Job, bucket: str) -> dict[str, Tensor]:
+    """All finished latents of a bucket: seeds (n), goals (n, 4, h, w), uploads (n, k, 4, h, w),
+    masks (n, k, h, w)."""
+    paths = sorted(
+        p for p in (job.work / "latents").glob(f"{bucket}-*.npz") if ".part" not in p.name
+    )
+    shards = [np.load(path) for path in paths]
+    return {name: torch.from_numpy(np.concatenate([s[name] for s in shards])) for name in shards[0]}

@@ -1,0 +1,105 @@
+"""What the painter is asked to do: pairs of a goal and an upload, and what to keep of it.
+
+The kept pixels come from a *different* drawing of the same person, elsewhere and dressed
+otherwise, with a margin of the old surroundings; so the painter learns to believe the words
+and not the margin.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from tools.portraits import Portrait, PortraitSpec, draw, redress
+from tools.portraits.spec import sample_spec
+
+KINDS = ("keep skin", "keep head", "keep person", "change clothes", "all", "random")
+_SHARES = (0.42, 0.16, 0.16, 0.12, 0.08, 0.06)
+_MAX_MARGIN = 0.05  # of the short side
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scenario:
+    """A goal to paint, the upload whose unmasked pixels are shown, the mask (1 = repaint)."""
+
+    goal: Portrait
+    upload: NDArray[np.uint8]
+    mask: NDArray[np.uint8]
+
+
+def _grow(mask: NDArray[np.bool_], pixels: float) -> NDArray[np.bool_]:
+    """Widen (or, negative, narrow) a mask by a distance in pixels."""
+    if not mask.any():
+        return mask
+    outside = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 3)
+    inside = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 3)
+    return np.asarray(inside - outside > -pixels)
+
+
+def _other(spec: PortraitSpec, kind: str, rng: np.random.Generator) -> PortraitSpec:
+    """The drawing the kept pixels come from."""
+    if kind in ("all", "random") or rng.random() < 0.2:
+        return spec
+    other = redress(
+        spec,
+        int(rng.integers(2**31)),
+        scene=kind != "change clothes",
+        clothes=kind != "keep person",
+    )
+    if kind == "keep skin" and rng.random() < 0.7:  # bare arms must stay bare
+        other = replace(other, clothes=spec.clothes)
+    return other
+
+
+def _random_blobs(size: tuple[int, int], rng: np.random.Generator) -> NDArray[np.bool_]:
+    width, height = size
+    blobs = np.zeros((height, width), np.uint8)
+    for _ in range(rng.integers(1, 4)):
+        centre = (int(rng.integers(width)), int(rng.integers(height)))
+        axes = (
+            int(rng.integers(width // 10, width // 3)),
+            int(rng.integers(height // 10, height // 3)),
+        )
+        if rng.random() < 0.5:
+            cv2.ellipse(blobs, centre, axes, float(rng.uniform(0, 180)), 0, 360, (1,), -1)
+        else:
+            corner = (centre[0] + axes[0], centre[1] + axes[1])
+            cv2.rectangle(blobs, centre, corner, (1,), -1)
+    return blobs.astype(bool)
+
+
+def _mask(
+    kind: str, goal: Portrait, upload: Portrait, rng: np.random.Generator
+) -> NDArray[np.bool_]:
+    height, width = goal.image.shape[:2]
+    margin = min(width, height) * (rng.uniform(0, _MAX_MARGIN) if rng.random() < 0.85 else -0.008)
+    kept = upload.masks
+    if kind == "keep skin":
+        return ~_grow(kept["person"] & ~kept["clothes"], margin)
+    if kind == "keep head":
+        return ~_grow(kept["head"], margin)
+    if kind == "keep person":
+        return ~_grow(kept["person"], margin)
+    if kind == "change clothes":
+        return _grow(kept["clothes"] | goal.masks["clothes"], margin * 0.6)
+    if kind == "random":
+        return _random_blobs((width, height), rng)
+    return np.ones((height, width), dtype=bool)
+
+
+def sample_scenarios(seed: int, size: tuple[int, int], count: int) -> list[Scenario]:
+    """`count` scenarios with the goal of one seed in common."""
+    rng = np.random.default_rng((seed, 1))
+    spec = sample_spec(seed)
+    goal = draw(spec, size)
+    scenarios = []
+    for _ in range(count):
+        kind = str(rng.choice(KINDS, p=_SHARES))
+        other = _other(spec, kind, rng)
+        upload = goal if other == spec else draw(other, size)
+        mask = _mask(kind, goal, upload, rng).astype(np.uint8)
+        scenarios.append(Scenario(goal=goal, upload=upload.image, mask=mask))
+    return scenarios
