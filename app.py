@@ -10,6 +10,7 @@ import tomllib
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from threading import Event
 from typing import Any, get_args
 
 import gradio as gr
@@ -18,7 +19,7 @@ from gradio.data_classes import ImageData
 from inference import MasqueradeError, Photo, Progress, Recipe, Result, Studio
 from inference.catalog import Catalog
 from inference.controls import CONTROLS
-from inference.errors import ModelUnavailable
+from inference.errors import Cancelled, InvalidPhoto, ModelUnavailable
 from inference.exhibit import Exhibit
 from inference.fragments import job_html, message_html, result_html, status_html, words_html
 from inference.masking import overlay
@@ -61,7 +62,7 @@ class Page:
         with gr.Blocks(
             title=TITLE, fill_width=True, analytics_enabled=False, delete_cache=(3600, 86400)
         ) as blocks:
-            self.photo, self.pictures = gr.State(), gr.State()
+            self.photo, self.pictures, self.cancelled = gr.State(), gr.State(), gr.State()
             with gr.Row(elem_id="header"):
                 gr.HTML(f"<h1>{TITLE}</h1><p>{TAGLINE}</p>", elem_id="title")
                 self.status = gr.HTML(status_html(self.warmth), elem_id="status")
@@ -211,10 +212,10 @@ class Page:
         seeing: list[Any] = [self.overlay, self.words]
         look = {"fn": self.look, "inputs_kwargs": {"photo": self.photo, **fields},
                 "outputs": seeing, **LIVE}  # fmt: skip
-        typed = ("mask_prompt", "mask_negative")  # `change`, because pasting is no `input`
-        moved = ("mask_invert", "mask_dilate", "mask_threshold", "mask_feather", "style", "ar",
-                 "w", "h")  # fmt: skip
-        gr.on([self.knobs[name].change for name in typed], **look)
+        # `change` where a value also comes from pasting or from the server.
+        changed = ("mask_prompt", "mask_negative", "style")
+        moved = ("mask_invert", "mask_dilate", "mask_threshold", "mask_feather", "ar", "w", "h")
+        gr.on([self.knobs[name].change for name in changed], **look)
         gr.on([self.knobs[name].input for name in moved], **look)
         opened: list[Any] = [self.photo, self.upload, self.looking, self.gallery, self.job]
         self.upload.upload(self.open, self.upload, opened, **PRIVATE).then(**look)
@@ -230,18 +231,19 @@ class Page:
             self.generate, self.cancel, self.job, self.forming, self.compare, self.strip,
             self.download, self.control_map, self.pictures, self.knobs["style"],
         ]  # fmt: skip
-        job = gr.on(
-            [self.generate.click, self.knobs["prompt"].submit], self.paint,
-            inputs_kwargs={"photo": self.photo, **fields}, outputs=shown, show_progress="minimal",
-            show_progress_on=self.job, concurrency_id="painter", concurrency_limit=1, **PRIVATE,
+        gr.on(
+            [self.generate.click, self.knobs["prompt"].submit], self.begin, None,
+            [self.cancelled, self.generate, self.cancel, self.job], **QUICK,
+        ).then(
+            self.paint, inputs_kwargs={"photo": self.photo, "cancelled": self.cancelled, **fields},
+            outputs=shown, show_progress="minimal", show_progress_on=self.job,
+            concurrency_id="painter", concurrency_limit=1, **PRIVATE,
         )  # fmt: skip
-        self.cancel.click(self.stop, None, shown, cancels=[job], **QUICK)
+        self.cancel.click(self.stop, self.cancelled, self.job, **QUICK)
         self.strip.select(self.choose, self.pictures, [self.compare, self.download], **QUICK)
         style, control = self.knobs["style"], self.knobs["controlnet"]
-        style.input(self.restyle, [style, control], [control], **QUICK)
-        self._timer.tick(self.tick, None, [self.status, style, self._timer], **QUICK).then(
-            self.restyle, [style, control], [control], **QUICK
-        )
+        style.change(self.restyle, [style, control], [control], **QUICK)
+        self._timer.tick(self.tick, None, [self.status, style, self._timer], **QUICK)
 
     # --- handlers ----------------------------------------------------------------------------
 
@@ -327,31 +329,43 @@ class Page:
             return dilate_slider(Length(value=value * 100 / short_side, unit=new))
         return dilate_slider(Length(value=value * short_side / 100, unit=new))
 
-    def paint(self, photo: Photo | None, **fields: Any) -> Iterator[Update]:
-        """Run the job, showing everything on the way."""
-        if photo is None:
-            yield {self.job: message_html("Choose a photo first, or pick an example.", "alert")}
-            return
-        busy = {
+    def begin(self) -> Update:
+        """A new job, which its own Cancel button can reach even while it waits in the queue."""
+        return {
+            self.cancelled: Event(),
             self.generate: gr.update(interactive=False),
             self.cancel: gr.update(interactive=True),
+            self.job: message_html("Waiting for its turn"),
         }
+
+    def stop(self, cancelled: Event | None) -> str:
+        """Ask the job to stop; it does within a step."""
+        if cancelled is not None:
+            cancelled.set()
+        return message_html("Stopping")
+
+    def paint(self, photo: Photo | None, cancelled: Event, **fields: Any) -> Iterator[Update]:
+        """Run the job, showing everything on the way."""
         try:
+            if photo is None:
+                raise InvalidPhoto("Choose a photo first, or pick an example.")
             with closing(self.studio.paint(photo, recipe_of(fields))) as events:
                 for event in events:
-                    update = self._finish(event) if isinstance(event, Result) else self._show(event)
-                    yield {**busy, **update}
-                    busy = {}
+                    if cancelled.is_set():
+                        raise Cancelled
+                    yield self._finish(event) if isinstance(event, Result) else self._show(event)
+        except Cancelled as error:
+            yield {**self._idle(), self.job: message_html(str(error))}
         except ModelUnavailable as error:
             style = self.studio.fall_back(str(error))
             hint = f"{error} The style is now {style.title}, which is built in."
             yield {
-                **self.stop(),
+                **self._idle(),
                 self.job: message_html(hint, "alert"),
                 self.knobs["style"]: style.key,
             }
         except MasqueradeError as error:
-            yield {**self.stop(), self.job: message_html(str(error), "alert")}
+            yield {**self._idle(), self.job: message_html(str(error), "alert")}
 
     def _show(self, progress: Progress) -> Update:
         update: Update = {self.job: job_html(progress)}
@@ -367,7 +381,7 @@ class Page:
         pictures = Exhibit.of(result, Path(folder))
         first = pictures.first
         return {
-            **self.stop(),
+            **self._idle(),
             self.job: result_html(result),
             self.forming: gr.update(visible=False),
             self.compare: gr.update(value=(pictures.shown[0], pictures.shown[first]), visible=True),
@@ -379,12 +393,11 @@ class Page:
             self.pictures: pictures,
         }  # fmt: skip
 
-    def stop(self) -> Update:
+    def _idle(self) -> Update:
         """Ready for the next job."""
         return {
             self.generate: gr.update(interactive=True),
             self.cancel: gr.update(interactive=False),
-            self.job: message_html("Cancelled."),
         }
 
     def choose(self, pictures: Exhibit, event: gr.SelectData) -> tuple[Any, Any]:

@@ -148,3 +148,13 @@ def test_the_readmes_python_example_runs_as_it_stands(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["7", "0"]
     assert Photo.open(tmp_path / "out.png").size == Photo.open(EXAMPLES_FOLDER / "beach.png").size
+
+
+def test_a_photo_of_fifteen_megapixels_goes_through(studio: Studio) -> None:
+    example = Photo.open(EXAMPLES_FOLDER / EXAMPLES[0]["file"]).pixels
+    large = Photo.of(cv2.resize(example, (3456, 4320), interpolation=cv2.INTER_CUBIC))
+    *_, result = studio.paint(large, Recipe(prompt="space", seed=1, steps=2))
+    assert isinstance(result, Result)
+    assert result.images[0].shape == (4320, 3456, 3)
+    assert result.kept_pixels > 1_000_000
+    assert result.kept_pixels_changed == 0
