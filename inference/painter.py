@@ -24,7 +24,7 @@ from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from diffusers.utils.torch_utils import randn_tensor
 
 from inference.cache import Cache, digest
-from inference.errors import PaintingFailed
+from inference.errors import OutOfMemory, PaintingFailed
 from inference.latent_preview import LatentPreview
 from inference.patch import Guide, Painted, PaintStep, Patch
 from inference.photo import Pixels
@@ -81,7 +81,6 @@ class Painter:
         """Take in a loaded ControlNet."""
         self._controlnets[key] = model.to(self._device).eval()
 
-    @torch.inference_mode()
     def paint(self, patch: Patch, recipe: Recipe) -> Generator[PaintStep | Painted]:
         """Repaint a patch.
 
@@ -94,7 +93,15 @@ class Painter:
 
         Raises:
             PaintingFailed: the model produced NaN.
+            OutOfMemory: the device is too small for this job.
         """
+        try:
+            yield from self._paint(patch, recipe)
+        except torch.OutOfMemoryError as error:
+            raise OutOfMemory from error
+
+    @torch.inference_mode()
+    def _paint(self, patch: Patch, recipe: Recipe) -> Generator[PaintStep | Painted]:
         if int(recipe.steps * recipe.denoising_strength) == 0:
             yield Painted(pictures=(patch.picture,) * recipe.num_images)
             return

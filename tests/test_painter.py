@@ -12,7 +12,7 @@ import torch
 from diffusers import MultiControlNetModel, StableDiffusionControlNetInpaintPipeline
 from PIL import Image
 
-from inference.errors import PaintingFailed
+from inference.errors import OutOfMemory, PaintingFailed
 from inference.painter import Painter
 from inference.patch import Guide, Painted, PaintStep, Patch
 from inference.photo import Pixels
@@ -158,6 +158,17 @@ def test_closing_stops_at_once_and_the_next_job_is_undisturbed(pipe: object) -> 
     hook.remove()
     *_, last = painter.paint(patch(), recipe)
     np.testing.assert_array_equal(last.pictures[0], undisturbed)
+
+
+def test_too_little_memory_is_said_and_the_next_job_runs(pipe: object) -> None:
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    hook = pipe.unet.register_forward_hook(full)
+    with pytest.raises(OutOfMemory, match="smaller size"):
+        paint(pipe, patch(), Recipe(**BASE))
+    hook.remove()
+    assert paint(pipe, patch(), Recipe(**BASE))
 
 
 def test_nan_is_an_error_and_never_a_black_picture(pipe: object) -> None:
