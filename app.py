@@ -184,7 +184,8 @@ class Page:
             look = {"step": spec.json_schema_extra["step"], "buttons": [], **words}
             self.knobs[name] = gr.Slider(limits["ge"].ge, limits["le"].le, **look)
         else:
-            self.knobs[name] = gr.Number(precision=0, **words)
+            # A number field turns "empty" into 0 when it loses the focus.
+            self.knobs[name] = gr.Textbox(**(words | {"value": ""}), max_lines=1)
 
     def _choices(self) -> dict[str, list[tuple[str, str]]]:
         catalog = self.studio.catalog
@@ -213,8 +214,8 @@ class Page:
         look = {"fn": self.look, "inputs_kwargs": {"photo": self.photo, **fields},
                 "outputs": seeing, **LIVE}  # fmt: skip
         # `change` where a value also comes from pasting or from the server.
-        changed = ("mask_prompt", "mask_negative", "style")
-        moved = ("mask_invert", "mask_dilate", "mask_threshold", "mask_feather", "ar", "w", "h")
+        changed = ("mask_prompt", "mask_negative", "style", "w", "h")
+        moved = ("mask_invert", "mask_dilate", "mask_threshold", "mask_feather", "ar")
         gr.on([self.knobs[name].change for name in changed], **look)
         gr.on([self.knobs[name].input for name in moved], **look)
         opened: list[Any] = [self.photo, self.upload, self.looking, self.gallery, self.job]
@@ -298,6 +299,7 @@ class Page:
         example = self.examples[index]
         recipe = Recipe(prompt=example["prompt"])
         values = {knob: getattr(recipe, name) for name, knob in self.knobs.items()}
+        values |= {self.knobs[name]: "" for name in ("seed", "w", "h")}
         values |= {self.knobs["ar"]: UNSET, self.knobs["style"]: gr.skip()}
         dilate = recipe.mask_dilate
         return {

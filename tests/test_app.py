@@ -249,7 +249,7 @@ def test_several_images_stand_side_by_side(page: Page) -> None:
     open_fold(page, "Sampling")
     set_number(page, "steps", 2)
     set_number(page, "num_images", 2)
-    set_number(page, "seed", 41)
+    page.locator("#seed input").fill("41")
     expect(generate(page)).to_contain_text("kept pixels", timeout=PATIENCE)
     captions = page.locator("#strip .caption-label")
     expect(captions).to_have_text(["input", "mask", "control map", "seed 41", "seed 42"])
@@ -276,6 +276,22 @@ def test_a_turned_phone_photo_is_shown_upright(page: Page, tmp_path: Path) -> No
     expect(picture).to_be_visible(timeout=PATIENCE)
     page.wait_for_timeout(500)
     assert picture.evaluate("image => image.naturalHeight > image.naturalWidth")
+
+
+def test_a_size_can_be_given_and_taken_back(page: Page) -> None:
+    pick_example(page)
+    open_fold(page, "Sampling")
+    set_number(page, "steps", 2)
+    open_fold(page, "Size")
+    for side, text in (("w", "100"), ("h", "96")):
+        page.locator(f"#{side} input").fill(text)
+        page.keyboard.press("Tab")
+    expect(generate(page)).to_contain_text("Width (w): takes a multiple of 8 from 64 to 4096")
+    expect(page.locator("#generate")).to_be_enabled()
+    for side in ("w", "h"):
+        page.locator(f"#{side} input").fill("")
+        page.keyboard.press("Tab")
+    expect(generate(page)).to_contain_text("kept pixels changed: 0", timeout=PATIENCE)
 
 
 def test_another_photo_can_be_chosen(page: Page) -> None:
