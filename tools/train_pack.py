@@ -1,8 +1,8 @@
 """Train the embedded model pack: `python tools/train_pack.py STAGE --minutes 20 --threads 2`.
 
 Stages, in the order of their needs: tokenizer, text, vae, segmenter, pose, latents, painter,
-decoder, export; `all` runs them one after the other. Every stage but the first resumes from its
-checkpoint in `--work` when started again; `export` may run at any time after a first save.
+lora, decoder, export; `all` runs them one after the other. Every stage but the first resumes
+from its checkpoint in `--work` when started again; `export` may run at any time after a save.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ STAGE_MINUTES = {
     "tokenizer": 0.0,
     "text": 3.0,
     "vae": 26.0,
-    "segmenter": 18.0,
-    "pose": 8.0,
+    "segmenter": 76.0,
+    "pose": 13.0,
     "latents": 0.0,
-    "painter": 80.0,
-    "decoder": 10.0,
+    "painter": 130.0,
+    "lora": 12.0,
+    "decoder": 33.0,
     "export": 0.0,
 }
 

@@ -2,10 +2,11 @@
 
 from tools.portraits.draw import Portrait, draw, draw_seed
 from tools.portraits.figure import WORDS
-from tools.portraits.spec import HELD_OUT_SEED, PortraitSpec, redress, sample_spec
+from tools.portraits.spec import HELD_OUT_SEED, STYLES, PortraitSpec, redress, sample_spec, solo
 
 __all__ = [
     "HELD_OUT_SEED",
+    "STYLES",
     "WORDS",
     "Portrait",
     "PortraitSpec",
@@ -13,4 +14,5 @@ __all__ = [
     "draw_seed",
     "redress",
     "sample_spec",
+    "solo",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tools.portraits.canvas import Canvas, Colour, Points, mix, oval, smooth
 from tools.portraits.figure import CLOTH, LIMB, NECK, Figure
@@ -181,7 +182,7 @@ def _sweater(canvas: Canvas, spec: PortraitSpec, figure: Figure) -> None:
     colour = COLOURS[spec.clothes_colour]
     place, unit = figure.body.place, figure.body.unit
     _neck(canvas, spec, figure)
-    canvas.line(place([(-0.22, -0.12), (0.22, -0.12)]), 0.46 * unit, shade(colour), CLOTH)
+    canvas.line(place([(-0.3, -0.08), (0.3, -0.08)]), 0.4 * unit, shade(colour), CLOTH)
     zigzag = np.array(
         [(x, 1.25 + 0.16 * (k % 2)) for k, x in enumerate(np.linspace(-1.15, 1.15, 11))]
     )
@@ -217,10 +218,26 @@ def _draw_arm(canvas: Canvas, spec: PortraitSpec, figure: Figure, arm: Points) -
     canvas.line(sleeve, thick * unit, colour, CLOTH)
 
 
+def _pattern(canvas: Canvas, spec: PortraitSpec, figure: Figure) -> NDArray[np.bool_]:
+    """Where the pattern of the cloth is on, at the canvas's own resolution."""
+    a = np.deg2rad(figure.body.degrees)
+    x, y = np.moveaxis((canvas.grid() - figure.body.origin) / figure.body.unit, -1, 0)
+    across, down = np.cos(a) * x + np.sin(a) * y, np.cos(a) * y - np.sin(a) * x
+    if spec.pattern == "stripes":
+        return np.asarray(down % 0.5 < 0.2)
+    if spec.pattern == "checks":
+        return np.asarray((across % 0.6 < 0.3) ^ (down % 0.6 < 0.3))
+    shifted = across + 0.25 * (np.floor(down / 0.5) % 2)
+    return np.asarray((shifted % 0.5 - 0.25) ** 2 + (down % 0.5 - 0.25) ** 2 < 0.12**2)
+
+
 def draw_body(canvas: Canvas, spec: PortraitSpec, figure: Figure) -> None:
     """Draw torso, neck and arms; the head comes on top of them."""
     wide = 1.1 if spec.clothes == "spacesuit" else 1.0
     canvas.fill(_torso(spec, figure, wide), COLOURS[spec.clothes_colour], CLOTH)
+    if spec.pattern != "plain":
+        colour = COLOURS[spec.clothes_colour]
+        canvas.weave(CLOTH, _pattern(canvas, spec, figure), mix(shade(colour), LIGHT, 0.3))
     _CLOTHES[spec.clothes](canvas, spec, figure)
     for arm in figure.arms:
         _draw_arm(canvas, spec, figure, arm)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
+from typing import Literal, Protocol
 
 import cv2
 import numpy as np
@@ -10,6 +12,7 @@ from numpy.typing import NDArray
 
 Colour = tuple[int, int, int]
 Points = NDArray[np.float64]
+Pixels = NDArray[np.uint8]
 
 SUPERSAMPLE = 2
 _SHIFT = 4  # fractional bits of cv2's fixed-point coordinates
@@ -44,13 +47,82 @@ def oval(centre: Sequence[float], axes: Sequence[float], degrees: float = 0.0) -
     return np.asarray(circle @ turn + np.asarray(centre, dtype=np.float64))
 
 
-class Canvas:
-    """RGB picture and part map of one size, drawn together; coordinates in final pixels."""
+class Shape:
+    """A polygon or a thick line in the fixed-point coordinates of the supersampled picture."""
 
-    def __init__(self, size: tuple[int, int]) -> None:
+    def __init__(self, points: Points, width: float | None = None) -> None:
+        """Take points (n, 2) in final pixels; `width` in final pixels makes it an open line."""
+        self.fixed = np.round((points * SUPERSAMPLE - 0.5) * (1 << _SHIFT)).astype(np.int32)
+        self.thick = None if width is None else max(1, round(width * SUPERSAMPLE))
+
+    @property
+    def extent(self) -> float:
+        """The longer side of its box, in supersampled pixels."""
+        return float(np.ptp(self.fixed, axis=0).max()) / (1 << _SHIFT) + (self.thick or 0)
+
+    def moved(self, left: int, top: int) -> Shape:
+        """The same shape for a picture whose corner lies at these supersampled pixels."""
+        other = copy.copy(self)
+        other.fixed = self.fixed - np.array([left, top], np.int32) * (1 << _SHIFT)
+        return other
+
+    def put(self, picture: Pixels, colour: Sequence[int], antialiased: bool = True) -> None:
+        """Draw it into `picture` with one colour."""
+        edge = cv2.LINE_AA if antialiased else cv2.LINE_8
+        if self.thick is None:
+            cv2.fillPoly(picture, [self.fixed], colour, edge, _SHIFT)
+        else:
+            cv2.polylines(picture, [self.fixed], False, colour, self.thick, edge, _SHIFT)
+
+    def trace(self, picture: Pixels, colour: Sequence[int], width: int, smooth: bool) -> None:
+        """Draw its outline, `width` supersampled pixels wide; that of a line lies around it."""
+        edge = cv2.LINE_AA if smooth else cv2.LINE_8
+        if self.thick is None:
+            cv2.polylines(picture, [self.fixed], True, colour, width, edge, _SHIFT)
+        else:
+            thick = self.thick + 2 * width
+            cv2.polylines(picture, [self.fixed], False, colour, thick, edge, _SHIFT)
+
+    def box(self, shape: tuple[int, ...]) -> tuple[slice, slice]:
+        """Rows and columns of a picture of `shape` that it may touch."""
+        margin = (self.thick or 0) // 2 + 2
+        low = (self.fixed.min(axis=0) >> _SHIFT) - margin
+        high = (self.fixed.max(axis=0) >> _SHIFT) + margin + 1
+        x0, y0 = np.maximum(low, 0)
+        return slice(y0, max(y0, min(high[1], shape[0]))), slice(
+            x0, max(x0, min(high[0], shape[1]))
+        )
+
+
+Role = Literal["scene", "figure", "detail"]
+"""What a shape is: a thing of the scene, a part of a person, or a feature upon such a part."""
+
+
+class Brush(Protocol):
+    """How a drawing style puts shapes on the picture, and finishes it."""
+
+    def paint(self, rgb: Pixels, shape: Shape, colour: Colour, role: Role) -> None:
+        """Put one shape on the supersampled picture."""
+
+    def outline(self, size: tuple[int, ...]) -> int:
+        """Width of the outlines, in supersampled pixels of a picture of this shape; 0: none."""
+
+    def finish(self, rgb: Pixels) -> Pixels:
+        """The last hand on the supersampled picture."""
+
+
+class Canvas:
+    """RGB picture and part map of one size, drawn together; coordinates in final pixels.
+
+    `person` is None while the scene is drawn, then what is added to the part numbers.
+    """
+
+    def __init__(self, size: tuple[int, int], brush: Brush) -> None:
         """Start an empty canvas of `size` = (width, height)."""
         self.width, self.height = size
+        self.person: int | None = None
         shape = (self.height * SUPERSAMPLE, self.width * SUPERSAMPLE)
+        self._brush = brush
         self._rgb = np.zeros((*shape, 3), np.uint8)
         self._parts = np.zeros(shape, np.uint8)
 
@@ -62,10 +134,7 @@ class Canvas:
 
     def fill(self, points: Points, colour: Colour, part: int | None = None) -> None:
         """Fill a polygon (n, 2); `part` claims its pixels, None leaves the part map alone."""
-        fixed = np.round((points * SUPERSAMPLE - 0.5) * (1 << _SHIFT)).astype(np.int32)
-        cv2.fillPoly(self._rgb, [fixed], colour, cv2.LINE_AA, _SHIFT)
-        if part is not None:
-            cv2.fillPoly(self._parts, [fixed], (part,), cv2.LINE_8, _SHIFT)
+        self._add(Shape(points), colour, part)
 
     def box(self, left: float, top: float, right: float, bottom: float, colour: Colour) -> None:
         """Fill an upright rectangle of the scene."""
@@ -74,19 +143,38 @@ class Canvas:
 
     def line(self, points: Points, width: float, colour: Colour, part: int | None = None) -> None:
         """Draw an open line (n, 2) of a width in pixels with round ends."""
-        fixed = np.round((points * SUPERSAMPLE - 0.5) * (1 << _SHIFT)).astype(np.int32)
-        thick = max(1, round(width * SUPERSAMPLE))
-        cv2.polylines(self._rgb, [fixed], False, colour, thick, cv2.LINE_AA, _SHIFT)
-        if part is not None:
-            cv2.polylines(self._parts, [fixed], False, (part,), thick, cv2.LINE_8, _SHIFT)
+        self._add(Shape(points, width), colour, part)
 
-    def image(self) -> NDArray[np.uint8]:
+    def _add(self, shape: Shape, colour: Colour, part: int | None) -> None:
+        upon: Role = "scene" if self.person is None else "detail"
+        self._brush.paint(self._rgb, shape, colour, upon if part is None else "figure")
+        if part is None:
+            return
+        number = (part + (self.person or 0),)
+        if width := self._brush.outline(self._rgb.shape):
+            shape.trace(self._parts, number, width, False)
+        shape.put(self._parts, number, False)
+
+    def weave(self, part: int, pattern: NDArray[np.bool_], colour: Colour) -> None:
+        """Colour the pixels of a part where a pattern (supersampled height, width) is on."""
+        on = pattern & (self._parts == part + (self.person or 0))
+        self._rgb[on] = np.round(0.5 * self._rgb[on] + 0.5 * np.asarray(colour)).astype(np.uint8)
+
+    def grid(self) -> Points:
+        """Where the supersampled pixels lie, in final pixels: (h, w, 2)."""
+        y, x = np.mgrid[: len(self._rgb), : self._rgb.shape[1]]
+        return (np.stack([x, y], axis=-1) + 0.5) / SUPERSAMPLE
+
+    def image(self) -> Pixels:
         """The finished picture, (height, width, 3) RGB."""
-        small = cv2.resize(self._rgb, (self.width, self.height), interpolation=cv2.INTER_AREA)
+        done = self._brush.finish(self._rgb)
+        small = cv2.resize(done, (self.width, self.height), interpolation=cv2.INTER_AREA)
         return np.asarray(small, dtype=np.uint8)
 
     def mask(self, parts: Sequence[int]) -> NDArray[np.bool_]:
         """Pixels at least half covered by any of `parts`, (height, width)."""
-        chosen = np.isin(self._parts, list(parts)).astype(np.float32)
+        table = np.zeros(256, np.uint8)
+        table[list(parts)] = 255
+        chosen = cv2.LUT(self._parts, table)
         small = cv2.resize(chosen, (self.width, self.height), interpolation=cv2.INTER_AREA)
-        return np.asarray(small >= 0.5)
+        return np.asarray(small >= 128)

@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tools.portraits.canvas import Points
-from tools.portraits.spec import PortraitSpec
+from tools.portraits.spec import PortraitSpec, people_of
 
 BACKDROP, FACE, NECK, EAR, HAIR, CLOTH, HAT, SPECTACLES, LIMB = range(9)
+COMPANION = 16
+"""What is added to the part numbers of the second person."""
 
 WORDS: dict[str, tuple[int, ...]] = {
     "foreground": (FACE, NECK, EAR, HAIR, CLOTH, HAT, SPECTACLES, LIMB),
@@ -73,7 +75,7 @@ def figure_of(spec: PortraitSpec, size: tuple[int, int]) -> Figure:
     unit = spec.head_size * min(size) / 2
     centre = np.array([spec.head_x * width, spec.head_y * height])
     head = Frame(origin=centre, unit=unit, degrees=spec.tilt)
-    base = centre + rotate(np.array([[0, 1.36 * unit]]), spec.tilt)[0]
+    base = centre + rotate(np.array([[spec.lean * unit, spec.neck * unit]]), spec.tilt)[0]
     body = Frame(origin=base, unit=unit, degrees=spec.shoulder_slope)
     arms = []
     for side, (upper, fore) in zip((-1, 1), spec.arms, strict=True):
@@ -103,11 +105,12 @@ def ears_of(spec: PortraitSpec) -> Points:
 
 
 def keypoints_of(spec: PortraitSpec, size: tuple[int, int]) -> NDArray[np.float32]:
-    """COCO-17 key points (17, 3): x, y in pixels and 1 where visible, else 0.
+    """COCO-17 key points (17, 3) of the main person: x, y in pixels and 1 where visible, else 0.
 
     The person's left is the picture's right. The far ear of a turned head and whatever lies
     outside the picture are invisible; an ear under hair counts as visible, as in COCO.
     """
+    spec = people_of(spec)[0]
     figure = figure_of(spec, size)
     points = np.zeros((17, 3), np.float32)
     points[:, 2] = 1

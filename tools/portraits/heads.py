@@ -110,9 +110,11 @@ def _front_hair(canvas: Canvas, spec: PortraitSpec, head: Frame) -> None:
 
 def _eyes(canvas: Canvas, spec: PortraitSpec, head: Frame) -> None:
     hair = HAIR_COLOURS[spec.hair_colour]
+    big = 1.22 if spec.age == "child" else 1.0
     for x, y in eyes_of(spec):
-        canvas.fill(head.place(oval((x, y), (0.155, 0.115))), (252, 252, 252))
-        canvas.fill(head.place(oval((x + 0.03 * spec.turn, y), (0.085, 0.1))), (54, 40, 40))
+        white, iris = (0.155 * big, 0.115 * big), (0.085 * big, 0.1 * big)
+        canvas.fill(head.place(oval((x, y), white)), (252, 252, 252))
+        canvas.fill(head.place(oval((x + 0.03 * spec.turn, y), iris)), (54, 40, 40))
         canvas.fill(head.place(oval((x + 0.03, y - 0.035), (0.028, 0.028))), LIGHT)
         arc = [(x - 0.17, y - 0.06), (x, y - 0.15), (x + 0.17, y - 0.06)]
         if spec.person == "woman":
@@ -120,6 +122,18 @@ def _eyes(canvas: Canvas, spec: PortraitSpec, head: Frame) -> None:
         brow = [(x - 0.19, y - 0.25), (x, y - 0.32), (x + 0.19, y - 0.25)]
         wide = 0.06 if spec.person == "woman" else 0.09
         canvas.line(head.place(smooth(brow, closed=False)), wide * head.unit, mix(hair, INK, 0.45))
+
+
+def _wrinkles(canvas: Canvas, spec: PortraitSpec, head: Frame) -> None:
+    line = mix(SKIN_TONES[spec.skin], (90, 40, 40), 0.3)
+    shift = 0.12 * spec.turn
+    for y in (-0.52, -0.4):
+        brow = [(shift - 0.3, y + 0.03), (shift, y), (shift + 0.3, y + 0.03)]
+        canvas.line(head.place(smooth(brow, closed=False)), 0.035 * head.unit, line)
+    for side in (-1, 1):
+        fold = [(side * 0.22, 0.36), (side * 0.34, 0.5), (side * 0.35, 0.66)]
+        place = np.array(fold) + np.array([shift * 1.6, 0])
+        canvas.line(head.place(smooth(place, closed=False)), 0.035 * head.unit, line)
 
 
 def _nose_and_mouth(canvas: Canvas, spec: PortraitSpec, head: Frame) -> None:
@@ -239,6 +253,8 @@ def draw_head(canvas: Canvas, spec: PortraitSpec, head: Frame) -> None:
         if abs(spec.turn) <= 0.45 or (k == 1) != (spec.turn > 0):
             canvas.fill(head.place(oval(ear, (0.16, 0.23))), mix(skin, (200, 90, 80), 0.18), EAR)
     canvas.fill(head.place(smooth(_FACE)), skin, FACE)
+    if spec.age == "old":
+        _wrinkles(canvas, spec, head)
     if spec.glasses in ("round", "square"):
         _glasses(canvas, spec, head)
     _eyes(canvas, spec, head)

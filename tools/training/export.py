@@ -8,12 +8,12 @@ from pathlib import Path
 import torch
 from diffusers import StableDiffusionInpaintPipeline
 
-from tools.training import painter, pose, segmenter, text
+from tools.training import lora, painter, pose, segmenter, text
 from tools.training import tokenizer as tokens
 from tools.training import vae as autoencoder
 from tools.training.common import Job, averaged
 
-STAGES = ("text", "vae", "decoder", "segmenter", "pose", "painter")
+STAGES = ("text", "vae", "decoder", "segmenter", "pose", "painter", "lora-ink", "lora-soft")
 
 
 def _segmenter(job: Job, folder: Path) -> None:
@@ -42,6 +42,12 @@ def _painter(job: Job) -> None:
     pair.controlnet.half().save_pretrained(job.out / "controlnet-pose")
 
 
+def _lora(job: Job, style: str) -> None:
+    StableDiffusionInpaintPipeline.save_lora_weights(
+        job.out / f"lora-{style}", unet_lora_layers=lora.load(job, style)
+    )
+
+
 def _history(job: Job) -> dict[str, dict[str, float]]:
     """Steps and minutes that each stage has been trained for."""
     history = {}
@@ -60,6 +66,8 @@ def train(job: Job) -> None:
         "segmenter": lambda: _segmenter(job, job.out / "segmenter"),
         "pose": lambda: _pose(job, job.out / "pose"),
         "painter": lambda: _painter(job),
+        "lora-ink": lambda: _lora(job, "ink"),
+        "lora-soft": lambda: _lora(job, "soft"),
     }
     for name, write in exports.items():
         if (job.work / f"{name}.pt").exists():

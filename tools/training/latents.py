@@ -15,7 +15,7 @@ from tools.training import vae as autoencoder
 from tools.training.common import SQUARE, TALL, Job, to_tensor
 from tools.training.scenarios import sample_scenarios
 
-GOALS_PER_BUCKET = 4000
+GOALS_PER_BUCKET = {"flat": 3000, "ink": 800, "soft": 800}
 UPLOADS_PER_GOAL = 2
 CHUNK = 200
 BUCKETS = {"square": SQUARE, "tall": TALL}
@@ -27,14 +27,14 @@ def masked(image: Tensor, mask: Tensor) -> Tensor:
     return image * (mask < 0.5)
 
 
-def _encode(job: Job, bucket: str, first: int) -> dict[str, NDArray[np.generic]]:
+def _encode(job: Job, style: str, bucket: str, first: int) -> dict[str, NDArray[np.generic]]:
     """Latents of `CHUNK` goals and their uploads, float16, and masks at latent size."""
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     model = autoencoder.load(job)
     goals, uploads, masks = [], [], []
     for seed in range(first, first + CHUNK):
-        scenarios = sample_scenarios(seed, BUCKETS[bucket], UPLOADS_PER_GOAL)
+        scenarios = sample_scenarios(seed, BUCKETS[bucket], UPLOADS_PER_GOAL, style)
         mask = torch.from_numpy(np.stack([s.mask for s in scenarios]))[:, None].float()
         shown = masked(to_tensor([s.upload for s in scenarios]), mask)
         pictures = torch.cat([to_tensor([scenarios[0].goal.image]), shown])
@@ -51,13 +51,13 @@ def _encode(job: Job, bucket: str, first: int) -> dict[str, NDArray[np.generic]]
     }
 
 
-def _write(task: tuple[Job, str, int]) -> None:
-    job, bucket, first = task
+def _write(task: tuple[Job, str, str, int]) -> None:
+    job, style, bucket, first = task
     folder = job.work / "latents"
-    path = folder / f"{bucket}-{first}.npz"
+    path = folder / f"{style}-{bucket}-{first}.npz"
     if not path.exists():
-        partial = folder / f"{bucket}-{first}.part.npz"
-        np.savez(partial, **_encode(job, bucket, first))
+        partial = folder / f"{style}-{bucket}-{first}.part.npz"
+        np.savez(partial, **_encode(job, style, bucket, first))
         partial.rename(path)
         print(f"latents {path.name}", flush=True)
 
@@ -66,19 +66,20 @@ def train(job: Job) -> None:
     """Make what is missing, one process per thread."""
     (job.work / "latents").mkdir(exist_ok=True)
     tasks = [
-        (job, bucket, _FIRST_SEED[bucket] + k)
-        for k in range(0, GOALS_PER_BUCKET, CHUNK)
+        (job, style, bucket, _FIRST_SEED[bucket] + k)
+        for style, goals in GOALS_PER_BUCKET.items()
+        for k in range(0, goals, CHUNK)
         for bucket in BUCKETS
     ]
     with multiprocessing.get_context("spawn").Pool(job.threads) as pool:
         pool.map(_write, tasks, chunksize=1)
 
 
-def load(job: Job, bucket: str) -> dict[str, Tensor]:
-    """All finished latents of a bucket: seeds (n), goals (n, 4, h, w), uploads (n, k, 4, h, w),
-    masks (n, k, h, w)."""
+def load(job: Job, bucket: str, style: str = "flat") -> dict[str, Tensor]:
+    """All finished latents of a bucket and style: seeds (n), goals (n, 4, h, w),
+    uploads (n, k, 4, h, w), masks (n, k, h, w)."""
     paths = sorted(
-        p for p in (job.work / "latents").glob(f"{bucket}-*.npz") if ".part" not in p.name
+        p for p in (job.work / "latents").glob(f"{style}-{bucket}-*.npz") if ".part" not in p.name
     )
     shards = [np.load(path) for path in paths]
     return {name: torch.from_numpy(np.concatenate([s[name] for s in shards])) for name in shards[0]}

@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from inference.skeleton import coco_to_openpose, draw_openpose
-from tools.portraits import HELD_OUT_SEED, sample_spec
+from tools.portraits import HELD_OUT_SEED, sample_spec, solo
 from tools.portraits.captions import caption_of
 from tools.portraits.figure import keypoints_of
 from tools.training import latents, text
@@ -140,7 +140,7 @@ class Pair(nn.Module):
 def pose_maps(seeds: Sequence[int], size: tuple[int, int]) -> Tensor:
     """The skeletons of the drawings of `seeds`, (n, 3, height, width) in 0-1."""
     maps = [
-        draw_openpose(coco_to_openpose(keypoints_of(sample_spec(int(s)), size)), size)
+        draw_openpose(coco_to_openpose(keypoints_of(solo(sample_spec(int(s))), size)), size)
         for s in seeds
     ]
     return torch.from_numpy(np.stack(maps)).permute(0, 3, 1, 2).float() / 255
@@ -149,9 +149,9 @@ def pose_maps(seeds: Sequence[int], size: tuple[int, int]) -> Tensor:
 class Lessons:
     """Draws training batches from the latents made so far."""
 
-    def __init__(self, job: Job, seed: int) -> None:
-        """Load latents, tokenizer and the frozen text encoder."""
-        self.data = {bucket: latents.load(job, bucket) for bucket in latents.BUCKETS}
+    def __init__(self, job: Job, seed: int, style: str = "flat") -> None:
+        """Load the latents of a style, the tokenizer and the frozen text encoder."""
+        self.data = {bucket: latents.load(job, bucket, style) for bucket in latents.BUCKETS}
         self.tokenizer: CLIPTokenizer = tokens.load(job)
         self.encoder: CLIPTextModel = text.load(job)
         self.rng = np.random.default_rng(seed)
@@ -209,11 +209,11 @@ def sample(
     return x
 
 
-def _report(job: Job, trainer: Trainer[Pair], lessons: Lessons) -> None:
+def report(job: Job, trainer: Trainer[Pair], lessons: Lessons, style: str = "flat") -> None:
     """Write a sheet for held-out seeds: goal, upload shown, painted with and without pose."""
     model, vae = trainer.average, autoencoder.load(job)
     seeds = [HELD_OUT_SEED + k for k in range(10)]
-    scenarios = [sample_scenarios(s, SQUARE, 1)[0] for s in seeds]
+    scenarios = [sample_scenarios(s, SQUARE, 1, style)[0] for s in seeds]
     goals = to_tensor([s.goal.image for s in scenarios])
     mask = torch.from_numpy(np.stack([s.mask for s in scenarios]))[:, None].float()
     shown = latents.masked(to_tensor([s.upload for s in scenarios]), mask)
@@ -228,8 +228,8 @@ def _report(job: Job, trainer: Trainer[Pair], lessons: Lessons) -> None:
         painted = sample(model, extra, words, poses)
         with torch.no_grad():
             rows.append(to_pictures(vae.decode(painted / scale).sample))
-    write_sheet(job.work / "painter.png", rows)
-    (job.work / "painter.txt").write_text("\n".join(captions) + "\n")
+    write_sheet(job.work / f"{trainer.name}.png", rows)
+    (job.work / f"{trainer.name}.txt").write_text("\n".join(captions) + "\n")
 
 
 def train(job: Job) -> None:
@@ -238,4 +238,4 @@ def train(job: Job) -> None:
     trainer = Trainer(job, "painter", Pair(), lr=1e-3, decay=0.998)
     torch.manual_seed(trainer.step)
     lessons = Lessons(job, trainer.step + 4)
-    trainer.run(lambda: lessons.loss(trainer.model), lambda: _report(job, trainer, lessons))
+    trainer.run(lambda: lessons.loss(trainer.model), lambda: report(job, trainer, lessons))

@@ -15,7 +15,7 @@ from transformers import (
     VitPoseImageProcessorPil,
 )
 
-from tools.portraits import HELD_OUT_SEED, Portrait, draw_seed
+from tools.portraits import HELD_OUT_SEED, Portrait, draw, sample_spec, solo
 from tools.training.common import SQUARE, TALL, Job, Trainer, averaged
 
 WIDTH, HEIGHT = 96, 128
@@ -77,7 +77,8 @@ def heatmaps(keypoints: NDArray[np.float32], matrix: NDArray[np.float64]) -> NDA
 def _sample(rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """One crop (3, 128, 96), normalized as by the processor, and its heatmaps."""
     size = SQUARE if rng.random() < 0.5 else TALL
-    portrait = draw_seed(int(rng.integers(HELD_OUT_SEED)), size)
+    spec = sample_spec(int(rng.integers(HELD_OUT_SEED)))
+    portrait = draw(solo(spec, spec.style), size)
     image, points, box = portrait.image, portrait.keypoints.copy(), person_box(portrait)
     if rng.random() < 0.5:
         image = image[:, ::-1]
@@ -105,7 +106,8 @@ def measure(model: VitPoseForPoseEstimation, count: int) -> dict[str, float]:
     processor = build_processor()
     distances, found, invented = [], [], []
     for k in range(count):
-        portrait = draw_seed(HELD_OUT_SEED + k, SQUARE if k % 2 else TALL)
+        spec = sample_spec(HELD_OUT_SEED + k)
+        portrait = draw(solo(spec, spec.style), SQUARE if k % 2 else TALL)
         boxes = [[person_box(portrait).tolist()]]
         inputs = processor(portrait.image, boxes=boxes, return_tensors="pt")
         with torch.no_grad():

@@ -13,11 +13,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tools.portraits import Portrait, PortraitSpec, draw, redress
-from tools.portraits.spec import sample_spec
+from tools.portraits import STYLES, Portrait, PortraitSpec, draw, redress, sample_spec, solo
 
 KINDS = ("keep skin", "keep head", "keep person", "change clothes", "all", "random")
-_SHARES = (0.42, 0.16, 0.16, 0.12, 0.08, 0.06)
+_SHARES = (0.36, 0.26, 0.13, 0.11, 0.08, 0.06)
+_SAME_HAND = 0.7  # how often the upload was drawn in the style that is painted
 _MAX_MARGIN = 0.05  # of the short side
 
 
@@ -41,6 +41,8 @@ def _grow(mask: NDArray[np.bool_], pixels: float) -> NDArray[np.bool_]:
 
 def _other(spec: PortraitSpec, kind: str, rng: np.random.Generator) -> PortraitSpec:
     """The drawing the kept pixels come from."""
+    if rng.random() >= _SAME_HAND:
+        spec = replace(spec, style=str(rng.choice(STYLES)))
     if kind in ("all", "random") or rng.random() < 0.2:
         return spec
     other = redress(
@@ -90,10 +92,12 @@ def _mask(
     return np.ones((height, width), dtype=bool)
 
 
-def sample_scenarios(seed: int, size: tuple[int, int], count: int) -> list[Scenario]:
-    """`count` scenarios with the goal of one seed in common."""
+def sample_scenarios(
+    seed: int, size: tuple[int, int], count: int, style: str = "flat"
+) -> list[Scenario]:
+    """`count` scenarios whose goal is the main person of one seed, drawn in `style`."""
     rng = np.random.default_rng((seed, 1))
-    spec = sample_spec(seed)
+    spec = solo(sample_spec(seed), style)
     goal = draw(spec, size)
     scenarios = []
     for _ in range(count):

@@ -8,7 +8,7 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 from torch.nn import functional as F
 
-from tools.portraits import HELD_OUT_SEED, draw_seed
+from tools.portraits import HELD_OUT_SEED, draw, draw_seed, sample_spec, solo
 from tools.training.common import (
     SQUARE,
     TALL,
@@ -101,7 +101,7 @@ def load(job: Job) -> AutoencoderKL:
     """The trained autoencoder, its scaling factor set to one over the latents' deviation."""
     name = "decoder" if (job.work / "decoder.pt").exists() else "vae"
     vae = averaged(job.work, name, build_vae())
-    images = [draw_seed(k, SQUARE, False).image for k in range(32)]
+    images = [draw(solo(sample_spec(k)), SQUARE, False).image for k in range(32)]
     with torch.no_grad():
         latents = vae.encode(to_tensor(images)).latent_dist.mode()
     vae.register_to_config(scaling_factor=round(1 / latents.std().item(), 4))

@@ -1,0 +1,48 @@
+"""The styles: a LoRA of the painter's UNet for each hand but the flat one, which is the base's.
+
+Low-rank updates (Hu et al. 2021, arXiv:2106.09685) of attention and of the convolutions as
+well, because most of this small UNet, and what makes an outline, is convolution.
+"""
+
+from __future__ import annotations
+
+import torch
+from peft import LoraConfig
+from peft.utils import get_peft_model_state_dict
+from torch import Tensor
+
+from tools.training.common import Job, Trainer, averaged
+from tools.training.painter import Lessons, Pair, report
+
+STYLES = ("ink", "soft")
+RANK = 12
+_ATTENTION = ("to_q", "to_k", "to_v", "to_out.0", "proj_in", "proj_out")
+_TARGETS = [*_ATTENTION, "ff.net.0.proj", "ff.net.2", "conv1", "conv2"]
+
+
+def build(job: Job) -> Pair:
+    """The trained painter with an untrained adapter, the only part that learns."""
+    pair = averaged(job.work, "painter", Pair())
+    pair.unet.add_adapter(LoraConfig(r=RANK, lora_alpha=RANK, target_modules=_TARGETS))
+    return pair
+
+
+def _train_style(job: Job, style: str) -> None:
+    torch.manual_seed(0)
+    trainer = Trainer(job, f"lora-{style}", build(job), lr=2e-3, decay=0.99)
+    torch.manual_seed(trainer.step)
+    lessons = Lessons(job, trainer.step + 6, style)
+    trainer.run(lambda: lessons.loss(trainer.model), lambda: report(job, trainer, lessons, style))
+
+
+def train(job: Job) -> None:
+    """Train one adapter after the other, `job.minutes` each."""
+    for style in STYLES:
+        _train_style(job, style)
+
+
+def load(job: Job, style: str) -> dict[str, Tensor]:
+    """The trained adapter of a style, as `save_lora_weights` takes it."""
+    unet = averaged(job.work, f"lora-{style}", build(job)).unet
+    weights: dict[str, Tensor] = get_peft_model_state_dict(unet)
+    return {name: weight.half().contiguous() for name, weight in weights.items()}
