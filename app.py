@@ -11,31 +11,32 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from threading import Event
-from typing import Any, get_args
+from typing import Any
 
 import gradio as gr
 from gradio.data_classes import ImageData
 
 from inference import MasqueradeError, Photo, Progress, Recipe, Result, Studio
 from inference.catalog import Catalog
-from inference.controls import CONTROLS
 from inference.errors import Cancelled, InvalidPhoto, ModelUnavailable
 from inference.exhibit import Exhibit
-from inference.fragments import job_html, message_html, result_html, status_html, words_html
-from inference.masking import overlay
+from inference.form import UNSET, control_menu, menus, recipe_of
+from inference.fragments import job_html, message_html, result_html, status_html
+from inference.mask_view import mask_view
 from inference.photo import MAX_BYTES
-from inference.recipe import SCHEDULERS, AspectRatio, Length, Unit
+from inference.recipe import Length, Unit
 from inference.warmth import Warmth
 
 ASSETS = Path(__file__).parent / "assets"
 EXAMPLES = ASSETS / "examples"
 QUEUE = 20
-UNSET = "unset"  # a menu cannot hold None
 TITLE = "Masquerade"
 TAGLINE = "Puts a person, untouched, into any scene."
 FIRST_STEPS = "Pick an example or drop a photo, say where it should be, and press Generate."
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
-ORDER = "words → minus «but not» → threshold, without specks → invert → dilate → feather"
+ORDER = "words → minus «but not» → threshold, without specks → brush → invert → dilate → feather"
+WORDS = ("mask_prompt", "mask_negative", "mask_invert")
+MASK_CANVAS = ("mask_math.js", "mask_canvas.js", "mask_tools.js", "mask_words.js")
 
 QUICK: dict[str, Any] = {"queue": False, "show_progress": "hidden", **PRIVATE}
 LIVE: dict[str, Any] = {**QUICK, "trigger_mode": "always_last"}
@@ -48,6 +49,11 @@ def path_of(payload: ImageData | None) -> str | None:
     return None if payload is None else payload.path
 
 
+def asset(name: str) -> str:
+    """The text of a file of ours."""
+    return (ASSETS / name).read_text(encoding="utf-8")
+
+
 class Page:
     """The components, and what happens between them."""
 
@@ -55,14 +61,15 @@ class Page:
         self.studio = studio
         self.warmth = warmth
         self.knobs: dict[str, Any] = {}
-        self.examples = tomllib.loads((EXAMPLES / "examples.toml").read_text())["example"]
+        self.examples = tomllib.loads(asset("examples/examples.toml"))["example"]
 
     def build(self) -> Any:
         """Lay out the page and connect it."""
         with gr.Blocks(
             title=TITLE, fill_width=True, analytics_enabled=False, delete_cache=(3600, 86400)
         ) as blocks:
-            self.photo, self.pictures, self.cancelled = gr.State(), gr.State(), gr.State()
+            self.photo, self.mask_image = gr.State(), gr.State()
+            self.pictures, self.cancelled = gr.State(), gr.State()
             with gr.Row(elem_id="header"):
                 gr.HTML(f"<h1>{TITLE}</h1><p>{TAGLINE}</p>", elem_id="title")
                 self.status = gr.HTML(status_html(self.warmth), elem_id="status")
@@ -86,9 +93,9 @@ class Page:
             )  # fmt: skip
             self.upload.preprocess = path_of  # type: ignore[method-assign]
             with gr.Column(visible=False, elem_id="looking") as self.looking:
-                self.overlay = gr.Image(
-                    format="jpeg", interactive=False, height=430, buttons=["fullscreen"],
-                    label="What will be repainted", elem_id="overlay",
+                self.mask = gr.HTML(
+                    html_template=asset("mask_canvas.html"), elem_id="mask",
+                    js_on_load="\n".join(map(asset, MASK_CANVAS)),
                 )  # fmt: skip
                 self.change = gr.Button("Change photo", size="sm", elem_id="change")
             self.gallery = gr.Dataset(
@@ -100,11 +107,12 @@ class Page:
                 self._knob("mask_prompt", scale=3)
                 self._knob("mask_negative", scale=3)
                 self._knob("mask_invert", scale=1, min_width=90)
-            self.words = gr.HTML(elem_id="words")
             with gr.Row(elem_id="main-sliders", elem_classes="tight"):
                 for name in ("mask_dilate", "denoising_strength", "cfg_scale"):
                     with gr.Column(min_width=150):
                         self._knob(name)
+            gr.HTML(f"<p class='hint order'>{ORDER}</p>", elem_id="order")
+            self._knob("mask_strokes")
 
     def _prompt_row(self) -> None:
         with gr.Row(elem_id="prompt-row", elem_classes="tight"):
@@ -140,9 +148,12 @@ class Page:
     def _folds(self) -> None:
         with gr.Row(elem_id="folds"):
             with gr.Accordion("Mask", open=False):
-                gr.HTML(f"<p class='hint'>{ORDER}</p>")
                 self._knob("mask_threshold")
                 self._knob("mask_feather")
+                self.mask_file = gr.File(
+                    label="Mask image", file_types=["image"], type="filepath", height=90,
+                    elem_id="mask-image",
+                )  # fmt: skip
             with gr.Accordion("Sampling", open=False):
                 self._knob("negative_prompt", lines=1)
                 self._knob("num_images")
@@ -172,10 +183,8 @@ class Page:
             words["info"] = spec.description
         if name == "mask_dilate":
             self._dilate(spec.default, words)
-        elif name in self._choices():
-            self.knobs[name] = gr.Dropdown(
-                self._choices()[name], **(words | {"value": spec.default or UNSET})
-            )
+        elif menu := menus(self.studio.catalog).get(name):
+            self.knobs[name] = gr.Dropdown(menu, **(words | {"value": spec.default or UNSET}))
         elif spec.annotation is bool:
             self.knobs[name] = gr.Checkbox(**words)
         elif spec.annotation is str:
@@ -186,15 +195,6 @@ class Page:
         else:
             # A number field turns "empty" into 0 when it loses the focus.
             self.knobs[name] = gr.Textbox(**(words | {"value": ""}), max_lines=1)
-
-    def _choices(self) -> dict[str, list[tuple[str, str]]]:
-        catalog = self.studio.catalog
-        return {
-            "style": [("Automatic", UNSET)] + [(one.title, one.key) for one in catalog.styles()],
-            "scheduler": [(name, name) for name in SCHEDULERS],
-            "controlnet": [("Off", UNSET)] + [(name, name) for name in CONTROLS],
-            "ar": [("As the photo", UNSET)] + [(name, name) for name in get_args(AspectRatio)],
-        }
 
     def _dilate(self, default: Length, words: dict[str, Any]) -> None:
         limit = Length.LIMITS[default.unit]
@@ -210,23 +210,28 @@ class Page:
 
     def _connect(self) -> None:
         fields = {**self.knobs, "dilate_unit": self.unit}
-        seeing: list[Any] = [self.overlay, self.words]
-        look = {"fn": self.look, "inputs_kwargs": {"photo": self.photo, **fields},
-                "outputs": seeing, **LIVE}  # fmt: skip
-        # `change` where a value also comes from pasting or from the server.
+        masked = {"photo": self.photo, "mask_image": self.mask_image, **fields}
+        look = {"fn": self.look, "inputs_kwargs": masked, "outputs": self.mask, **LIVE}
+        # `change` where a value may come from pasting or the server; the rest the browser draws.
         changed = ("mask_prompt", "mask_negative", "style", "w", "h")
-        moved = ("mask_invert", "mask_dilate", "mask_threshold", "mask_feather", "ar")
-        gr.on([self.knobs[name].change for name in changed], **look)
-        gr.on([self.knobs[name].input for name in moved], **look)
-        opened: list[Any] = [self.photo, self.upload, self.looking, self.gallery, self.job]
+        gr.on([*(self.knobs[name].change for name in changed), self.knobs["ar"].input], **look)
+        opened: list[Any] = [
+            self.photo, self.upload, self.looking, self.gallery, self.job, self.mask_image,
+            self.mask_file, self.knobs["mask_strokes"],
+        ]  # fmt: skip
         self.upload.upload(self.open, self.upload, opened, **PRIVATE).then(**look)
-        self.change.click(self.close, None, [*opened, *seeing], **QUICK)
+        self.change.click(self.close, None, opened, **QUICK)
         self.gallery.click(
-            self.pick, self.gallery, [*opened, *self.knobs.values(), self.unit], **QUICK
+            self.pick, self.gallery, [*{*opened, *self.knobs.values(), self.unit}], **QUICK
         ).then(**look)
         self.unit.input(
-            self.convert, [self.photo, self.unit, self.knobs["mask_dilate"]],
-            [self.knobs["mask_dilate"]], **QUICK,
+            self.convert, inputs_kwargs=masked, outputs=self.knobs["mask_dilate"], **QUICK
+        )
+        words = [self.knobs[name] for name in WORDS]
+        started: list[Any] = [self.mask_image, self.job, *words]
+        gr.on(
+            [self.mask_file.upload, self.mask_file.clear], self.start_from, self.mask_file, started,
+            **PRIVATE,
         ).then(**look)  # fmt: skip
         shown: list[Any] = [
             self.generate, self.cancel, self.job, self.forming, self.compare, self.strip,
@@ -236,7 +241,7 @@ class Page:
             [self.generate.click, self.knobs["prompt"].submit], self.begin, None,
             [self.cancelled, self.generate, self.cancel, self.job], **QUICK,
         ).then(
-            self.paint, inputs_kwargs={"photo": self.photo, "cancelled": self.cancelled, **fields},
+            self.paint, inputs_kwargs={"cancelled": self.cancelled, **masked},
             outputs=shown, show_progress="minimal", show_progress_on=self.job,
             concurrency_id="painter", concurrency_limit=1, **PRIVATE,
         )  # fmt: skip
@@ -259,9 +264,8 @@ class Page:
         if style == UNSET:
             return gr.skip()
         catalog = self.studio.catalog
-        offered = {one.key: one.title for one in catalog.controls(catalog.style(style).family)}
-        choices = [("Off", UNSET)] + [(title, key) for key, title in offered.items()]
-        return gr.Dropdown(choices, value=control if control in offered else UNSET)
+        menu = control_menu(catalog, catalog.style(style))
+        return gr.Dropdown(menu, value=control if control in dict(menu).values() else UNSET)
 
     def open(self, path: str | None) -> Update:
         """Take in an uploaded photo."""
@@ -273,63 +277,68 @@ class Page:
             return {self.upload: None, self.job: message_html(str(error), "alert")}
         return self._opened(photo)
 
-    def _opened(self, photo: Photo) -> Update:
+    def _opened(self, photo: Photo | None) -> Update:
+        """The page with a photo, or the empty one; what was drawn over another one is gone."""
         return {
             self.photo: photo,
-            self.upload: gr.update(visible=False),
-            self.looking: gr.update(visible=True),
-            self.gallery: gr.update(visible=False),
+            self.upload: gr.update(value=None, visible=photo is None),
+            self.looking: gr.update(visible=photo is not None),
+            self.gallery: gr.update(visible=photo is None),
             self.job: "",
+            self.mask_image: None,
+            self.mask_file: None,
+            self.knobs["mask_strokes"]: "",
         }
 
     def close(self) -> Update:
         """Back to the empty page, to choose another photo."""
-        return {
-            self.photo: None,
-            self.upload: gr.update(value=None, visible=True),
-            self.looking: gr.update(visible=False),
-            self.gallery: gr.update(visible=True),
-            self.job: "",
-            self.overlay: None,
-            self.words: "",
-        }
+        return self._opened(None)
 
     def pick(self, index: int) -> Update:
         """Fill everything in from an example."""
         example = self.examples[index]
         recipe = Recipe(prompt=example["prompt"])
         values = {knob: getattr(recipe, name) for name, knob in self.knobs.items()}
-        values |= {self.knobs[name]: "" for name in ("seed", "w", "h")}
+        values |= {self.knobs[name]: "" for name in ("seed", "w", "h", "mask_strokes")}
         values |= {self.knobs["ar"]: UNSET, self.knobs["style"]: gr.skip()}
         dilate = recipe.mask_dilate
         return {
-            **self._opened(Photo.open(EXAMPLES / example["file"])),
             **values,
+            **self._opened(Photo.open(EXAMPLES / example["file"])),
             self.knobs["mask_dilate"]: dilate_slider(dilate),
             self.unit: dilate.unit.value,
         }
 
-    def look(self, photo: Photo | None, **fields: Any) -> tuple[Any, str]:
-        """The mask as the words and sliders now make it."""
+    def start_from(self, path: str | None) -> Update:
+        """Take in a mask image, whose white is repainted; without one the words come back."""
+        try:
+            image = Photo.open(path) if path else None
+        except MasqueradeError as error:
+            return {self.job: message_html(str(error), "alert")}
+        recipe = Recipe(mask_prompt="", mask_negative="", mask_invert=False) if image else Recipe()
+        words = {self.knobs[name]: getattr(recipe, name) for name in WORDS}
+        return {self.mask_image: image, self.job: "", **words}
+
+    def look(self, photo: Photo | None, mask_image: Photo | None, **fields: Any) -> Any:
+        """What the words find, from which the browser draws the mask."""
         if photo is None:
-            return gr.skip(), gr.skip()
+            return gr.skip()
         try:
             recipe = recipe_of(fields)
-            selection = self.studio.select(photo, recipe)
+            return mask_view(self.studio.select(photo, recipe, mask_image).evidence, recipe)
         except MasqueradeError as error:
-            return gr.skip(), message_html(str(error), "alert")
-        alpha = selection.preview_alpha(recipe)
-        share = float((alpha >= 0.5).mean())
-        return overlay(selection.preview, alpha), words_html(selection, share)
+            return {"error": str(error)}
 
-    def convert(self, photo: Photo | None, unit: str, value: float) -> gr.Slider:
+    def convert(
+        self, photo: Photo | None, mask_image: Photo | None, dilate_unit: str, **fields: Any
+    ) -> gr.Slider:
         """The same length in the other unit."""
-        new, short_side = Unit(unit), 512
+        unit, short_side = Unit(dilate_unit), 512
+        old = Unit.PERCENT if unit is Unit.PIXELS else Unit.PIXELS
         if photo is not None:
-            short_side = self.studio.select(photo, Recipe()).field.short_side
-        if new is Unit.PERCENT:
-            return dilate_slider(Length(value=value * 100 / short_side, unit=new))
-        return dilate_slider(Length(value=value * short_side / 100, unit=new))
+            recipe = recipe_of({**fields, "mask_dilate": 0, "dilate_unit": unit})
+            short_side = self.studio.select(photo, recipe, mask_image).evidence.short_side
+        return dilate_slider(Length(value=fields["mask_dilate"], unit=old).to(unit, short_side))
 
     def begin(self) -> Update:
         """A new job, which its own Cancel button can reach even while it waits in the queue."""
@@ -346,12 +355,14 @@ class Page:
             cancelled.set()
         return message_html("Stopping")
 
-    def paint(self, photo: Photo | None, cancelled: Event, **fields: Any) -> Iterator[Update]:
+    def paint(
+        self, photo: Photo | None, mask_image: Photo | None, cancelled: Event, **fields: Any
+    ) -> Iterator[Update]:
         """Run the job, showing everything on the way."""
         try:
             if photo is None:
                 raise InvalidPhoto("Choose a photo first, or pick an example.")
-            with closing(self.studio.paint(photo, recipe_of(fields))) as events:
+            with closing(self.studio.paint(photo, recipe_of(fields), mask_image)) as events:
                 for event in events:
                     if cancelled.is_set():
                         raise Cancelled
@@ -406,17 +417,6 @@ class Page:
         """Compare the chosen picture with the input, and offer it for download."""
         pair = (pictures.shown[0], pictures.shown[event.index])
         return pair, gr.update(value=pictures.files[event.index])
-
-
-def recipe_of(fields: dict[str, Any]) -> Recipe:
-    """The recipe that the controls stand for.
-
-    Raises:
-        InvalidRecipe: a value is not allowed.
-    """
-    given = {name: None if value == UNSET else value for name, value in fields.items()}
-    length = f"{given.pop('mask_dilate')}{given.pop('dilate_unit')}"
-    return Recipe.parse({**given, "mask_dilate": length})
 
 
 def dilate_slider(length: Length) -> gr.Slider:

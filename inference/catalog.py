@@ -33,6 +33,10 @@ _BUILT_IN = Path(__file__).with_name("catalog.toml")
 
 _Raw: TypeAlias = dict[str, Any]
 
+# How strongly a LoRA is applied; beyond these the base falls apart.
+_LoraWeight: TypeAlias = Annotated[float, Field(ge=-2, le=2, allow_inf_nan=False)]
+_SingleFile: TypeAlias = Annotated[str, Field(pattern=r"^[^/\\]+\.safetensors$")]
+
 
 class _Entry(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -90,10 +94,27 @@ class ControlModel(_Entry):
     source: Source
 
 
+class Lora(_Entry):
+    """Low-rank changes to a base checkpoint (Hu et al. 2021, arXiv:2106.09685).
+
+    `file` is the one that is read of the source; `trigger_words`, where given, go to the front of
+    the prompt of each style that uses it.
+    """
+
+    key: str
+    family: str
+    title: str
+    description: str = ""
+    source: Source
+    file: _SingleFile = "pytorch_lora_weights.safetensors"
+    trigger_words: str = ""
+
+
 class Family(_Entry):
     """Models that work together, because their latents and UNets have one shape.
 
-    `configs` holds the diffusers configs that a style's single-file `checkpoint` is read with.
+    `configs` holds the diffusers configs that a style's single-file `checkpoint` is read with;
+    `enlarger` a Swin2SR model for finished pictures.
     """
 
     key: str
@@ -101,16 +122,20 @@ class Family(_Entry):
     segmenter: Source
     pose: Source
     configs: Source | None = None
+    enlarger: Source | None = None
     controls: Mapping[str, ControlModel] = Field(default_factory=dict)
+    loras: Mapping[str, Lora] = Field(default_factory=dict)
 
 
 class Style(_Entry):
     """A base checkpoint with the words and settings that suit it.
 
     `base` is a folder in the diffusers layout or, where `checkpoint` names it, a folder that holds
-    this single .safetensors file. `vae`, where given, replaces the checkpoint's own. The prompt is
-    `prompt_prefix + user's words + prompt_suffix`; `negative_prompt` goes before the user's own.
-    `native_size` is the side, in pixels, of a square with the pixel count to paint at.
+    this single .safetensors file. `vae`, where given, replaces the checkpoint's own. `loras` are
+    weights by the keys of the family's LoRAs; styles that differ in nothing else share one base in
+    memory. The prompt is `prompt_prefix + user's words + prompt_suffix`; `negative_prompt` goes
+    before the user's own. `native_size` is the side, in pixels, of a square with the pixel count
+    to paint at.
     """
 
     key: str
@@ -118,15 +143,16 @@ class Style(_Entry):
     title: str
     description: str = ""
     base: Source
-    checkpoint: str | None = Field(default=None, pattern=r"^[^/\\]+\.safetensors$")
+    checkpoint: _SingleFile | None = None
     vae: Source | None = None
+    loras: Mapping[str, _LoraWeight] = Field(default_factory=dict)
     prompt_prefix: str = ""
     prompt_suffix: str = ""
     negative_prompt: str = ""
     native_size: Annotated[int, Field(ge=64, le=1024, multiple_of=8)] = SD15_NATIVE_SIZE
 
 
-_Keyed = TypeVar("_Keyed", Family, Style, ControlModel)
+_Keyed = TypeVar("_Keyed", Family, Style, ControlModel, Lora)
 
 
 class Catalog(_Entry):
@@ -148,8 +174,9 @@ class Catalog(_Entry):
         _spell_out_layouts(raw)
         families = _with_keys(raw["families"])
         for key, family in families.items():
-            controls = _with_keys(family.get("controls", {}))
-            family["controls"] = {k: {"family": key, **entry} for k, entry in controls.items()}
+            for part in ("controls", "loras"):
+                entries = _with_keys(family.get(part, {}))
+                family[part] = {k: {"family": key, **entry} for k, entry in entries.items()}
         styles = _with_keys(raw["styles"])
         try:
             return cls.model_validate({"family_by_key": families, "style_by_key": styles})
@@ -157,10 +184,13 @@ class Catalog(_Entry):
             raise InvalidCatalog(_first_mistake(error, path or _BUILT_IN)) from error
 
     @model_validator(mode="after")
-    def _families_exist(self) -> Catalog:
+    def _what_styles_name_exists(self) -> Catalog:
         for style in self.style_by_key.values():
             if style.family not in self.family_by_key:
                 raise ValueError(f"style {style.key!r} names the unknown family {style.family!r}")
+            for lora in style.loras:
+                if lora not in self.family_by_key[style.family].loras:
+                    raise ValueError(f"style {style.key!r} names the unknown LoRA {lora!r}")
         return self
 
     def families(self) -> tuple[Family, ...]:
@@ -186,6 +216,15 @@ class Catalog(_Entry):
     def control(self, family: str, key: str) -> ControlModel:
         """The ControlNet `key` of a family; MissingModel, listing its others, if it has none."""
         return _find(f"control in {family!r}", key, self.family(family).controls)
+
+    def lora(self, family: str, key: str) -> Lora:
+        """The LoRA `key` of a family; MissingModel, listing its others, if it has none."""
+        return _find(f"LoRA in {family!r}", key, self.family(family).loras)
+
+    def trigger_words(self, style: Style) -> str:
+        """What the style's LoRAs want to read at the front of the prompt, "" for nothing."""
+        words = (self.lora(style.family, key).trigger_words for key in style.loras)
+        return "".join(f"{one}, " for one in words if one)
 
 
 def _find(what: str, key: str, entries: Mapping[str, _Keyed]) -> _Keyed:

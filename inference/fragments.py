@@ -5,7 +5,6 @@ from __future__ import annotations
 from html import escape
 
 from inference.results import Progress, Result
-from inference.selector import Selection
 from inference.warmth import Warmth
 
 
@@ -18,16 +17,6 @@ def status_html(warmth: Warmth) -> str:
 def message_html(text: str, role: str = "status") -> str:
     """One sentence for the user; role "alert" for what went wrong."""
     return f"<p class='message {role}' role='{role}'>{escape(text)}</p>"
-
-
-def words_html(selection: Selection, share: float) -> str:
-    """A chip per word with its score, and how much of the picture is repainted."""
-    chips = []
-    for word in selection.words:
-        kind = ("minus" if word.negative else "plus") if word.found else "absent"
-        text = word.phrase if word.found else f"no {word.phrase} found"
-        chips.append(f"<span class='chip {kind}'>{escape(text)} <b>{word.score:.2f}</b></span>")
-    return f"{''.join(chips)}<span class='share'>{share:.0%} repainted</span>"
 
 
 def job_html(progress: Progress) -> str:

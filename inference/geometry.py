@@ -51,6 +51,21 @@ class Box:
 
 
 @dataclass(frozen=True, kw_only=True)
+class View:
+    """A part of a picture at a resolution.
+
+    Attributes:
+        whole: size of the picture, in whose pixels the box is.
+        box: the part that is looked at.
+        size: how many pixels it is to have.
+    """
+
+    whole: Size
+    box: Box
+    size: Size
+
+
+@dataclass(frozen=True, kw_only=True)
 class Canvas:
     """The picture that comes out: a part of the photo at a size.
 

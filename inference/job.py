@@ -17,14 +17,14 @@ from inference.catalog import Style
 from inference.compose import Alpha, kept_pixels_changed, paste, resize
 from inference.controls import CONTROLS, Scene
 from inference.errors import InvalidRecipe
-from inference.geometry import Box, Size, generation_size, mask_box
+from inference.geometry import Box, Size, View, generation_size, mask_box
 from inference.hub import DownloadProgress, fetch
-from inference.masking import View
 from inference.patch import Guide, Painted, Patch
 from inference.photo import Photo, Pixels
 from inference.recipe import Recipe
 from inference.results import Progress, Result, Stage
-from inference.selector import Selection, Selector
+from inference.selection import Selection
+from inference.selector import Selector
 from inference.skeleton import Keypoints
 
 if TYPE_CHECKING:
@@ -78,15 +78,18 @@ def controls_of(recipe: Recipe) -> tuple[str, ...]:
 class Job:
     """A photo, a recipe with a concrete seed, and what is needed to paint them.
 
-    `maps` keeps control maps between jobs.
+    `maps` keeps control maps between jobs; `trigger_words` open the prompt; what is light in the
+    mask image counts as found, as words do.
     """
 
     models: Models
     selector: Selector
     maps: Cache[Pixels]
     style: Style
+    trigger_words: str
     photo: Photo
     recipe: Recipe
+    mask_image: Photo | None = None
     _seconds: dict[str, float] = field(default_factory=dict)
 
     def run(self) -> Generator[Progress | Result]:
@@ -110,7 +113,7 @@ class Job:
 
     def _select(self) -> Selection:
         selection = self.selector.select(
-            self.photo, self.recipe, self.style.family, self.style.native_size
+            self.photo, self.recipe, self.style.family, self.style.native_size, self.mask_image
         )
         selection.check(self.recipe)
         return selection
@@ -149,7 +152,7 @@ class Job:
         """Run the painter, turning its steps into progress."""
         started = time.monotonic()
         shown = 0.0
-        with closing(painter.paint(patch, dressed(self.recipe, self.style))) as steps:
+        with closing(painter.paint(patch, self._dressed())) as steps:
             for event in steps:
                 if isinstance(event, Painted):
                     return event
@@ -188,6 +191,13 @@ class Job:
             kept_pixels_changed=changed,
         )
 
+    def _dressed(self) -> Recipe:
+        """The recipe as the painter takes it: with the words that belong to the style."""
+        style, recipe = self.style, self.recipe
+        negative = ", ".join(filter(None, (style.negative_prompt, recipe.negative_prompt)))
+        words = (self.trigger_words, style.prompt_prefix, recipe.prompt, style.prompt_suffix)
+        return recipe.model_copy(update={"prompt": "".join(words), "negative_prompt": negative})
+
     @contextmanager
     def _timed(self, stage: Stage) -> Iterator[None]:
         started = time.perf_counter()
@@ -195,14 +205,3 @@ class Job:
             yield
         finally:
             self._seconds[stage.name.lower()] = time.perf_counter() - started
-
-
-def dressed(recipe: Recipe, style: Style) -> Recipe:
-    """The recipe as the painter takes it: with the words that belong to the style."""
-    negative = ", ".join(part for part in (style.negative_prompt, recipe.negative_prompt) if part)
-    return recipe.model_copy(
-        update={
-            "prompt": f"{style.prompt_prefix}{recipe.prompt}{style.prompt_suffix}",
-            "negative_prompt": negative,
-        }
-    )

@@ -69,6 +69,12 @@ class Length(BaseModel):
         """The length in pixels on a picture whose short side at generation size is `short_side`."""
         return self.value * short_side / 100 if self.unit is Unit.PERCENT else self.value
 
+    def to(self, unit: Unit, short_side: int) -> Length:
+        """The same length in another unit."""
+        pixels = self.pixels(short_side)
+        value = pixels if unit is Unit.PIXELS else 100 * pixels / short_side
+        return Length(value=value, unit=unit)
+
     def __str__(self) -> str:
         return f"{self.value:g}{'%' if self.unit is Unit.PERCENT else ''}"
 

@@ -1,9 +1,11 @@
-"""Heatmaps become a signed distance field, and the field a mask. Pure numpy and OpenCV.
+"""Heatmaps become scores, scores a signed distance field, and the field a mask. Numpy and OpenCV.
 
 A mask is kept as its signed distance to the edge, in pixels at generation size, positive inside.
 Then inverting is ``-d``, dilating by r is ``d + r`` (an exact Euclidean radius), and a feather of
 width f is ``clip(0.5 + d / f, 0, 1)``. Only new words, a new threshold or a new stroke make a new
 field; everything else is one line of arithmetic.
+
+`assets/mask_canvas.js` repeats all of this from the scores on, in the same order and precision.
 """
 
 from __future__ import annotations
@@ -16,18 +18,23 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from inference.geometry import Box, Size
+from inference.brush import ADD, REMOVE, Layer
+from inference.geometry import View
 from inference.recipe import MaskSettings
 
 Floats = npt.NDArray[np.float32]
-Pixels = npt.NDArray[np.uint8]
+# A score of 0–1 in 255ths: what the browser gets as a gray picture.
+Scores = npt.NDArray[np.uint8]
+Bools = npt.NDArray[np.bool_]
 
 # Stands for "no edge anywhere": farther than any length a recipe can ask for.
 FAR = 1e5
 # A detector's islands below this share of its largest find are noise.
 SPECK = 0.02
-PAINT_TINT = (255, 92, 57)
-TINT_OPACITY = 0.55
+# So are its holes below this share of all that it found.
+HOLE = 0.005
+# The score from which a spot draws a crop towards it, whatever the sliders say.
+FOCUS_SCORE = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,21 +94,6 @@ class Field:
         return alpha
 
 
-@dataclass(frozen=True, kw_only=True)
-class View:
-    """A part of a picture at a resolution.
-
-    Attributes:
-        whole: size of the picture, in whose pixels the box is.
-        box: the part that is looked at.
-        size: how many pixels it is to have.
-    """
-
-    whole: Size
-    box: Box
-    size: Size
-
-
 def resample(values: Floats, view: View) -> Floats:
     """Bilinear samples of a map that covers a whole picture, whatever the map's resolution.
 
@@ -123,12 +115,12 @@ def resample(values: Floats, view: View) -> Floats:
     return np.asarray(out, dtype=np.float32)
 
 
-def centre(logits: Floats, threshold: float) -> tuple[float, float]:
+def centre(scores: Scores) -> tuple[float, float]:
     """Centre of what was found, each coordinate in 0–1; the middle if nothing was."""
-    rows, columns = np.nonzero(logits >= logit(threshold))
+    rows, columns = np.nonzero(reaches(scores, FOCUS_SCORE))
     if not len(rows):
         return 0.5, 0.5
-    height, width = logits.shape
+    height, width = scores.shape
     return float((columns.mean() + 0.5) / width), float((rows.mean() + 0.5) / height)
 
 
@@ -137,71 +129,85 @@ def logit(score: float) -> float:
     return math.log(score / (1 - score))
 
 
-def combine(positive: Sequence[Heatmap], negative: Sequence[Heatmap]) -> Floats:
-    """Union of the positive phrases minus the negative ones, as logits.
+def to_scores(logits: Floats) -> Scores:
+    """Plain sigmoids in 255ths."""
+    return np.rint(255 / (1 + np.exp(-np.clip(logits, -30, 30)))).astype(np.uint8)
 
-    Fuzzy sets (Zadeh, 1965): union is the maximum, difference the minimum with the complement;
-    the complement of a score is the negated logit.
+
+def reaches(scores: Scores, threshold: float) -> Bools:
+    """Where the scores are at least `threshold`, in 0–1."""
+    return np.asarray(scores >= math.ceil(threshold * 255))
+
+
+def decide(scores: Scores, threshold: float | None) -> Scores:
+    """Yes or no for a phrase with a threshold of its own; its scores as they are without one."""
+    return scores if threshold is None else reaches(scores, threshold) * np.uint8(255)
+
+
+def combine(positive: Sequence[Scores], negative: Sequence[Scores]) -> Scores:
+    """Union of the positive phrases minus the negative ones.
+
+    Fuzzy sets (Zadeh, 1965): union is the maximum, difference the minimum with the complement.
 
     Args:
-        positive: at least one heatmap; all are of one shape.
+        positive: at least one (h, w) map; all are of one shape.
     """
-    logits = np.max([heat.logits for heat in positive], axis=0)
-    for heat in negative:
-        logits = np.minimum(logits, -heat.logits)
-    return np.asarray(logits, dtype=np.float32)
+    scores = np.max(positive, axis=0)
+    for one in negative:
+        scores = np.minimum(scores, 255 - one)
+    return np.asarray(scores, dtype=np.uint8)
 
 
-def make_field(logits: Floats, threshold: float, view: View, short_side: int) -> Field:
-    """Threshold combined logits, drop specks, and measure the distance to the edge.
+def make_field(scores: Scores, threshold: float, strokes: Layer, short_side: int) -> Field:
+    """Threshold combined scores, drop specks, lay the strokes over, measure the distance.
 
     Args:
-        logits: (h, w) float32 that covers the whole photo.
+        scores: (h, w), covering the canvas.
         threshold: score in 0–1 from which a spot counts as found.
-        view: the canvas as a part of the photo, and the grid on which the edge is measured.
+        strokes: (h, w), what each pixel was brushed with.
         short_side: short side of the canvas at generation size; distances are in its pixels.
     """
-    inside = drop_specks(resample(logits, view) >= logit(threshold))
-    scale = np.float32(short_side / min(view.size))
-    return Field(distance=signed_distance(inside) * scale, short_side=short_side)
+    inside = drop_specks(reaches(scores, threshold))
+    inside = (inside & (strokes != REMOVE)) | (strokes == ADD)
+    scale = short_side / min(scores.shape)
+    return Field(distance=signed_distance(inside, scale), short_side=short_side)
 
 
-def drop_specks(inside: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """Without the parts that are smaller than `SPECK` of the largest one."""
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(inside.astype(np.uint8))
+def drop_specks(inside: Bools) -> Bools:
+    """Without islands under `SPECK` of the largest one, and holes under `HOLE` of what is found.
+
+    Islands hang together across corners, and holes, accordingly, do not.
+    """
+    labels, areas = _parts(inside, 8)
+    inside = (areas >= SPECK * areas.max())[labels] & inside
+    labels, areas = _parts(~inside, 4)
+    outside = (areas >= HOLE * np.count_nonzero(inside))[labels] & ~inside
+    return np.asarray(~outside)
+
+
+def _parts(inside: Bools, connectivity: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    """A label per pixel and an area per label; 0 is what is not inside, and has none."""
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(
+        inside.astype(np.uint8), connectivity=connectivity
+    )
     areas = stats[:, cv2.CC_STAT_AREA]
     areas[0] = 0
-    large: npt.NDArray[np.bool_] = areas >= SPECK * areas.max()
-    return np.asarray(large[labels] & inside)
+    return np.asarray(labels), np.asarray(areas)
 
 
-def signed_distance(inside: npt.NDArray[np.bool_]) -> Floats:
-    """Euclidean distance of each pixel centre to the edge, positive inside; exact to half a pixel.
+def signed_distance(inside: Bools, scale: float = 1.0) -> Floats:
+    """Euclidean distance of each pixel centre to the edge, positive inside, times `scale`.
 
-    Felzenszwalb and Huttenlocher, "Distance Transforms of Sampled Functions", as in OpenCV.
+    Felzenszwalb and Huttenlocher, "Distance Transforms of Sampled Functions", as in OpenCV. The
+    edge runs half way between a pixel inside and its neighbour outside.
     """
     if inside.all() or not inside.any():
         return np.full(inside.shape, FAR if inside.any() else -FAR, dtype=np.float32)
-    within = cv2.distanceTransform(inside.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    without = cv2.distanceTransform((~inside).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    # The edge runs half way between a pixel inside and its neighbour outside.
-    distance = np.where(inside, within - 0.5, 0.5 - without)
-    # OpenCV's last bit varies from call to call; a recipe must give the same mask each time.
-    return np.round(distance, 3).astype(np.float32)
-
-
-def overlay(photo: Pixels, alpha: Floats) -> Pixels:
-    """The photo with the region to repaint tinted and outlined, for the eye.
-
-    Args:
-        photo: (H, W, 3) uint8.
-        alpha: (H, W) in 0–1, 1 = repaint.
-    """
-    gray = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)[..., None].astype(np.float32)
-    tinted = gray * (1 - TINT_OPACITY) + np.array(PAINT_TINT, dtype=np.float32) * TINT_OPACITY
-    mixed = photo + (tinted - photo) * alpha[..., None]
-    picture = np.clip(mixed + 0.5, 0, 255).astype(np.uint8)
-    edges, _ = cv2.findContours(
-        (alpha >= 0.5).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE
+    within, without = (
+        cv2.distanceTransform(side.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+        for side in (inside, ~inside)
     )
-    return np.asarray(cv2.drawContours(picture, edges, -1, (255, 255, 255), 1, cv2.LINE_AA))
+    # OpenCV's last bit varies from call to call; squared distances are whole numbers.
+    squared = np.rint(np.square(np.where(inside, within, without).astype(np.float64)))
+    distance = (np.sqrt(squared) - 0.5) * scale
+    return np.where(inside, distance, -distance).astype(np.float32)

@@ -17,6 +17,8 @@ from diffusers import AutoencoderKL, ControlNetModel, StableDiffusionInpaintPipe
 
 from inference.catalog import Catalog, Source, Style
 from inference.device import Device
+from inference.enlarger import Enlarger
+from inference.errors import MissingModel
 from inference.hub import weights_variant
 from inference.painter import Painter
 from inference.pose import PoseEstimator
@@ -25,10 +27,12 @@ from inference.segmenter import Segmenter
 log = logging.getLogger(__name__)
 
 Fetch = Callable[[Source], Path]
+# What makes up a base: styles that agree in these share one in memory.
+_Base = tuple[Source, str | None, Source | None]
 
 
 class Models:
-    """One segmenter and one pose estimator per family, and the painter used last.
+    """One segmenter, pose estimator and enlarger per family, and the painter used last.
 
     Only one painter stays, because two checkpoints of full size do not fit on most cards.
     """
@@ -41,7 +45,8 @@ class Models:
         self._catalog = catalog
         self._segmenters: dict[str, Segmenter] = {}
         self._poses: dict[str, PoseEstimator] = {}
-        self._painter: tuple[str, Painter] | None = None
+        self._enlargers: dict[str, Enlarger] = {}
+        self._painter: tuple[_Base, Painter] | None = None
 
     def segmenter(self, family: str, fetch: Fetch) -> Segmenter:
         """The family's CLIPSeg.
@@ -67,13 +72,31 @@ class Models:
             self._poses[family] = PoseEstimator.load(folder, self.device.torch_device)
         return self._poses[family]
 
+    def enlarger(self, family: str, fetch: Fetch) -> Enlarger:
+        """The family's enlarger; MissingModel if it has none."""
+        if family not in self._enlargers:
+            source = self._catalog.family(family).enlarger
+            if source is None:
+                raise MissingModel(
+                    f"The models of {family!r} have no enlarger: choose another style, or add one "
+                    "to the catalog."
+                )
+            self._enlargers[family] = Enlarger.load(fetch(source), self.device.torch_device)
+        return self._enlargers[family]
+
     def painter(self, style: Style, controls: tuple[str, ...], fetch: Fetch) -> Painter:
-        """The style's checkpoint with these ControlNets."""
+        """The style's checkpoint with these ControlNets and the style's LoRAs, and no others."""
         sources = {key: self._catalog.control(style.family, key).source for key in controls}
-        if self._painter is None or self._painter[0] != style.key:
+        base = (style.base, style.checkpoint, style.vae)
+        if self._painter is None or self._painter[0] != base:
             self._painter = None
-            self._painter = (style.key, self._load_painter(style, fetch))
+            self._painter = (base, self._load_painter(style, fetch))
         painter = self._painter[1]
+        for key in style.loras:
+            if key not in painter.loras:
+                lora = self._catalog.lora(style.family, key)
+                painter.loras.add(key, fetch(lora.source) / lora.file)
+        painter.loras.use(style.loras)
         for key, source in sources.items():
             if not painter.has_control(key):
                 folder = fetch(source)

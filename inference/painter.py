@@ -26,6 +26,7 @@ from diffusers.utils.torch_utils import randn_tensor
 from inference.cache import Cache, digest
 from inference.errors import OutOfMemory, PaintingFailed
 from inference.latent_preview import LatentPreview
+from inference.loras import Loras
 from inference.patch import Guide, Painted, PaintStep, Patch
 from inference.photo import Pixels
 from inference.recipe import Recipe
@@ -62,12 +63,13 @@ class _Job:
 
 
 class Painter:
-    """One checkpoint with its ControlNets on one device. Not thread-safe."""
+    """One checkpoint with its ControlNets and LoRAs on one device. Not thread-safe."""
 
     def __init__(self, pipe: StableDiffusionInpaintPipeline, device: torch.device) -> None:
         self._pipe = pipe
         self._device = device
         self._dtype = pipe.unet.dtype
+        self.loras = Loras(pipe)
         self._controlnets: dict[str, ControlNetModel] = {}
         self._words: Cache[tuple[torch.Tensor, torch.Tensor]] = Cache(32)
         self._moments: Cache[DiagonalGaussianDistribution] = Cache(8)
@@ -171,10 +173,11 @@ class Painter:
         return samples.mul(self._pipe.vae.config.scaling_factor)
 
     def _encode_words(self, recipe: Recipe) -> torch.Tensor:
-        """Prompt embeddings, (negative, positive) halves under guidance; cached by the words."""
+        """Prompt embeddings, (negative, positive) halves under guidance; cached by the words
+        and by the LoRAs, which may change how they are read."""
         words = (recipe.prompt, recipe.negative_prompt)
         positive, negative = self._words.get(
-            repr(words),
+            repr((words, self.loras.weights)),
             lambda: self._pipe.encode_prompt(words[0], self._device, 1, True, words[1]),
         )
         positive = positive.repeat(recipe.num_images, 1, 1)

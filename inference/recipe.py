@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 from pydantic import (
     BaseModel,
@@ -27,9 +27,12 @@ from inference.errors import InvalidRecipe
 from inference.length import Length as Length  # a part of the recipe's language
 from inference.length import MaskLength
 from inference.length import Unit as Unit
+from inference.strokes import Strokes
 
 MAX_TEXT = 10_000
 MAX_SEED = 2**32
+THRESHOLDS = 0.05, 0.95
+SEPARATORS, NEGATIVE_SEPARATORS = r"[,|\n]", r"[,|\s]"
 
 
 def _blank_is_none(value: object) -> object:
@@ -49,7 +52,7 @@ class MaskSettings(BaseModel):
     """What to find in the photo and how to turn it into the region to repaint.
 
     Published order: union of `mask_prompt` → minus `mask_negative` → `mask_threshold`, without
-    specks → invert → dilate → feather. In the finished mask 255 means repaint.
+    specks → `mask_strokes` → invert → dilate → feather. In the finished mask 255 means repaint.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -57,7 +60,8 @@ class MaskSettings(BaseModel):
     mask_prompt: str = Knob(
         "foreground",
         "Words",
-        "What to look for in the photo. Commas separate several things.",
+        "What to look for in the photo. Commas separate several things; a word may have a "
+        "threshold of its own, as in hat:0.3.",
         max_length=500,
     )
     mask_negative: str = Knob(
@@ -82,8 +86,8 @@ class MaskSettings(BaseModel):
         0.5,
         "Threshold",
         "How sure the word detector must be before a spot counts as found.",
-        ge=0.05,
-        le=0.95,
+        ge=THRESHOLDS[0],
+        le=THRESHOLDS[1],
         step=0.01,
     )
     mask_feather: float = Knob(
@@ -95,6 +99,22 @@ class MaskSettings(BaseModel):
         step=0.5,
     )
 
+    mask_strokes: Strokes = Knob(
+        (),
+        "Strokes",
+        "What was brushed in (+) and out (-) of what the words found, by hand.",
+    )
+
+    @field_validator("mask_prompt", "mask_negative")
+    @classmethod
+    def _thresholds_within_limits(cls, text: str, info: ValidationInfo) -> str:
+        low, high = THRESHOLDS
+        between = NEGATIVE_SEPARATORS if info.field_name == "mask_negative" else SEPARATORS
+        given = (phrase.threshold for phrase in _split(text, between))
+        if not all(low <= threshold <= high for threshold in given if threshold is not None):
+            raise ValueError(f"takes thresholds from {low} to {high}, as in hat:0.3")
+        return text
+
     @field_validator("*", mode="before")
     @classmethod
     def _no_yes_for_a_number(cls, value: object, info: ValidationInfo) -> object:
@@ -105,19 +125,33 @@ class MaskSettings(BaseModel):
         return value
 
     @property
-    def phrases(self) -> tuple[str, ...]:
+    def phrases(self) -> tuple[Phrase, ...]:
         """The phrases whose union is sought; commas and ``|`` separate them."""
-        return _split(self.mask_prompt, r"[,|\n]")
+        return _split(self.mask_prompt, SEPARATORS)
 
     @property
-    def negative_phrases(self) -> tuple[str, ...]:
+    def negative_phrases(self) -> tuple[Phrase, ...]:
         """The phrases that are taken out; white space, commas and ``|`` separate them."""
-        return _split(self.mask_negative, r"[,|\s]")
+        return _split(self.mask_negative, NEGATIVE_SEPARATORS)
 
 
-def _split(text: str, separators: str) -> tuple[str, ...]:
-    words = (" ".join(part.split()).lower() for part in re.split(separators, text))
-    return tuple(dict.fromkeys(word for word in words if word))
+class Phrase(NamedTuple):
+    """Words to look for, and their own threshold where one was given (``hat:0.3``)."""
+
+    text: str
+    threshold: float | None = None
+
+
+def _split(text: str, separators: str) -> tuple[Phrase, ...]:
+    """Each phrase once, in order, in lower case."""
+    phrases: dict[str, Phrase] = {}
+    for part in re.split(separators, re.sub(r"\s*:\s*(?=\d*\.?\d)", ":", text)):
+        phrase = " ".join(part.split()).lower()
+        match = re.fullmatch(r"(.*\S):(\d{0,3}\.?\d{1,6})", phrase, re.ASCII)
+        word = Phrase(match[1], float(match[2])) if match else Phrase(phrase)
+        if word.text:
+            phrases.setdefault(word.text, word)
+    return tuple(phrases.values())
 
 
 SchedulerName = Literal[
@@ -251,7 +285,7 @@ def _needed(field: FieldInfo, fault: ErrorDetails) -> str:
         kind = "a whole number" if int in _kinds(field) else "a number"
         kind = f"a multiple of {limits['multiple_of']}" if "multiple_of" in limits else kind
         return f"takes {kind} from {limits['ge']:.10g} to {limits['le']:.10g}"
-    if "max_length" in limits:
+    if "max_length" in limits and fault["type"] != "value_error":
         return f"takes text of at most {limits['max_length']} characters"
     if field.annotation is bool:
         return "takes true or false"

@@ -6,18 +6,33 @@ import math
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
+from inference.brush import paint_strokes
 from inference.cache import Cache
 from inference.compose import resize
-from inference.errors import EmptyMask, WordsNotFound
-from inference.geometry import Box, Canvas, fit_within, generation_size
-from inference.masking import Field, Floats, Heatmap, View, centre, combine, logit, make_field
-from inference.photo import Photo, Pixels
-from inference.recipe import Recipe
+from inference.edges import Guide
+from inference.errors import InvalidPhoto
+from inference.geometry import Box, Canvas, Size, View, fit_within, generation_size
+from inference.masking import (
+    Floats,
+    Heatmap,
+    Scores,
+    centre,
+    combine,
+    decide,
+    logit,
+    make_field,
+    resample,
+    to_scores,
+)  # fmt: skip
+from inference.photo import Photo
+from inference.recipe import Phrase, Recipe
+from inference.selection import Evidence, Selection, Word
 from inference.skeleton import Keypoints
 
 if TYPE_CHECKING:
@@ -26,75 +41,12 @@ if TYPE_CHECKING:
 
 # Longer side of the grid on which a mask's edge is measured, and of the preview.
 GRID = 768
+# Longer side of a single word's heatmap, which is coarse anyway.
+HEAT_GRID = 192
 PERSON = "person"
 PERSON_SCORE = 0.5
-
-
-@dataclass(frozen=True, kw_only=True)
-class WordScore:
-    """How surely one phrase was found: its peak score in 0–1, never stretched."""
-
-    phrase: str
-    score: float
-    found: bool
-    negative: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class Selection:
-    """What the words of a recipe select in a photo.
-
-    Attributes:
-        canvas: the part of the photo that the recipe asks for.
-        native: side of the square whose area the style's model was trained at.
-        field: the selection's signed distance field; it covers the canvas.
-        words: one score per phrase.
-        preview: (h, w, 3), the canvas at the resolution of the field's grid.
-    """
-
-    photo: Photo
-    canvas: Canvas
-    native: int
-    field: Field
-    words: tuple[WordScore, ...]
-    preview: Pixels
-
-    def picture(self) -> Pixels:
-        """The canvas cut from the photo, (H, W, 3)."""
-        return resize(self.photo.pixels[self.canvas.box.slices], self.canvas.size)
-
-    def alpha(self, recipe: Recipe, view: View | None = None) -> Floats:
-        """The recipe's mask in 0–1, 1 = repaint; the whole canvas where no view is given."""
-        whole = View(whole=self.canvas.size, box=Box.whole(self.canvas.size), size=self.canvas.size)
-        return self.field.alpha(recipe, view or whole)
-
-    def preview_alpha(self, recipe: Recipe) -> Floats:
-        """The recipe's mask at the resolution of `preview`."""
-        return self.field.alpha(recipe)
-
-    def check(self, recipe: Recipe) -> None:
-        """Refuse a mask that is not worth painting.
-
-        Raises:
-            WordsNotFound: none of the words is in the picture.
-            EmptyMask: nothing would be repainted, or nothing kept.
-        """
-        wanted = [word for word in self.words if not word.negative]
-        if not any(word.found for word in wanted):
-            scores = {word.phrase: word.score for word in wanted}
-            seen = ", ".join(f"no {phrase} found ({score:.2f})" for phrase, score in scores.items())
-            raise WordsNotFound(
-                f"{(seen or 'no words given').capitalize()}: "
-                "try other words, or lower the threshold.",
-                scores=scores,
-            )
-        if not (self.field.distance > 0).any():
-            raise EmptyMask("Nothing is left of what was found: take less out or crop less.")
-        alpha = self.preview_alpha(recipe)
-        if not (alpha > 0).any():
-            raise EmptyMask
-        if (alpha == 1).all():
-            raise EmptyMask("The mask covers all, nothing would be kept: lower mask dilate.")
+# How far the shape of a mask image may differ from the photo's.
+SHAPE_TOLERANCE = 0.02
 
 
 @dataclass(kw_only=True)
@@ -108,42 +60,96 @@ class Selector:
     segmenter: Callable[[str], Segmenter]
     _seen: Cache[Activations] = field(default_factory=lambda: Cache(4))
     _heat: Cache[Heatmap] = field(default_factory=lambda: Cache(128))
-    _fields: Cache[Selection] = field(default_factory=lambda: Cache(16))
+    _sharp: Cache[Scores] = field(default_factory=lambda: Cache(64))
+    _evidence: Cache[Evidence] = field(default_factory=lambda: Cache(16))
+    _selections: Cache[Selection] = field(default_factory=lambda: Cache(16))
     _points: Cache[Keypoints] = field(default_factory=lambda: Cache(16))
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def select(self, photo: Photo, recipe: Recipe, family: str, native: int) -> Selection:
+    def select(
+        self, photo: Photo, recipe: Recipe, family: str, native: int,
+        mask_image: Photo | None = None,
+    ) -> Selection:  # fmt: skip
         """Find a recipe's words in a photo.
 
         Args:
             family: which models to look with.
             native: side of the square whose area the painter was trained at.
+            mask_image: of the photo's shape; what is light in it counts as found, as words do.
 
         Raises:
             ModelUnavailable: the detector cannot be had.
+            InvalidPhoto: the mask image has another shape than the photo.
         """
-        shape = (recipe.w, recipe.h, recipe.ar, recipe.mask_threshold)
+        drawn = mask_image.digest if mask_image else ""
         words = (recipe.phrases, recipe.negative_phrases)
-        key = repr((photo.digest, family, native, words, shape))
-        return self._fields.get(key, lambda: self._select(photo, recipe, family, native))
+        shape = (recipe.w, recipe.h, recipe.ar)
+        key = repr((photo.digest, drawn, family, native, words, shape))
 
-    def _select(self, photo: Photo, recipe: Recipe, family: str, native: int) -> Selection:
-        threshold = recipe.mask_threshold
-        positive = self.heatmaps(photo, recipe.phrases, family)
-        negative = self.heatmaps(photo, recipe.negative_phrases, family)
-        nothing = np.full((1, 1), -np.inf, dtype=np.float32)
-        logits = combine(positive, negative) if positive else nothing
-        canvas = Canvas.plan(photo.size, recipe, centre(logits, threshold))
+        def judge() -> Selection:
+            evidence = self._evidence.get(
+                key, lambda: self._gather(photo, recipe, family, native, mask_image)
+            )
+            strokes = paint_strokes(recipe.mask_strokes, evidence.view)
+            threshold = recipe.mask_threshold
+            edge = make_field(evidence.scores, threshold, strokes, evidence.short_side)
+            return Selection(evidence=evidence, threshold=threshold, field=edge)
+
+        judged = repr((key, recipe.mask_threshold, recipe.mask_strokes))
+        return self._selections.get(judged, judge)
+
+    def _gather(
+        self, photo: Photo, recipe: Recipe, family: str, native: int, mask_image: Photo | None
+    ) -> Evidence:
+        wanted, unwanted = recipe.phrases, recipe.negative_phrases
+        texts = tuple(dict.fromkeys(phrase.text for phrase in (*wanted, *unwanted)))
+        found = self.heatmaps(photo, texts, family)
+        heats = {heat.phrase: heat for heat in found}
+        drawn = _drawn(mask_image, photo.size) if mask_image else None
+        coarse = {text: to_scores(heat.logits) for text, heat in heats.items()}
+        shape = next((one.shape[::-1] for one in coarse.values()), (HEAT_GRID, HEAT_GRID))
+        all_of_it = View(whole=photo.size, box=Box.whole(photo.size), size=shape)
+        focus = centre(_combined(recipe, coarse, drawn, all_of_it))
+        canvas = Canvas.plan(photo.size, recipe, focus)
         view = View(whole=photo.size, box=canvas.box, size=fit_within(canvas.size, GRID))
-        short_side = min(generation_size(canvas.size, native))
-        return Selection(
+        small = View(whole=photo.size, box=canvas.box, size=fit_within(canvas.size, HEAT_GRID))
+        preview = resize(photo.pixels[canvas.box.slices], view.size)
+        guide = partial(Guide.of, preview)
+        sharp = self._sharpened(f"{family} {photo.digest} {view}", found, guide, view)
+
+        def word(phrase: Phrase, negative: bool) -> Word:
+            heat = heats[phrase.text]
+            return Word(
+                phrase=phrase.text, negative=negative, threshold=phrase.threshold,
+                score=heat.peak, heat=to_scores(resample(heat.logits, small)),
+            )  # fmt: skip
+
+        return Evidence(
             photo=photo,
             canvas=canvas,
             native=native,
-            field=make_field(logits, threshold, view, short_side),
-            words=_scores(positive, threshold, False) + _scores(negative, threshold, True),
-            preview=resize(photo.pixels[canvas.box.slices], view.size),
+            short_side=min(generation_size(canvas.size, native)),
+            scores=_combined(recipe, sharp, drawn, view),
+            words=(*(word(one, False) for one in wanted), *(word(one, True) for one in unwanted)),
+            drawn=drawn is not None,
+            preview=preview,
         )
+
+    def _sharpened(
+        self, place: str, heats: Sequence[Heatmap], make_guide: Callable[[], Guide], view: View
+    ) -> dict[str, Scores]:
+        """Scores on a grid, their edges on those of the picture; only new ones cost anything."""
+        guides: list[Guide] = []
+
+        def sharpen(heat: Heatmap) -> Scores:
+            if not guides:
+                guides.append(make_guide())
+            return to_scores(guides[0].sharpen(resample(heat.logits, view)))
+
+        return {
+            heat.phrase: self._sharp.get(f"{place} {heat.phrase}", partial(sharpen, heat))
+            for heat in heats
+        }
 
     def heatmaps(self, photo: Photo, phrases: Sequence[str], family: str) -> tuple[Heatmap, ...]:
         """One heatmap per phrase; only phrases that are new to the photo cost anything."""
@@ -169,13 +175,30 @@ class Selector:
         )
 
 
-def _scores(heatmaps: Sequence[Heatmap], threshold: float, negative: bool) -> tuple[WordScore, ...]:
-    return tuple(
-        WordScore(
-            phrase=heat.phrase, score=heat.peak, found=heat.found(threshold), negative=negative
+def _combined(
+    recipe: Recipe, scores: dict[str, Scores], drawn: Scores | None, view: View
+) -> Scores:
+    """The recipe's words, and a mask image, put together on a grid."""
+    positive = [decide(scores[one.text], one.threshold) for one in recipe.phrases]
+    negative = [decide(scores[one.text], one.threshold) for one in recipe.negative_phrases]
+    if drawn is not None:
+        on_grid = resample(drawn.astype(np.float32), view)
+        positive.append(np.rint(on_grid).astype(np.uint8))
+    nothing: Scores = np.zeros(view.size[::-1], dtype=np.uint8)
+    return combine(positive or [nothing], negative)
+
+
+def _drawn(mask_image: Photo, photo: Size) -> Scores:
+    """A mask image as scores that cover the photo, no finer than the grid needs."""
+    width, height = mask_image.size
+    if abs(width * photo[1] / (height * photo[0]) - 1) > SHAPE_TOLERANCE:
+        raise InvalidPhoto(
+            f"The mask image is {width}×{height} and the photo {photo[0]}×{photo[1]}: "
+            "give a mask of the photo's shape."
         )
-        for heat in heatmaps
-    )
+    gray = cv2.cvtColor(mask_image.pixels, cv2.COLOR_RGB2GRAY)
+    size = fit_within(mask_image.size, 2 * GRID)
+    return np.asarray(cv2.resize(gray, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
 def _largest_blob(logits: Floats, photo: Photo) -> Box:

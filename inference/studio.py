@@ -22,7 +22,8 @@ from inference.job import Job, load
 from inference.photo import Photo, Pixels
 from inference.recipe import Recipe
 from inference.results import Progress, Result, Stage
-from inference.selector import Selection, Selector
+from inference.selection import Selection
+from inference.selector import Selector
 
 if TYPE_CHECKING:
     from inference.models import Models
@@ -99,17 +100,23 @@ class Studio:
         self._default = self.catalog.styles(PACK)[0].key
         return self.style()
 
-    def select(self, photo: Photo, recipe: Recipe) -> Selection:
+    def select(self, photo: Photo, recipe: Recipe, mask_image: Photo | None = None) -> Selection:
         """Find the recipe's words in a photo: milliseconds, once they were looked up.
+
+        Args:
+            mask_image: of the photo's shape; what is light in it counts as found, as words do.
 
         Raises:
             ModelUnavailable: the detector cannot be had.
+            InvalidPhoto: the mask image has another shape than the photo.
         """
         style = self.style(recipe.style)
-        return self._selector.select(photo, recipe, style.family, style.native_size)
+        return self._selector.select(photo, recipe, style.family, style.native_size, mask_image)
 
-    def paint(self, photo: Photo, recipe: Recipe) -> Generator[Progress | Result]:
-        """Repaint a photo by a recipe.
+    def paint(
+        self, photo: Photo, recipe: Recipe, mask_image: Photo | None = None
+    ) -> Generator[Progress | Result]:
+        """Repaint a photo by a recipe, and a mask image where one is given (see `select`).
 
         Yields:
             `Progress` while it works and one `Result` at the end. Closing the generator cancels.
@@ -125,8 +132,10 @@ class Studio:
             selector=self._selector,
             maps=self._maps,
             style=style,
+            trigger_words=self.catalog.trigger_words(style),
             photo=photo,
             recipe=recipe,
+            mask_image=mask_image,
         )
         yield from self._alone(job.run())
 

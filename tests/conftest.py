@@ -12,6 +12,7 @@ from inference.catalog import Catalog, HubSource
 from tests import hub_repositories
 from tests.hub_repositories import LAYOUTS
 from tests.hub_server import HubServer
+from tests.page import address, browser, page  # noqa: F401 - fixtures
 
 # Tiny models gain nothing from a second thread, and lose much where the cores are busy.
 torch.set_num_threads(1)
@@ -21,16 +22,43 @@ TINY_PACK = """
 folder = "segmenter"
 [families.pack.pose]
 folder = "pose"
+[families.pack.enlarger]
+folder = "enlarger"
 [families.pack.controls.pose.source]
 folder = "controlnet"
 [families.pack.controls.canny]
 title = "Edges"
 [families.pack.controls.canny.source]
 folder = "controlnet"
+[families.pack.loras.ink]
+title = "Ink"
+source = { folder = "lora" }
+[families.pack.loras.words]
+title = "Words"
+source = { folder = "lora-with-words" }
+trigger_words = "in words"
 [styles.drawn]
 native_size = 64
 [styles.drawn.base]
 folder = "painter"
+[styles.ink]
+title = "Ink"
+description = "As drawn, in ink."
+family = "pack"
+native_size = 64
+base = { folder = "painter" }
+loras = { ink = 1.0 }
+[styles.soft]
+native_size = 64
+base = { folder = "painter" }
+loras = { ink = 0.5 }
+[styles.words]
+title = "Words"
+description = "As drawn, in other words."
+family = "pack"
+native_size = 64
+base = { folder = "painter" }
+loras = { words = 0.8, ink = 0.2 }
 """
 
 
@@ -41,8 +69,11 @@ def tiny_catalog(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pack")
     hub_repositories.save_segmenter(folder / "segmenter")
     hub_repositories.save_pose_finder(folder / "pose")
+    hub_repositories.save_enlarger(folder / "enlarger", scale=2)
     hub_repositories.save_controlnet(folder / "controlnet")
     hub_repositories.save_pipeline(folder / "painter", half_too=False)
+    hub_repositories.save_lora(folder / "lora")
+    hub_repositories.save_lora(folder / "lora-with-words", seed=1, text_too=True)
     (folder / "tiny.toml").write_text(TINY_PACK)
     return folder / "tiny.toml"
 
@@ -51,7 +82,7 @@ def hub_sources() -> list[HubSource]:
     """Every repository that the built-in catalog names."""
     catalog = Catalog.load()
     sd15 = catalog.family("sd15")
-    sources = [sd15.segmenter, sd15.pose, sd15.configs]
+    sources = [sd15.segmenter, sd15.pose, sd15.configs, sd15.enlarger]
     sources += [control.source for control in catalog.controls("sd15")]
     for style in catalog.styles("sd15"):
         sources += [style.base, style.vae]

@@ -10,10 +10,14 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from diffusers import PNDMScheduler
+import torch
+from diffusers import PNDMScheduler, StableDiffusionInpaintPipeline
+from peft import LoraConfig, get_peft_model_state_dict
 from transformers import (
     CLIPSegConfig,
     CLIPSegForImageSegmentation,
+    Swin2SRConfig,
+    Swin2SRForImageSuperResolution,
     VitPoseBackboneConfig,
     VitPoseConfig,
     VitPoseForPoseEstimation,
@@ -21,6 +25,7 @@ from transformers import (
 
 from tests import tiny
 
+LORA_FILE = "pytorch_lora_weights.safetensors"
 UNWANTED = b"must not be downloaded"
 
 
@@ -70,6 +75,29 @@ def save_controlnet(folder: Path) -> None:
     save_unwanted(folder, "diffusion_pytorch_model.bin", "diffusion_pytorch_model.fp16.bin")
 
 
+def save_lora(
+    folder: Path, *, seed: int = 0, text_too: bool = False, file: str = LORA_FILE
+) -> None:
+    """A LoRA for the pipeline, loud enough to be seen; `text_too` where it changes the words."""
+    torch.manual_seed(seed)
+    unet, encoder = tiny.unet(), tiny.text_encoder()
+    on_unet = LoraConfig(
+        r=4, target_modules=["to_q", "to_k", "to_v", "to_out.0", "conv1"], init_lora_weights=False
+    )
+    unet.add_adapter(on_unet)
+    encoder.add_adapter(
+        LoraConfig(r=4, target_modules=["q_proj", "v_proj"], init_lora_weights=False)
+    )
+    texts = get_peft_model_state_dict(encoder) if text_too else None
+    StableDiffusionInpaintPipeline.save_lora_weights(
+        folder,
+        unet_lora_layers=get_peft_model_state_dict(unet),
+        text_encoder_lora_layers=texts,
+        weight_name=file,
+    )
+    save_unwanted(folder, "pytorch_lora_weights.bin")
+
+
 def save_vae(folder: Path) -> None:
     tiny.vae().save_pretrained(folder)
     save_unwanted(folder, "diffusion_pytorch_model.bin")
@@ -117,6 +145,22 @@ def save_pose_finder(folder: Path) -> None:
     (folder / "preprocessor_config.json").write_text(json.dumps(processor))
 
 
+def save_enlarger(folder: Path, *, scale: int = 4) -> None:
+    config = Swin2SRConfig(
+        embed_dim=8,
+        depths=[2],
+        num_heads=[2],
+        mlp_ratio=2.0,
+        drop_path_rate=0.0,
+        upscale=scale,
+        initializer_range=0.04,
+    )
+    Swin2SRForImageSuperResolution(config).save_pretrained(folder)
+    processor = {"image_processor_type": "Swin2SRImageProcessor", "do_pad": True, "pad_size": 8}
+    (folder / "preprocessor_config.json").write_text(json.dumps(processor))
+    save_unwanted(folder, "pytorch_model.bin")
+
+
 def _full(folder: Path) -> None:
     save_pipeline(folder, half_too=False)
 
@@ -137,4 +181,5 @@ LAYOUTS: dict[str, Callable[[Path], None]] = {
     "lllyasviel/control_v11p_sd15_canny": save_controlnet,
     "CIDAS/clipseg-rd64-refined": save_segmenter,
     "usyd-community/vitpose-base-simple": save_pose_finder,
+    "caidas/swin2SR-classical-sr-x4-64": save_enlarger,
 }

@@ -2,132 +2,30 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from inference import Photo
 from tests.hub_server import Fault, HubServer
-
-ROOT = Path(__file__).parent.parent
-EXAMPLE = ROOT / "assets" / "examples" / "beach.png"
-PATIENCE = 60_000
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+from tests.page import (
+    EXAMPLE,
+    PATIENCE,
+    brush,
+    generate,
+    open_fold,
+    opened,
+    pick_example,
+    running_app,
+    set_number,
+    share,
+)
 
 pytestmark = pytest.mark.browser
-expect.set_options(timeout=20_000)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    program = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if program is None:
-        message = "no browser on this machine: install Chromium to run the page's tests"
-        if "CI" in os.environ:
-            pytest.fail(message)
-        pytest.skip(message)
-    with sync_playwright() as playwright:
-        quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        yield playwright.chromium.launch(executable_path=program, args=quiet)
-
-
-@contextmanager
-def running_app(folder: Path, **environment: str) -> Iterator[str]:
-    """The app, started as the README says, on a free port; gives its address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    own = {"GRADIO_TEMP_DIR": str(folder), "GRADIO_ANALYTICS_ENABLED": "0"}
-    command = [sys.executable, "app.py", "--port", str(port)]
-    with (folder / "log.txt").open("w") as log:
-        server = subprocess.Popen(
-            command, cwd=ROOT, env=os.environ | own | environment, stdout=log, stderr=log
-        )
-        try:
-            wait_until_up(f"http://127.0.0.1:{port}", server)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            server.terminate()
-            server.wait(timeout=30)
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running_app(tmp_path_factory.mktemp("app")) as url:
-        yield url
-
-
-def wait_until_up(url: str, server: subprocess.Popen[bytes]) -> None:
-    for _ in range(300):
-        assert server.poll() is None, "the app stopped"
-        try:
-            urllib.request.urlopen(url, timeout=5).close()
-        except (urllib.error.URLError, TimeoutError):
-            time.sleep(0.2)
-        else:
-            return
-    pytest.fail("the page did not come up")
-
-
-@contextmanager
-def opened(browser: Browser, address: str) -> Iterator[Page]:
-    """The page with its models ready; any script error fails the test."""
-    context = browser.new_context(viewport={"width": 1440, "height": 900})
-    page = context.new_page()
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.goto(address)
-    expect(page.locator("#status .ready")).to_contain_text("Drawn", timeout=PATIENCE)
-    yield page
-    context.close()
-    assert not errors
-
-
-@pytest.fixture
-def page(browser: Browser, address: str) -> Iterator[Page]:
-    with opened(browser, address) as page:
-        yield page
-
-
-def pick_example(page: Page) -> None:
-    page.locator("#examples button").first.click()
-    expect(page.locator("#overlay img")).to_be_visible(timeout=PATIENCE)
-    expect(page.locator("#words .chip")).to_have_count(2, timeout=PATIENCE)
-
-
-def set_number(page: Page, knob: str, value: float) -> None:
-    field = page.locator(f"#{knob} input[type=number]")
-    field.fill(str(value))
-    field.press("Tab")
-
-
-def open_fold(page: Page, title: str) -> None:
-    page.locator("#folds button", has_text=title).click()
-
-
-def share(page: Page) -> int:
-    """Percent of the picture that would be repainted, once the preview has settled."""
-    page.wait_for_timeout(1000)
-    return int(page.locator("#words .share").inner_text().split("%")[0])
-
-
-def generate(page: Page) -> Locator:
-    page.locator("#generate").click()
-    return page.locator("#job")
 
 
 def test_an_empty_page_tells_what_to_do_first(page: Page) -> None:
@@ -189,28 +87,16 @@ def test_choosing_the_mask_compares_and_offers_it(page: Page, tmp_path: Path) ->
     assert {0, 255} <= set(np.unique(mask))
 
 
-def test_the_mask_follows_every_slider(page: Page) -> None:
-    pick_example(page)
-    for knob, keys in (("mask_dilate", "ArrowRight"), ("mask_threshold", "ArrowLeft")):
-        if knob == "mask_threshold":
-            open_fold(page, "Mask")
-        before = page.locator("#overlay img").get_attribute("src")
-        slider = page.locator(f"#{knob} input[type=range]")
-        for _ in range(8):
-            slider.press(keys)
-        expect(page.locator("#overlay img")).not_to_have_attribute("src", str(before))
-
-
 def test_dilating_grows_and_inverting_turns_the_repainted_share(page: Page) -> None:
     pick_example(page)
     at_first = share(page)
     set_number(page, "mask_dilate", 5)
-    expect(page.locator("#words .share")).not_to_have_text(f"{at_first}% repainted")
+    expect(page.locator("#mask .share")).not_to_have_text(f"{at_first}% repainted")
     assert share(page) > at_first
     set_number(page, "mask_dilate", 0)
     straight = share(page)
     page.locator("#mask_invert input").uncheck()
-    expect(page.locator("#words .share")).not_to_have_text(f"{straight}% repainted")
+    expect(page.locator("#mask .share")).not_to_have_text(f"{straight}% repainted")
     assert abs(share(page) + straight - 100) <= 1
 
 
@@ -227,7 +113,7 @@ def test_the_unit_converts_the_length(page: Page) -> None:
 def test_a_word_that_is_not_there_is_said_and_not_painted(page: Page) -> None:
     pick_example(page)
     page.locator("#mask_prompt textarea").fill("zeppelin")
-    expect(page.locator("#words")).to_contain_text("no zeppelin found", timeout=PATIENCE)
+    expect(page.locator("#mask")).to_contain_text("no zeppelin found", timeout=PATIENCE)
     expect(generate(page)).to_contain_text("No zeppelin found", timeout=PATIENCE)
     expect(page.locator("#generate")).to_be_enabled()
 
@@ -272,10 +158,10 @@ def test_a_turned_phone_photo_is_shown_upright(page: Page, tmp_path: Path) -> No
     exif[274] = 6
     turned.save(tmp_path / "phone.jpg", exif=exif)
     page.locator("#upload input[type=file]").first.set_input_files(tmp_path / "phone.jpg")
-    picture = page.locator("#overlay img")
+    picture = page.locator("#mask canvas")
     expect(picture).to_be_visible(timeout=PATIENCE)
     page.wait_for_timeout(500)
-    assert picture.evaluate("image => image.naturalHeight > image.naturalWidth")
+    assert picture.evaluate("canvas => canvas.height > canvas.width")
 
 
 def test_a_size_can_be_given_and_taken_back(page: Page) -> None:
@@ -298,7 +184,7 @@ def test_another_photo_can_be_chosen(page: Page) -> None:
     pick_example(page)
     page.locator("#change").click()
     expect(page.locator("#upload")).to_be_visible()
-    expect(page.locator("#overlay img")).not_to_be_visible()
+    expect(page.locator("#mask canvas")).not_to_be_visible()
 
 
 def test_what_a_knob_does_is_said_on_its_name(page: Page) -> None:
@@ -334,8 +220,8 @@ def test_a_full_size_style_downloads_in_sight_and_without_the_hub_the_pack_goes_
         pick_example(page)
         open_fold(page, "Sampling")
         set_number(page, "steps", 2)
-        open_fold(page, "Mask")
-        set_number(page, "mask_threshold", 0.05)
+        brush(page, "keep", (0.2, 0.3), (0.8, 0.3))
+        brush(page, "repaint", (0.2, 0.6), (0.8, 0.6))
         page.evaluate(
             "window.seen = new Set();"
             "setInterval(() => seen.add(document.querySelector('#job').innerText), 20)"

@@ -31,8 +31,9 @@ def sketch(fields: str = "", *, base: str = LOCAL) -> str:
 
 def all_sources() -> Iterator[Source]:
     for family in BUILT_IN.families():
-        yield from (s for s in (family.segmenter, family.pose, family.configs) if s is not None)
-        yield from (control.source for control in family.controls.values())
+        own = (family.segmenter, family.pose, family.configs, family.enlarger)
+        yield from (source for source in own if source is not None)
+        yield from (part.source for part in (*family.controls.values(), *family.loras.values()))
     for style in BUILT_IN.styles():
         yield from (s for s in (style.base, style.vae) if s is not None)
 
@@ -48,7 +49,7 @@ def written(path: Path, text: str) -> Path:
 @pytest.mark.parametrize(
     ("family", "styles", "controls"),
     [
-        ("pack", ["drawn"], ["pose"]),
+        ("pack", ["drawn", "ink", "soft"], ["pose"]),
         ("sd15", ["photo", "painting", "cartoon", "flat"], ["pose", "canny"]),
     ],
 )
@@ -94,10 +95,11 @@ def test_a_style_comes_with_one_vae(style: Style) -> None:
 @pytest.mark.parametrize(
     ("look_up", "sentence"),
     [
-        (lambda c: c.style("manga"), "no style named 'manga': choose one of drawn, photo, paint"),
+        (lambda c: c.style("manga"), "no style named 'manga': choose one of drawn, ink, soft, ph"),
         (lambda c: c.family("sdxl"), "no model family named 'sdxl': choose one of pack, sd15."),
         (lambda c: c.controls("sdxl"), "no model family named 'sdxl'"),
         (lambda c: c.control("pack", "qr"), "no control in 'pack' named 'qr': choose one of pose"),
+        (lambda c: c.lora("sd15", "oil"), "no LoRA in 'sd15' named 'oil': choose one of "),
     ],
 )
 def test_an_unknown_key_lists_the_known_ones(
@@ -130,6 +132,23 @@ def test_a_new_control_costs_one_entry(tmp_path: Path) -> None:
     assert catalog.control("sd15", "depth").source.files == ("config.json", weights)
 
 
+def test_a_style_with_a_lora_costs_two_entries(tmp_path: Path) -> None:
+    lora = """
+    [families.sd15.loras.oil]
+    title = "Oil"
+    trigger_words = "oil on canvas"
+    file = "oil.safetensors"
+    source = { repo = "someone/oil", files = ["oil.safetensors"] }
+    """
+    text = lora + sketch("loras = { oil = 0.7 }")
+    catalog = Catalog.load(written(tmp_path / "mine.toml", text))
+    style = catalog.style("sketch")
+    assert style.loras == {"oil": 0.7}
+    assert catalog.lora("sd15", "oil").source.repo == "someone/oil"
+    assert catalog.trigger_words(style) == "oil on canvas, "
+    assert catalog.trigger_words(catalog.style("photo")) == ""
+
+
 def test_a_users_entry_replaces_the_built_in_one_field_by_field(tmp_path: Path) -> None:
     text = '[styles.photo]\nnative_size = 640\n[styles.photo.base]\nfolder = "/my/checkpoint"\n'
     photo = Catalog.load(written(tmp_path / "mine.toml", text)).style("photo")
@@ -145,6 +164,8 @@ def test_a_users_entry_replaces_the_built_in_one_field_by_field(tmp_path: Path) 
         ("[style.x]\ntitle = 'X'", "has a wrong part 'style'"),
         ("[styles.x]\ntitle = 'X'", r"mistake in \[x.family\].*required"),
         (sketch().replace("sd15", "sdxl"), "'sketch' names the unknown family 'sdxl'"),
+        (sketch("loras = { oil = 1 }"), "'sketch' names the unknown LoRA 'oil'"),
+        (sketch("loras = { oil = 3 }"), r"mistake in \[sketch.loras.oil\].*or equal to 2"),
         (sketch("licenze = 'mit'"), r"mistake in \[sketch.licenze\].*not permitted"),
         (sketch("native_size = 100"), r"mistake in \[sketch.native_size\].*multiple of 8"),
         (sketch("checkpoint = 'x.ckpt'"), r"mistake in \[sketch.checkpoint\]"),

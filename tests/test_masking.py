@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
-from inference.geometry import Box, Size
+from inference.brush import ADD, NOTHING, REMOVE
+from inference.geometry import Box, Size, View
 from inference.masking import (
     FAR,
     Field,
     Heatmap,
-    View,
     centre,
     combine,
+    decide,
     drop_specks,
     logit,
     make_field,
-    overlay,
+    reaches,
     resample,
     signed_distance,
+    to_scores,
 )
 from inference.recipe import Length, MaskSettings, Unit
 
@@ -61,6 +64,18 @@ def radius_of(alpha: Floats) -> float:
 
 def heat(values: object, phrase: str = "word") -> Heatmap:
     return Heatmap(phrase=phrase, logits=np.array(values, dtype=np.float32))
+
+
+def eighths(row: list[int]) -> npt.NDArray[np.uint8]:
+    """One row of 8-bit scores."""
+    return np.array([row], dtype=np.uint8)
+
+
+def field_from(inside: Bools, short_side: int) -> Field:
+    """The field of an area that is sure, with no stroke over it."""
+    return make_field(
+        inside.astype(np.uint8) * 255, 0.5, np.zeros(inside.shape, np.uint8), short_side
+    )
 
 
 def ramp(size: Size, across: float, down: float, start: float = 0.0) -> Floats:
@@ -176,24 +191,55 @@ def test_a_peak_is_a_number_for_any_logit(top: float, peak: float) -> None:
 @pytest.mark.parametrize(
     ("positive", "negative", "expected"),
     [
-        ([[1, -2, 3]], [], [1, -2, 3]),
-        ([[1, -2, 3], [0, 5, -1]], [], [1, 5, 3]),
-        ([[1, -2, 3]], [[-9, -9, 2]], [1, -2, -2]),
-        ([[4, 4, 4]], [[-9, 1, -9], [-9, -9, 6]], [4, -1, -6]),
-        ([[-1, -1, -1]], [[-5, -5, 5]], [-1, -1, -5]),
+        ([[10, 0, 200]], [], [10, 0, 200]),
+        ([[10, 0, 200], [0, 90, 20]], [], [10, 90, 200]),
+        ([[10, 0, 200]], [[0, 0, 155]], [10, 0, 100]),
+        ([[240, 240, 240]], [[0, 155, 0], [0, 0, 255]], [240, 100, 0]),
+        ([[0, 0, 0]], [[0, 0, 255]], [0, 0, 0]),
     ],
 )
 def test_union_takes_the_most_and_difference_takes_away(
-    positive: list[list[float]], negative: list[list[float]], expected: list[float]
+    positive: list[list[int]], negative: list[list[int]], expected: list[int]
 ) -> None:
-    result = combine([heat([row]) for row in positive], [heat([row]) for row in negative])
-    np.testing.assert_array_equal(result, np.array([expected], dtype=np.float32))
-    assert result.dtype == np.float32
+    result = combine([eighths(row) for row in positive], [eighths(row) for row in negative])
+    np.testing.assert_array_equal(result, [expected])
+    assert result.dtype == np.uint8
 
 
 def test_a_word_minus_itself_leaves_nothing_that_is_sure() -> None:
-    one = heat(np.random.default_rng(0).normal(0, 4, (8, 8)))
-    assert (combine([one], [one]) <= 0).all()
+    one = np.random.default_rng(0).integers(0, 256, (8, 8)).astype(np.uint8)
+    assert not reaches(combine([one], [one]), 0.5).any()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_order_of_phrases_does_not_matter(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    maps = list(rng.integers(0, 256, (6, 9, 7)).astype(np.uint8))
+    wanted, unwanted = maps[:4], maps[4:]
+    expected = combine(wanted, unwanted)
+    shuffled = [wanted[k] for k in rng.permutation(4)]
+    np.testing.assert_array_equal(combine(shuffled, unwanted[::-1]), expected)
+
+
+@pytest.mark.parametrize(
+    ("threshold", "expected"),
+    [(None, [0, 76, 77, 128, 255]), (0.3, [0, 0, 255, 255, 255]), (0.95, [0, 0, 0, 0, 255])],
+)
+def test_a_threshold_of_its_own_decides_a_phrase(
+    threshold: float | None, expected: list[int]
+) -> None:
+    decided = decide(eighths([0, 76, 77, 128, 255]), threshold)
+    np.testing.assert_array_equal(decided, [expected])
+    if threshold is not None:
+        for other in (0.05, 0.5, 0.95):
+            np.testing.assert_array_equal(reaches(decided, other), [np.array(expected) == 255])
+
+
+@pytest.mark.parametrize(
+    ("logits", "scores"), [([0, 1e9, -1e9, 2], [128, 255, 0, 225]), ([-math.inf], [0])]
+)
+def test_scores_are_plain_sigmoids(logits: list[float], scores: list[int]) -> None:
+    np.testing.assert_array_equal(to_scores(np.array(logits, dtype=np.float32)), scores)
 
 
 @pytest.mark.parametrize("score", [0.05, 0.3, 0.5, 0.95])
@@ -203,12 +249,12 @@ def test_logit_undoes_the_sigmoid(score: float) -> None:
 
 def test_a_higher_threshold_finds_less() -> None:
     rows, columns = np.mgrid[:40, :50]
-    logits = (4 - np.hypot(rows - 20, columns - 25) / 2.5).astype(np.float32)
+    scores = to_scores((4 - np.hypot(rows - 20, columns - 25) / 2.5).astype(np.float32))
+    strokes = np.zeros((40, 50), dtype=np.uint8)
     areas = []
     for threshold in (0.05, 0.2, 0.5, 0.8, 0.95):
-        field = make_field(logits, threshold, whole((50, 40)), 40)
-        inside = field.distance > 0
-        np.testing.assert_array_equal(inside, logits >= logit(threshold))
+        inside = make_field(scores, threshold, strokes, 40).distance > 0
+        np.testing.assert_array_equal(inside, scores >= 255 * threshold)
         areas.append(int(inside.sum()))
     assert areas == sorted(areas, reverse=True)
     assert areas[0] > areas[-1]
@@ -221,10 +267,33 @@ def test_a_higher_threshold_finds_less() -> None:
 def test_the_centre_is_where_something_was_found(
     spot: tuple[int, int] | None, expected: tuple[float, float]
 ) -> None:
-    logits = np.full((5, 10), -9, dtype=np.float32)
+    scores = np.full((5, 10), 9, dtype=np.uint8)
     if spot is not None:
-        logits[spot] = 9
-    assert centre(logits, 0.5) == pytest.approx(expected)
+        scores[spot] = 200
+    assert centre(scores) == pytest.approx(expected)
+
+
+# --- strokes over what was found ------------------------------------------------------------------
+
+
+def test_strokes_have_the_last_word_over_the_threshold_and_none_over_the_rest() -> None:
+    strokes = np.full((SIDE, SIDE), NOTHING, dtype=np.uint8)
+    strokes[:20] = ADD
+    strokes[70:90] = REMOVE
+    found = disc()
+    field = make_field(found.astype(np.uint8) * 255, 0.5, strokes, SIDE)
+    expected = found.copy()
+    expected[:20], expected[70:90] = True, False
+    np.testing.assert_array_equal(field.distance > 0, expected)
+
+
+def test_a_brushed_speck_is_no_noise() -> None:
+    strokes = np.full((SIDE, SIDE), NOTHING, dtype=np.uint8)
+    strokes[3, 3] = ADD
+    strokes[80, 80] = REMOVE
+    distance = make_field(disc().astype(np.uint8) * 255, 0.5, strokes, SIDE).distance
+    assert distance[3, 3] > 0
+    assert distance[80, 80] < 0
 
 
 # --- resolutions --------------------------------------------------------------------------------
@@ -277,8 +346,10 @@ def test_a_straight_slope_keeps_its_values_at_pixel_centres(
 
 @pytest.mark.parametrize("grid", [40, 80, 160, 320])
 def test_distances_count_generation_pixels_whatever_the_grid(grid: int) -> None:
-    logits = np.where(disc(), 9, -9).astype(np.float32)
-    field = make_field(logits, 0.5, whole((SIDE, SIDE), (grid, grid)), short_side=512)
+    scores = resample(
+        np.where(disc(), 255, 0).astype(np.float32), whole((SIDE, SIDE), (grid, grid))
+    )
+    field = field_from(scores >= 128, short_side=512)
     assert field.short_side == 512
     assert field.distance.shape == (grid, grid)
     assert field.distance.max() == pytest.approx(RADIUS * 512 / SIDE, abs=1.5 * 512 / grid)
@@ -290,21 +361,10 @@ def test_distances_count_generation_pixels_whatever_the_grid(grid: int) -> None:
 
 @pytest.mark.parametrize(("size", "grid"), [((160, 80), (80, 40)), ((80, 160), (160, 320))])
 def test_the_short_side_counts_on_wide_and_on_tall_canvases(size: Size, grid: Size) -> None:
-    logits = np.full((size[1], size[0]), -9, dtype=np.float32)
-    logits[: size[1] // 2] = 9
-    field = make_field(logits, 0.5, whole(size, grid), short_side=400)
+    inside = np.zeros(grid[::-1], dtype=bool)
+    inside[: grid[1] // 2] = True
+    field = field_from(inside, short_side=400)
     assert field.distance.max() == pytest.approx(size[1] / 2 * 400 / min(size), abs=10)
-
-
-def test_the_field_covers_the_canvas_and_not_the_photo() -> None:
-    logits = np.full((20, 40), -9, dtype=np.float32)
-    logits[:, 30:] = 9
-    box = Box(left=400, top=0, right=800, bottom=400)
-    field = make_field(logits, 0.5, View(whole=(800, 400), box=box, size=(100, 100)), 512)
-    edge = int((field.distance[50] > 0).argmax())
-    assert edge == pytest.approx(50, abs=1)
-    assert (field.distance[:, :48] < 0).all()
-    assert (field.distance[:, 52:] > 0).all()
 
 
 @pytest.mark.parametrize("invert", [False, True])
@@ -333,38 +393,68 @@ def test_an_enlarged_mask_has_its_edge_within_a_pixel(scale: float) -> None:
         assert radius_of(feathered) == pytest.approx(radius_of(alpha), abs=0.5 * scale)
 
 
-def test_words_that_are_nowhere_give_an_empty_field_at_any_crop() -> None:
-    nothing = np.full((1, 1), -np.inf, dtype=np.float32)
-    view = View(whole=(90, 60), box=Box(left=11, top=3, right=71, bottom=53), size=(48, 40))
-    field = make_field(nothing, 0.5, view, 512)
+def test_scores_that_are_nowhere_sure_give_an_empty_field() -> None:
+    field = field_from(np.zeros((40, 48), dtype=bool), 512)
     assert (field.distance < -1000).all()
     assert (field.alpha(settings(feather=3)) == 0).all()
 
 
-# --- for the eye --------------------------------------------------------------------------------
+# --- properties, on random areas ----------------------------------------------------------------
 
 
-def test_the_overlay_tints_what_is_repainted_and_leaves_the_rest() -> None:
-    photo = np.random.default_rng(3).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
-    before = photo.copy()
-    field = field_of(disc())
-    alpha = field.alpha(settings(feather=4))
-    shown = overlay(photo, alpha)
-    np.testing.assert_array_equal(photo, before)
-    outside = (alpha == 0) & (field.distance < -3)
-    np.testing.assert_array_equal(shown[outside], photo[outside])
-    inside = field.distance > 3
-    mean = shown[inside].mean(axis=0)
-    assert mean[0] > mean[1] > mean[2]
-    assert (np.abs(shown[inside].astype(int) - photo[inside]).max(axis=1) > 0).mean() > 0.99
-    outline = (field.distance > 0) & (field.distance < 1)
-    assert (shown[outline] > 200).all(axis=1).mean() > 0.6
+def blobs(seed: int) -> Bools:
+    """Some random discs."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[:70, :90]
+    inside = np.zeros((70, 90), dtype=bool)
+    for _ in range(int(rng.integers(1, 7))):
+        y, x, radius = rng.uniform(0, 70), rng.uniform(0, 90), rng.uniform(2, 16)
+        inside |= np.hypot(rows - y, columns - x) <= radius
+    return inside
 
 
-@pytest.mark.parametrize("value", [0, 127, 255])
-def test_the_overlay_of_an_empty_mask_is_the_photo(value: int) -> None:
-    photo = np.full((20, 30, 3), value, dtype=np.uint8)
-    np.testing.assert_array_equal(overlay(photo, np.zeros((20, 30), dtype=np.float32)), photo)
+@pytest.mark.parametrize("seed", range(12))
+def test_dilating_more_never_takes_anything_away(seed: int) -> None:
+    field = field_of(blobs(seed))
+    feather = seed % 3 * 2.5
+    lengths = np.sort(np.random.default_rng(seed).uniform(-20, 20, 6))
+    for invert in (False, True):
+        masks = [
+            field.alpha(settings(float(length), feather=feather, invert=invert))
+            for length in lengths
+        ]
+        for less, more in pairwise(masks):
+            assert (more >= less).all()
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("radius", [1, 2.5, 6])
+def test_dilating_and_then_eroding_keeps_the_mask(seed: int, radius: float) -> None:
+    inside = blobs(seed)
+    grown = field_of(inside).alpha(settings(radius)) > 0
+    again = field_of(grown).alpha(settings(-radius)) > 0
+    # A pixel's worth is lost to the grid where the grown edge falls between two pixels.
+    assert (again | (field_of(inside).distance <= 1))[inside].all()
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_inverting_twice_changes_nothing(seed: int) -> None:
+    inside = blobs(seed)
+    once = field_of(inside).alpha(settings(invert=True)) > 0
+    twice = field_of(once).alpha(settings(invert=True)) > 0
+    np.testing.assert_array_equal(twice, inside)
+
+
+@pytest.mark.parametrize(
+    ("sides", "kept"), [((0,), 0), ((2,), 0), ((6,), 0), ((7,), 49), ((12,), 144), ((3, 20), 400)]
+)
+def test_holes_under_a_two_hundredth_of_what_is_found_are_noise(
+    sides: tuple[int, ...], kept: int
+) -> None:
+    inside = np.ones((90, 100), dtype=bool)
+    for k, side in enumerate(sides):
+        inside[5 : 5 + side, 5 + 40 * k : 5 + 40 * k + side] = False
+    assert (~drop_specks(inside)).sum() == kept
 
 
 @pytest.mark.parametrize(

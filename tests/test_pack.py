@@ -1,29 +1,43 @@
-"""The embedded pack does the whole job, measured on drawings it was never trained on."""
+"""The embedded pack does the whole job: the table of tools/eval_pack.py, small, with lower floors.
+
+Same portraits, same functions, fixed seeds. The model card has the figures on all portraits.
+"""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from numpy.typing import NDArray
+import torch
 
 from inference import Photo, Recipe, Result, Studio
-from tools.portraits import HELD_OUT_SEED, draw, draw_seed, sample_spec
-from tools.portraits.spec import COLOURS, SCENES
+from tools.evaluation import control, enlarging, knobs, prompt, styles, words
+from tools.evaluation.bench import Bench, sitter
+from tools.evaluation.judge import CLASSES, notes
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES_FOLDER = ROOT / "assets" / "examples"
 EXAMPLES = tomllib.loads((EXAMPLES_FOLDER / "examples.toml").read_text())["example"]
-SIZE = (384, 480)
-DRAWINGS = range(HELD_OUT_SEED + 500, HELD_OUT_SEED + 512)
 
-Mask = NDArray[np.bool_]
-Pixels = NDArray[np.uint8]
+# What the few portraits here may fall short of the goals on five hundred.
+SLACK_OF_MASKS, SLACK_OF_SHARES = 0.05, 0.15
+DRAWINGS, PAINTINGS, CONTROLLED, PER_STYLE, PER_KNOB = 24, 16, 10, 8, 6
+CORES = 2
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cores() -> Iterator[None]:
+    """These models, unlike those of the other tests, are large enough for two cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(CORES)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -31,112 +45,108 @@ def studio() -> Studio:
     return Studio(style="drawn")
 
 
-def overlap(found: Mask, truth: Mask) -> float:
-    """Intersection over union."""
-    return float((found & truth).sum() / (found | truth).sum())
+@pytest.fixture(scope="module")
+def bench(studio: Studio, tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    """Paintings that several tests look at are painted once."""
+    return Bench(studio, tmp_path_factory.mktemp("gallery"))
 
 
-def selected(studio: Studio, photo: Photo, words: str, minus: str = "") -> Mask:
-    recipe = Recipe(
-        mask_prompt=words, mask_negative=minus, mask_invert=False, mask_dilate=0, mask_feather=0
-    )
-    return studio.select(photo, recipe).alpha(recipe) > 0
+# --- words --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("word", "least"),
-    [
-        ("foreground", 0.85), ("person", 0.85), ("background", 0.85), ("clothes", 0.8),
-        ("head", 0.75), ("face", 0.65),
-    ],
-)  # fmt: skip
-def test_words_find_their_region(studio: Studio, word: str, least: float) -> None:
-    portraits = [draw_seed(seed, SIZE) for seed in DRAWINGS]
-    found = [overlap(selected(studio, Photo.of(p.image), word), p.masks[word]) for p in portraits]
-    assert np.mean(found) >= least
+@pytest.fixture(scope="module")
+def found(bench: Bench) -> dict[str, object]:
+    return words.measure(bench, DRAWINGS)
 
 
-def test_foreground_minus_clothes_keeps_head_and_skin(studio: Studio) -> None:
-    portrait = draw_seed(DRAWINGS[0], SIZE)
-    kept = selected(studio, Photo.of(portrait.image), "foreground", "clothes")
-    assert overlap(kept, portrait.masks["person"] & ~portrait.masks["clothes"]) > 0.7
+@pytest.mark.parametrize(("word", "goal"), words.GOALS.items())
+def test_a_word_finds_its_region(found: dict, word: str, goal: float) -> None:
+    assert found["IoU"][word] >= goal - SLACK_OF_MASKS
 
 
-@pytest.mark.parametrize("word", ["zeppelin", "dog", "bicycle"])
-def test_a_word_that_is_not_in_the_picture_is_not_found(studio: Studio, word: str) -> None:
-    photo = Photo.of(draw_seed(DRAWINGS[1], SIZE).image)
-    assert not studio.select(photo, Recipe(mask_prompt=word)).words[0].found
+def test_words_that_are_not_in_the_picture_stay_quiet(found: dict) -> None:
+    assert found["quiet"] >= words.QUIET_SHARE - SLACK_OF_MASKS
 
 
-def nearest_colour(picture: Pixels, region: Mask) -> str:
-    """The palette's name for the median colour of a region."""
-    seen = np.median(picture[region], axis=0)
-    return min(COLOURS, key=lambda name: float(np.abs(seen - COLOURS[name]).sum()))
+def test_a_colour_tells_one_hat_from_the_other(found: dict) -> None:
+    assert found["two hats"]["with colour"] > found["two hats"]["without"]
 
 
-def nearest_scene(picture: Pixels, region: Mask) -> str:
-    """The scene whose drawings, on average, look most like the picture within a region."""
-    small = (12, 15)
-    weight = cv2.resize(region.astype(np.float32), small, interpolation=cv2.INTER_AREA)[..., None]
-    seen = cv2.resize(picture, small, interpolation=cv2.INTER_AREA).astype(float)
-    distance = dict.fromkeys(SCENES, np.inf)
-    for seed in range(HELD_OUT_SEED + 600, HELD_OUT_SEED + 680):
-        spec = sample_spec(seed)
-        drawn = cv2.resize(draw(spec, (96, 120), with_masks=False).image, small)
-        difference = float((np.abs(drawn - seen) * weight).sum())
-        distance[spec.scene] = min(distance[spec.scene], difference)
-    return min(distance, key=lambda scene: distance[scene])
+# --- painting -----------------------------------------------------------------------------------
 
 
-def inner(mask: Mask) -> Mask:
-    """Without a margin that belongs to the edge."""
-    margin = max(3, mask.shape[1] // 30)
-    return cv2.erode(mask.astype(np.uint8), np.ones((margin, margin), np.uint8)) > 0
+@pytest.fixture(scope="module")
+def followed(bench: Bench) -> dict[str, object]:
+    return prompt.measure(bench, PAINTINGS)
 
 
-@pytest.mark.parametrize(
-    ("prompt", "colour", "scene"),
-    [
-        ("a portrait wearing a yellow spacesuit, space", "yellow", "space"),
-        ("portrait of a woman wearing a red dress, in a garden full of flowers", "red", "garden"),
-        ("portrait of a person in a green suit, at the beach", "green", "beach"),
-        ("a person in a blue hoodie, in the snow", "blue", "snow"),
-    ],
-)
-def test_clothes_and_scene_are_as_prompted_and_the_head_is_kept(
-    studio: Studio, prompt: str, colour: str, scene: str
-) -> None:
-    example = EXAMPLES[0]
-    photo = Photo.open(EXAMPLES_FOLDER / example["file"])
-    truth = draw_seed(example["seed"], photo.size).masks
-    *_, result = studio.paint(photo, Recipe(prompt=prompt, seed=7))
+@pytest.mark.parametrize("what", ["colour", "scene"])
+def test_the_painting_is_what_the_prompt_says(followed: dict, what: str) -> None:
+    assert followed[what] >= prompt.GOAL - SLACK_OF_SHARES
+
+
+def test_the_body_stays_where_the_control_map_has_it(bench: Bench) -> None:
+    placed = control.measure(bench, CONTROLLED)
+    assert placed["with"]["joints"] >= control.GOAL - SLACK_OF_SHARES
+    assert placed["without"]["joints"] <= placed["with"]["joints"] - control.FEWER
+
+
+@pytest.fixture(scope="module")
+def recognized(bench: Bench) -> dict[str, object]:
+    return styles.measure(bench, PER_STYLE)
+
+
+@pytest.mark.parametrize("style", styles.HANDS)
+def test_the_style_is_recognized(recognized: dict, style: str) -> None:
+    assert recognized["by style"][style] >= styles.GOAL - SLACK_OF_SHARES
+
+
+@pytest.mark.parametrize("judge", CLASSES)
+def test_the_judges_are_sure_of_drawings(judge: str) -> None:
+    assert float(notes(judge)["held-out accuracy"]) >= prompt.JUDGE_GOAL
+
+
+# --- knobs --------------------------------------------------------------------------------------
+
+
+def test_guidance_makes_the_painting_follow_the_prompt(bench: Bench) -> None:
+    free, guided = (np.mean(knobs.agreement(bench, PER_KNOB, scale)) for scale in (1.0, 5.0))
+    assert guided > free
+
+
+def test_denoising_strength_leads_away_from_the_upload(bench: Bench) -> None:
+    near, farther, far = (knobs.distance(bench, PER_KNOB // 2, s) for s in (0.3, 0.6, 1.0))
+    assert near < farther < far
+
+
+def test_a_seed_repeats_its_painting_and_another_one_does_not(bench: Bench) -> None:
+    assert knobs.seeds(bench, 2) == {"same": 1.0, "different": 1.0}
+
+
+def test_what_was_to_be_kept_is_kept(studio: Studio) -> None:
+    photo = Photo.of(sitter(0).image)
+    *_, result = studio.paint(photo, Recipe(prompt=prompt.wish(0).prompt, seed=7))
     assert isinstance(result, Result)
-    painted = result.images[0]
-    assert nearest_colour(painted, inner(truth["clothes"])) == colour
-    assert nearest_scene(painted, inner(truth["background"])) == scene
     assert result.kept_pixels_changed == 0
-    assert (result.mask[inner(truth["face"])] == 0).mean() > 0.9
+    face = cv2.erode(sitter(0).masks["face"].astype(np.uint8), np.ones((13, 13))) > 0
+    assert (result.mask[face] == 0).mean() > 0.9
 
 
-def test_the_pose_of_a_drawing_is_found(studio: Studio) -> None:
-    misses = []
-    for seed in DRAWINGS:
-        portrait = draw_seed(seed, SIZE)
-        models = studio.models()
-        points = studio._selector.keypoints(
-            Photo.of(portrait.image), "pack", models.pose("pack", lambda source: source.folder)
-        )
-        seen = portrait.keypoints[:, 2] > 0
-        shoulders = np.flatnonzero(seen[5:7]) + 5
-        error = np.hypot(*(points[shoulders, :2] - portrait.keypoints[shoulders, :2]).T)
-        misses += list(error / SIZE[0])
-    assert np.median(misses) < 0.06
+# --- enlarging and cost -------------------------------------------------------------------------
 
 
-def test_the_pack_is_small_and_holds_nothing_but_safe_weights() -> None:
-    files = [path for path in (ROOT / "assets/pack").rglob("*") if path.is_file()]
-    assert sum(path.stat().st_size for path in files) < 30 * 2**20
+def test_enlarging_beats_lanczos(bench: Bench) -> None:
+    sharpness = enlarging.measure(bench, 3)
+    assert sharpness["ours"] - sharpness["lanczos"] >= enlarging.GOAL - 0.5
+
+
+def test_the_pack_is_small_and_holds_nothing_but_safe_weights(bench: Bench) -> None:
+    files = list(bench.pack_files())
+    assert sum(path.stat().st_size for path in files) <= 30_000_000
     assert {path.suffix for path in files} <= {".safetensors", ".json", ".txt", ".md"}
+
+
+# --- as a user has it ---------------------------------------------------------------------------
 
 
 def test_the_readmes_python_example_runs_as_it_stands(tmp_path: Path) -> None:

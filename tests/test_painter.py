@@ -11,14 +11,16 @@ import pytest
 import torch
 from diffusers import MultiControlNetModel, StableDiffusionControlNetInpaintPipeline
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
-from inference.errors import OutOfMemory, PaintingFailed
+from inference.errors import InvalidCatalog, OutOfMemory, PaintingFailed
 from inference.painter import Painter
 from inference.patch import Guide, Painted, PaintStep, Patch
 from inference.photo import Pixels
 from inference.recipe import SCHEDULERS, Recipe
 from inference.schedulers import make_scheduler
 from tests import tiny
+from tests.hub_repositories import LORA_FILE, save_lora
 
 CPU = torch.device("cpu")
 BASE = {"prompt": "a garden", "negative_prompt": "rain", "steps": 4, "seed": 7, "cfg_scale": 3.0}
@@ -105,6 +107,89 @@ def test_equals_the_stock_pipeline(
     ours, theirs = paint(pipe, patch(*guides), recipe)[0], stock(pipe, patch(*guides), recipe)
     assert difference(ours, theirs) <= 1
     assert difference(ours, picture(0)) > 20, "the comparison is void if nothing was painted"
+
+
+# --- LoRAs --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def loras(tmp_path: Path) -> dict[str, Path]:
+    """Files of three LoRAs: two for the UNet alone, one for the text encoder too."""
+    files = {name: tmp_path / name / LORA_FILE for name in ("ink", "soft", "words")}
+    for seed, (name, file) in enumerate(files.items()):
+        save_lora(file.parent, seed=seed, text_too=name == "words")
+    return files
+
+
+def worn(painter: Painter, loras: dict[str, Path], weights: dict[str, float]) -> Pixels:
+    """What the painter paints with these LoRAs."""
+    for name in weights:
+        if name not in painter.loras:
+            painter.loras.add(name, loras[name])
+    painter.loras.use(weights)
+    *_, last = painter.paint(patch(), Recipe(**BASE))
+    return last.pictures[0]
+
+
+@pytest.mark.parametrize(
+    "weights", [{"ink": 1.0}, {"ink": 0.4}, {"words": 1.0}, {"ink": 0.5, "words": 0.8}], ids=str
+)
+def test_a_lora_does_what_it_does_in_the_stock_pipeline(
+    pipe: object, tmp_path: Path, loras: dict[str, Path], weights: dict[str, float]
+) -> None:
+    same = tiny.pipeline(tmp_path, pipe.unet.config.in_channels)
+    for name in weights:
+        same.load_lora_weights(loras[name].parent, weight_name=LORA_FILE, adapter_name=name)
+    same.set_adapters(list(weights), list(weights.values()))
+    painter = Painter(pipe, CPU)
+    bare = worn(painter, loras, {})
+    ours = worn(painter, loras, weights)
+    assert difference(ours, stock(same, patch(), Recipe(**BASE))) <= 1
+    assert difference(ours, bare) > 5, "the comparison is void if the LoRA changes nothing"
+
+
+def test_a_lora_leaves_no_trace_in_what_is_painted_next(
+    pipe: object, loras: dict[str, Path]
+) -> None:
+    painter = Painter(pipe, CPU)
+    turns = [{}, {"ink": 1.0}, {}, {"words": 0.7}, {"ink": 1.0}, {"soft": 1.0}, {"words": 0.7}, {}]
+    seen: dict[str, Pixels] = {}
+    for weights in turns:
+        painted = worn(painter, loras, weights)
+        np.testing.assert_array_equal(painted, seen.setdefault(str(weights), painted))
+    assert len({one.tobytes() for one in seen.values()}) == 4
+
+
+def test_a_lora_is_not_in_use_until_it_is_asked_for(pipe: object, loras: dict[str, Path]) -> None:
+    painter = Painter(pipe, CPU)
+    bare = worn(painter, loras, {})
+    painter.loras.add("words", loras["words"])
+    *_, last = painter.paint(patch(), Recipe(**BASE))
+    np.testing.assert_array_equal(last.pictures[0], bare)
+
+
+@pytest.mark.parametrize("content", ["absent", "no weights", "of another size", "of no known kind"])
+def test_a_lora_that_does_not_fit_is_named_and_changes_nothing(
+    pipe: object, tmp_path: Path, loras: dict[str, Path], content: str
+) -> None:
+    file = tmp_path / "misfit.safetensors"
+    weights = load_file(loras["words"])
+    if content == "no weights":
+        file.write_bytes(b"<html>")
+    elif content == "of another size":
+        save_file({name: torch.ones(*one.shape[:1], 3) for name, one in weights.items()}, file)
+    elif content == "of no known kind":
+        save_file({f"other.{name}": one for name, one in weights.items()}, file)
+    painter = Painter(pipe, CPU)
+    before = worn(painter, loras, {})
+    with pytest.raises(InvalidCatalog, match=r"'misfit' does not fit.*choose another style"):
+        painter.loras.add("misfit", file)
+    assert "misfit" not in painter.loras
+    np.testing.assert_array_equal(worn(painter, loras, {}), before)
+    assert difference(worn(painter, loras, {"ink": 1.0}), before) > 5
+
+
+# --- the rest -----------------------------------------------------------------------------------
 
 
 def test_a_control_map_matters(pipe: object) -> None:

@@ -292,6 +292,7 @@ def test_a_length_is_written_briefly(source: object, text: str) -> None:
         {"mask_dilate": "-255.999px", "mask_feather": 1 / 3, "cfg_scale": 0.1 + 0.2},
         {"prompt": '«ü» 🦊\n\t"quoted" \\ \x00', "negative_prompt": ""},
         {"w": 512, "h": 768, "ar": "4:5", "seed": MAX_SEED, "style": "pack", "controlnet": ""},
+        {"mask_strokes": "+200:1,2 3,4; -5:0,10000", "mask_prompt": "face, hat:0.3"},
         {"mask_invert": False, "scheduler": "tcd", "num_images": 8, "steps": 1},
     ],
     ids=repr,
@@ -313,12 +314,41 @@ def test_each_length_survives_being_written(thousandths: int) -> None:
 def test_phrases_to_find_are_split_at_commas_bars_and_lines(
     text: str, phrases: tuple[str, ...]
 ) -> None:
-    assert Recipe(mask_prompt=text).phrases == phrases
+    assert tuple(one.text for one in Recipe(mask_prompt=text).phrases) == phrases
 
 
 @pytest.mark.parametrize(("text", "phrases"), NEGATIVE_PHRASES)
 def test_phrases_to_take_out_are_split_at_spaces_too(text: str, phrases: tuple[str, ...]) -> None:
-    assert Recipe(mask_negative=text).negative_phrases == phrases
+    assert tuple(one.text for one in Recipe(mask_negative=text).negative_phrases) == phrases
+
+
+@pytest.mark.parametrize(
+    ("text", "phrases"),
+    [
+        ("face, hat:0.3", (("face", None), ("hat", 0.3))),
+        ("red hat : .25", (("red hat", 0.25),)),
+        ("hat:0.3, HAT:0.9", (("hat", 0.3),)),
+        ("note: person", (("note: person", None),)),
+        ("hat:", (("hat:", None),)),
+    ],
+)
+def test_a_word_may_have_a_threshold_of_its_own(
+    text: str, phrases: tuple[tuple[str, float | None], ...]
+) -> None:
+    assert Recipe.parse({"mask_prompt": text}).phrases == phrases
+
+
+def test_a_word_to_take_out_may_have_one_too() -> None:
+    recipe = Recipe.parse({"mask_negative": "clothes hat: 0.3 shoes:0.95"})
+    assert recipe.negative_phrases == (("clothes", None), ("hat", 0.3), ("shoes", 0.95))
+
+
+@pytest.mark.parametrize("text", ["hat:0.04", "hat:0.96", "hat:5", "face, hat:1"])
+@pytest.mark.parametrize("name", ["mask_prompt", "mask_negative"])
+def test_a_threshold_in_the_words_has_the_sliders_range(name: str, text: str) -> None:
+    error = refusal(**{name: text})
+    assert error.field == name
+    assert str(error).endswith("takes thresholds from 0.05 to 0.95, as in hat:0.3.")
 
 
 @pytest.mark.parametrize("seed", [0, 5, MAX_SEED])

@@ -11,13 +11,16 @@ import numpy as np
 import pytest
 
 from inference import Photo, Progress, Recipe, Result, Studio
-from inference.catalog import Catalog
+from inference.catalog import Catalog, HubSource, Lora
 from inference.errors import HubUnreachable, InvalidRecipe, MissingModel, WordsNotFound
+from inference.hub import fetch
 from inference.results import Stage
+from tests.hub_repositories import save_lora
 from tests.hub_server import HubServer
 
 # Random weights find every word with a score near 1/2; the threshold splits the picture.
 RECIPE = {"prompt": "a garden", "steps": 3, "seed": 5, "mask_negative": "", "mask_feather": 6}
+HOLE = "-2000:5000,5000"
 
 
 @pytest.fixture(scope="module")
@@ -174,6 +177,40 @@ def test_a_cancelled_wait_leaves_the_painter_to_the_running_job(studio: Studio) 
     assert not studio._engine.locked()
 
 
+# --- styles that share a base -------------------------------------------------------------------
+
+
+def test_styles_that_differ_in_loras_share_a_base_and_leave_no_trace(studio: Studio) -> None:
+    picture = photo()
+    models = studio.models()
+    base = models.painter(studio.style(), (), fetch)
+    turns = ["drawn", "ink", "drawn", "words", "ink", "words", "drawn"]
+    seen: dict[str, Result] = {}
+    for style in turns:
+        result = result_of(studio.paint(picture, halved(studio, picture, style=style)))
+        seen.setdefault(style, result)
+        np.testing.assert_array_equal(result.images[0], seen[style].images[0])
+    assert models.painter(studio.style("ink"), (), fetch) is base
+    pictures = {one.images[0].tobytes() for one in seen.values()}
+    assert len(pictures) == len(seen) == 3
+
+
+def test_the_trigger_words_of_a_lora_open_the_prompt(catalog: Catalog, studio: Studio) -> None:
+    pack = catalog.family("pack")
+    mute = pack.loras["words"].model_copy(update={"trigger_words": ""})
+    pack = pack.model_copy(update={"loras": {**pack.loras, "words": mute}})
+    families = {**catalog.family_by_key, "pack": pack}
+    silent = Studio(catalog=catalog.model_copy(update={"family_by_key": families}))
+    picture = photo()
+
+    def painted(studio: Studio, prompt: str) -> bytes:
+        recipe = halved(studio, picture, style="words", prompt=prompt)
+        return result_of(studio.paint(picture, recipe)).images[0].tobytes()
+
+    assert painted(studio, "a garden") == painted(silent, "in words, a garden")
+    assert painted(studio, "a garden") != painted(silent, "a garden")
+
+
 # --- the real models' whole set, from a local server that speaks the hub's protocol ------------
 
 
@@ -184,12 +221,40 @@ def test_a_full_size_style_downloads_with_progress_and_paints(
     small = catalog.style(style).model_copy(update={"native_size": 64})
     styles = {**catalog.style_by_key, style: small}
     studio = Studio(catalog=catalog.model_copy(update={"style_by_key": styles}))
-    recipe = Recipe(**RECIPE, style=style, mask_threshold=0.05)
+    recipe = Recipe(**RECIPE, style=style, mask_threshold=0.05, mask_strokes=HOLE)
     events = list(studio.paint(photo(), recipe))
     assert any("MB" in e.detail for e in events if isinstance(e, Progress))
     assert isinstance(events[-1], Result)
     assert events[-1].recipe.style == style
     assert whole_hub.downloads()
+
+
+def test_a_lora_from_the_hub_is_downloaded_once_and_changes_the_picture(
+    catalog: Catalog, whole_hub: HubServer, tmp_path: Path
+) -> None:
+    save_lora(tmp_path / "oil", file="oil.safetensors")
+    whole_hub.add("someone/oil", tmp_path / "oil")
+    source = HubSource(repo="someone/oil", files=("oil.safetensors",))
+    oil = Lora(key="oil", family="sd15", title="Oil", source=source, file="oil.safetensors")
+    sd15 = catalog.family("sd15").model_copy(update={"loras": {"oil": oil}})
+    plain = catalog.style("cartoon").model_copy(update={"native_size": 64})
+    with_lora = plain.model_copy(update={"key": "oil", "loras": {"oil": 1.0}})
+    studio = Studio(
+        catalog=Catalog(
+            family_by_key=catalog.family_by_key | {"sd15": sd15},
+            style_by_key=catalog.style_by_key | {"cartoon": plain, "oil": with_lora},
+        )
+    )
+    recipe = Recipe(**RECIPE, mask_threshold=0.05, mask_strokes=HOLE, controlnet=None)
+    painted = [
+        result_of(studio.paint(photo(), recipe.model_copy(update={"style": style}))).images[0]
+        for style in ("cartoon", "oil", "cartoon", "oil")
+    ]
+    assert (painted[0] != painted[1]).any()
+    np.testing.assert_array_equal(painted[0], painted[2])
+    np.testing.assert_array_equal(painted[1], painted[3])
+    fetched = [path for path in whole_hub.downloads() if "someone/oil" in path]
+    assert [path.rsplit("/", 1)[1] for path in fetched] == ["oil.safetensors"]
 
 
 def test_with_the_hub_down_it_says_so_and_goes_on_with_the_pack(

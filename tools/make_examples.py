@@ -30,28 +30,28 @@ class Example:
 
 EXAMPLES = (
     Example(
-        seed=1_000_237,
+        seed=1_001_030,
         name="beach",
         title="At the beach",
-        prompt="portrait of an astronaut in a white spacesuit, in space",
-    ),
-    Example(
-        seed=1_000_189,
-        name="mountains",
-        title="In the mountains",
         prompt="portrait of a woman wearing a red dress, in a garden full of flowers",
     ),
     Example(
-        seed=1_000_101,
-        name="library",
-        title="In the library",
-        prompt="portrait of a man in a blue hoodie, on a sunny beach",
+        seed=1_000_652,
+        name="snow",
+        title="In the snow",
+        prompt="portrait of an astronaut in a white spacesuit, in space",
     ),
     Example(
-        seed=1_000_210,
-        name="space",
-        title="Among the stars",
-        prompt="portrait of a woman wearing a purple sweater, snowy winter landscape",
+        seed=1_000_704,
+        name="forest",
+        title="In the forest",
+        prompt="portrait of a woman in a purple suit, city at night",
+    ),
+    Example(
+        seed=1_000_958,
+        name="library",
+        title="In the library",
+        prompt="portrait of a woman in a green hoodie, mountain landscape",
     ),
 )
 

@@ -8,12 +8,22 @@ from pathlib import Path
 import torch
 from diffusers import StableDiffusionInpaintPipeline
 
-from tools.training import lora, painter, pose, segmenter, text
+from tools.training import enlarger, lora, painter, pose, segmenter, text
 from tools.training import tokenizer as tokens
 from tools.training import vae as autoencoder
 from tools.training.common import Job, averaged
 
-STAGES = ("text", "vae", "decoder", "segmenter", "pose", "painter", "lora-ink", "lora-soft")
+STAGES = (
+    "text",
+    "vae",
+    "decoder",
+    "segmenter",
+    "pose",
+    "painter",
+    "lora-ink",
+    "lora-soft",
+    "enlarger",
+)
 
 
 def _segmenter(job: Job, folder: Path) -> None:
@@ -24,6 +34,11 @@ def _segmenter(job: Job, folder: Path) -> None:
 def _pose(job: Job, folder: Path) -> None:
     pose.load(job).half().save_pretrained(folder)
     pose.build_processor().save_pretrained(folder)
+
+
+def _enlarger(job: Job, folder: Path) -> None:
+    enlarger.load(job).half().save_pretrained(folder)
+    enlarger.build_processor().save_pretrained(folder)
 
 
 def _painter(job: Job) -> None:
@@ -65,6 +80,7 @@ def train(job: Job) -> None:
     exports = {
         "segmenter": lambda: _segmenter(job, job.out / "segmenter"),
         "pose": lambda: _pose(job, job.out / "pose"),
+        "enlarger": lambda: _enlarger(job, job.out / "enlarger"),
         "painter": lambda: _painter(job),
         "lora-ink": lambda: _lora(job, "ink"),
         "lora-soft": lambda: _lora(job, "soft"),

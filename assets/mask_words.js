@@ -1,0 +1,69 @@
+// What the words found, said in words: a chip each, the repainted share, and warnings.
+
+const percent = share => share > 0 && share < 0.1 ? `${(100 * share).toFixed(1)}%` : `${Math.round(100 * share)}%`;
+
+function makeChips() {
+  const chips = maskCanvas.sent.words.map((word, k) => {
+    const chip = document.createElement("button");
+    chip.type = "button";
+    chip.onclick = () => {
+      const again = maskCanvas.view === "heat" && maskCanvas.word === k;
+      maskCanvas.word = again ? -1 : k;
+      setView(again ? "overlay" : "heat");
+    };
+    return chip;
+  });
+  const share = document.createElement("span");
+  share.className = "share";
+  part(".mc-words").replaceChildren(...chips, share);
+}
+
+function refreshWords() {
+  const { sent, heats, settings } = maskCanvas, chips = element.querySelectorAll(".mc-words button");
+  sent.words.forEach((word, k) => {
+    const least = word.threshold ?? settings.threshold, found = word.score >= least, chip = chips[k];
+    const share = heats[k].reaching[Math.ceil(least * 255)] / heats[k].values.length;
+    chip.className = `chip ${found ? word.negative ? "minus" : "plus" : "absent"}`;
+    chip.textContent = found ? `${word.negative ? "− " : ""}${word.phrase} ${word.score.toFixed(2)} · ${percent(share)}`
+      : `no ${word.phrase} found (${word.score.toFixed(2)})`;
+    chip.title = `Peak score, and share of the picture that reaches ${least}. Shows its heatmap.`;
+    chip.setAttribute("aria-pressed", maskCanvas.view === "heat" && maskCanvas.word === k);
+  });
+}
+
+function refreshShare() {
+  const span = part(".mc-words .share"), { settings, sent } = maskCanvas;
+  if (span) span.textContent = `${percent(maskCanvas.share)} repainted`;
+  // The unit that is not chosen says what the length is in it; the style sheet shows it.
+  const pixels = maskCanvas.dilate, share = 100 * pixels / sent.shortSide;
+  const twin = settings.unit === "%" ? `${+pixels.toFixed(1)} ` : `${+share.toFixed(1)} `;
+  for (const label of document.querySelectorAll("#mask_dilate_unit label")) label.dataset.twin = twin;
+}
+
+/** A warning in words; also what a screen reader says of the mask. */
+function refreshNote() {
+  const { sent: { words, drawn, rules }, settings, share, strokes } = maskCanvas;
+  const wanted = words.filter(word => !word.negative);
+  const byHand = drawn || strokes.some(one => one.mode === "add");
+  let note = "";
+  if (!byHand && !wanted.some(word => word.score >= (word.threshold ?? settings.threshold))) {
+    note = wanted.length ? "None of the words was found: try others, lower the threshold, or brush."
+      : "No words given: say what to look for, or brush.";
+  } else if (share === 0) note = "Nothing would be repainted: raise mask dilate, or turn invert.";
+  else if (share < rules.shares[0]) note = `Only ${percent(share)} would be repainted: raise mask dilate, or turn invert.`;
+  else if (share === 1) note = "Nothing would be kept: lower the threshold or mask dilate.";
+  else if (share > rules.shares[1]) note = `Only ${percent(1 - share)} would be kept: lower the threshold or mask dilate.`;
+  setNote(error || note);
+}
+
+function setNote(text) {
+  const note = part(".mc-note");
+  if (note.textContent !== text) note.textContent = text;
+}
+
+maskCanvas.ondraw = () => {
+  const { threshold } = maskCanvas.settings, { word, view } = maskCanvas;
+  const key = [threshold, word, view, maskCanvas.turn].join();
+  if (maskCanvas.chips !== key) { maskCanvas.chips = key; refreshWords(); }
+  refreshShare();
+};

@@ -1,0 +1,123 @@
+"""The rulers that the pack is measured with: each must tell good from bad on known input."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tools.evaluation import control, knobs, prompt, table
+from tools.evaluation.bench import overlap, sitter
+from tools.evaluation.judge import to_input
+from tools.portraits.spec import CLOTHES, COLOURS, SCENES
+
+WIDTH = 100.0  # of a head, in pixels
+
+
+def keypoints(left: tuple[float, float, float], right: tuple[float, float, float]) -> np.ndarray:
+    points = np.zeros((17, 3), dtype=np.float32)
+    points[5], points[6] = left, right
+    return points
+
+
+SKELETON = keypoints((300, 200, 0.9), (100, 200, 0.9))
+
+
+@pytest.mark.parametrize(
+    ("painted", "expected"),
+    [
+        (SKELETON, [0, 0, 0]),
+        (keypoints((310, 200, 0.9), (100, 220, 0.9)), [0.1, 0.2, 0.1118]),
+        (keypoints((300, 200, 0.9), (100, 200, 0.1)), [0, np.inf, np.inf]),
+        (keypoints((0, 0, 0), (0, 0, 0)), [np.inf, np.inf, np.inf]),
+    ],
+)
+def test_joints_are_measured_in_head_widths_and_a_lost_one_is_missed(
+    painted: np.ndarray, expected: list[float]
+) -> None:
+    assert control.misses(SKELETON, painted, WIDTH) == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_joint_that_the_skeleton_lacks_is_not_asked_for() -> None:
+    lone = keypoints((300, 200, 0.9), (100, 200, 0.1))
+    assert control.misses(lone, SKELETON, WIDTH) == [0]
+
+
+def test_the_head_width_is_that_of_the_drawing() -> None:
+    portrait = sitter(0)
+    columns = np.flatnonzero(portrait.masks["face"].any(axis=0))
+    assert np.ptp(columns) == pytest.approx(control.head_width(portrait), rel=0.15)
+
+
+@pytest.mark.parametrize("name", COLOURS)
+def test_a_named_colour_is_nearest_to_itself_also_in_half_light(name: str) -> None:
+    colour = np.array(COLOURS[name], dtype=np.float64)
+    assert prompt.nearest_colour(colour) == name
+    assert prompt.nearest_colour(colour * 0.9 + 6) == name
+
+
+def test_no_clothes_have_no_colour() -> None:
+    assert prompt.nearest_colour(None) == ""
+
+
+def test_every_combination_is_asked_for_once_before_any_comes_again() -> None:
+    total = len(COLOURS) * len(CLOTHES) * len(SCENES)
+    wishes = [prompt.wish(k) for k in range(total)]
+    assert len(set(wishes)) == total
+    assert prompt.wish(total) == wishes[0]
+    assert len({one.colour for one in wishes[:20]}) >= 8
+
+
+@pytest.mark.parametrize(
+    ("agreements", "expected"),
+    [
+        ([0.5, 0.7, 0.9, 0.95], True),
+        ([0.5, 0.9, 0.88, 0.9], True),
+        ([0.5, 0.9, 0.7, 0.95], False),
+        ([0.9, 0.9, 0.9, 0.9], False),
+        ([0.95, 0.9, 0.9, 0.8], False),
+    ],
+)
+def test_agreement_rises_or_does_not(agreements: list[float], expected: bool) -> None:
+    assert knobs.rises(agreements, [0.03] * 4) is expected
+
+
+def test_overlap_is_intersection_over_union() -> None:
+    one, other = np.zeros((2, 4, 4), dtype=bool)
+    one[:2], other[1:3] = True, True
+    assert overlap(one, other) == pytest.approx(1 / 3)
+
+
+def test_a_judge_does_not_see_what_is_hidden() -> None:
+    picture, hidden = sitter(0).image, sitter(0).masks["head"]
+    altered = np.where(hidden[..., None], np.uint8(255) - picture, picture)
+    assert (to_input(picture) != to_input(altered)).any()
+    assert (to_input(picture, hidden) == to_input(altered, hidden)).all()
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        (table.at_least("2 Prompt", "colour", 0.9, 0.9), ("≥ 90 %", "90.0 %", True)),
+        (table.at_least("2 Prompt", "colour", 0.899, 0.9), ("≥ 90 %", "89.9 %", False)),
+        (table.at_least("1 Words", "IoU", 0.85, 0.8, unit=""), ("≥ 0.8", "0.850", True)),
+        (table.at_least("6 Enlarging", "gain", 1.99, 2, unit="dB"), ("≥ 2 dB", "1.99 dB", False)),
+        (table.at_most("7 Cost", "pack", 30.1, 30, "MB"), ("≤ 30 MB", "30.1 MB", False)),
+    ],
+)
+def test_a_row_shows_goal_value_and_verdict(
+    row: table.Row, expected: tuple[str, str, bool]
+) -> None:
+    assert (row.goal, row.value, row.passed) == expected
+
+
+def test_the_cards_table_is_replaced_and_the_rest_stays(tmp_path: Path) -> None:
+    card = tmp_path / "README.md"
+    card.write_text(f"before\n{table.START}\nold\n{table.END}\nafter\n")
+    for text in ("first", "second"):
+        table.put_into_card(card, text)
+    assert card.read_text() == f"before\n{table.START}\n\nsecond\n\n{table.END}\nafter\n"
+    card.write_text("no markers")
+    with pytest.raises(ValueError, match="lacks the markers"):
+        table.put_into_card(card, "x")

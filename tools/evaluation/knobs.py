@@ -1,0 +1,105 @@
+"""4. Knobs move what they should: guidance, denoising strength, seed."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from inference import Photo
+from tools.evaluation.bench import Bench, Painting, share, sitter
+from tools.evaluation.judge import load
+from tools.evaluation.prompt import recipe, verdict, wish
+from tools.evaluation.table import Row
+
+SCALES = (1.0, 2.0, 3.5, 5.0)
+STRENGTHS = (0.3, 0.5, 0.7, 0.85, 1.0)
+REPEATED = 8
+DIFFERENT = 2.0  # mean difference of the repainted pixels, of 255
+
+
+def difference(one: Painting, other_image: Any) -> float:
+    """Mean absolute difference of the repainted pixels, in 0-255."""
+    gap = np.abs(one.image.astype(np.float64) - other_image)
+    return float(gap[one.repainted].mean())
+
+
+def agreement(bench: Bench, count: int, scale: float) -> list[float]:
+    """Per painting how much of the prompt it follows: colour and scene, 0, 1/2 or 1."""
+    judge = load("scene")
+    paintings = (bench.paint(sitter(k).image, recipe(k, cfg_scale=scale)) for k in range(count))
+    return [float(np.mean(verdict(bench, judge, one, wish(k)))) for k, one in enumerate(paintings)]
+
+
+def distance(bench: Bench, count: int, strength: float) -> float:
+    """Mean difference between painting and upload where it was repainted."""
+    gaps = []
+    for k in range(count):
+        upload = sitter(k).image
+        painting = bench.paint(upload, recipe(k, denoising_strength=strength))
+        if painting is not None:
+            gaps.append(difference(painting, upload))
+    return float(np.mean(gaps))
+
+
+def seeds(bench: Bench, count: int) -> dict[str, float]:
+    """How often a seed repeats its painting bit for bit, and how often another one differs."""
+    same, other = [], []
+    for k in range(count):
+        photo = Photo.of(sitter(k).image)
+        first, again, next_one = (
+            bench.paint_anew(photo, recipe(k, seed=seed)) for seed in (k, k, k + 1000)
+        )
+        same.append(bool((first.image == again.image).all()))
+        other.append(difference(first, next_one.image) > DIFFERENT)
+    return {"same": share(same), "different": share(other)}
+
+
+def measure(bench: Bench, count: int) -> dict[str, Any]:
+    """Agreement by guidance scale, distance by denoising strength, seeds."""
+    by_scale = {scale: agreement(bench, count, scale) for scale in SCALES}
+    return {
+        "agreement": {str(scale): float(np.mean(one)) for scale, one in by_scale.items()},
+        "error": {
+            str(scale): float(np.std(one) / np.sqrt(len(one))) for scale, one in by_scale.items()
+        },
+        "distance": {str(one): distance(bench, count, one) for one in STRENGTHS},
+        "seeds": seeds(bench, min(count, REPEATED)),
+    }
+
+
+def rises(agreements: list[float], errors: list[float]) -> bool:
+    """Whether the last is above the first, and no step falls by more than a standard error."""
+    steps = pairwise(zip(agreements, errors, strict=True))
+    falls = [before - after > max(e1, e2) for (before, e1), (after, e2) in steps]
+    return agreements[-1] > agreements[0] and not any(falls)
+
+
+def _listed(values: dict[str, float], form: str) -> str:
+    return ", ".join(format(value, form) for value in values.values())
+
+
+def rows(values: dict[str, Any]) -> list[Row]:
+    """The lines of the table."""
+    part = "4 Knobs"
+    agreements, errors = list(values["agreement"].values()), list(values["error"].values())
+    distances = list(values["distance"].values())
+    repeated, differing = values["seeds"]["same"], values["seeds"]["different"]
+    lines = [
+        (
+            "prompt agreement at guidance scale " + ", ".join(f"{s:g}" for s in SCALES),
+            "rises; no step falls by more than its standard error",
+            _listed(values["agreement"], ".3f"),
+            rises(agreements, errors),
+        ),
+        (
+            "distance from the upload at strength " + ", ".join(f"{s:g}" for s in STRENGTHS),
+            "strictly rises",
+            _listed(values["distance"], ".1f"),
+            all(one < other for one, other in pairwise(distances)),
+        ),
+        ("the same seed paints the same, bit for bit", "100 %", f"{repeated:.0%}", repeated == 1),
+        ("another seed paints something else", "100 %", f"{differing:.0%}", differing == 1),
+    ]
+    return [Row(part=part, what=w, goal=g, value=v, passed=p) for w, g, v, p in lines]

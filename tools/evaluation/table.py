@@ -1,0 +1,76 @@
+"""One table of goals and values, printed and put into the model card."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+START, END = "<!-- measured: written by tools/eval_pack.py -->", "<!-- end of measured -->"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One line: what is measured, the goal in words, the value; None where there is no goal."""
+
+    part: str
+    what: str
+    goal: str
+    value: str
+    passed: bool | None
+
+
+def at_least(part: str, what: str, value: float, goal: float, *, unit: str = "%") -> Row:
+    """A value that passes from `goal` on; with the unit "%" both are shares in 0-1."""
+    shown = {"%": lambda v: f"{100 * v:.1f} %", "": lambda v: f"{v:.3f}"}
+    text = shown.get(unit, lambda v: f"{v:.2f} {unit}")
+    wanted = f"≥ {goal:.0%}".replace("%", " %") if unit == "%" else f"≥ {goal:g} {unit}".strip()
+    return Row(part=part, what=what, goal=wanted, value=text(value), passed=value >= goal)
+
+
+def at_most(part: str, what: str, value: float, goal: float, unit: str) -> Row:
+    """A value that passes up to `goal`."""
+    passed = value <= goal
+    return Row(
+        part=part, what=what, goal=f"≤ {goal:g} {unit}", value=f"{value:.1f} {unit}", passed=passed
+    )
+
+
+def note(part: str, what: str, value: str) -> Row:
+    """A value without a goal."""
+    return Row(part=part, what=what, goal="", value=value, passed=None)
+
+
+def _verdict(row: Row) -> str:
+    return {True: "pass", False: "**fail**", None: ""}[row.passed]
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """The table as Markdown."""
+    lines = ["| | measured | goal | value | |", "| --- | --- | --- | --- | --- |"]
+    lines += [f"| {r.part} | {r.what} | {r.goal} | {r.value} | {_verdict(r)} |" for r in rows]
+    return "\n".join(lines)
+
+
+def plain(rows: Sequence[Row]) -> str:
+    """The table for a terminal."""
+    cells = [[r.part, r.what, r.goal, r.value, _verdict(r).strip("*")] for r in rows]
+    cells.insert(0, ["", "measured", "goal", "value", ""])
+    widths = [max(len(line[k]) for line in cells) for k in range(5)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in cells
+    )
+
+
+def put_into_card(card: Path, text: str) -> None:
+    """Replace what stands between the two markers of the model card.
+
+    Raises:
+        ValueError: the card has no such markers.
+    """
+    before, _, rest = card.read_text(encoding="utf-8").partition(START)
+    _, found, after = rest.partition(END)
+    if not found:
+        raise ValueError(f"{card} lacks the markers {START} and {END}: put them in.")
+    card.write_text(f"{before}{START}\n\n{text}\n\n{END}{after}", encoding="utf-8")
