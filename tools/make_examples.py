@@ -33,25 +33,25 @@ EXAMPLES = (
         seed=1_001_030,
         name="beach",
         title="At the beach",
-        prompt="portrait of a woman wearing a red dress, in a garden full of flowers",
+        prompt="portrait of a woman in a red suit, in a garden full of flowers",
     ),
     Example(
         seed=1_000_652,
         name="snow",
         title="In the snow",
-        prompt="portrait of an astronaut in a white spacesuit, in space",
+        prompt="portrait of a man in a green t-shirt, city at night",
     ),
     Example(
         seed=1_000_704,
         name="forest",
         title="In the forest",
-        prompt="portrait of a woman in a purple suit, city at night",
+        prompt="portrait of an astronaut in a white spacesuit, in space",
     ),
     Example(
         seed=1_000_958,
         name="library",
         title="In the library",
-        prompt="portrait of a woman in a green hoodie, mountain landscape",
+        prompt="portrait of a woman wearing a red dress, on a sunny beach",
     ),
 )
 
