@@ -9,6 +9,7 @@ import pytest
 from inference.errors import InvalidRecipe
 from inference.prompt_text import MAX_BLOCK, format_block, is_block, parse
 from inference.recipe import SCHEDULERS, Length, Recipe, Unit
+from inference.strokes import Stroke
 
 ORIGINAL = """\
 realistic digital painting, astronaut in a garden --mask_prompt foreground --mask_negative clothes \
@@ -133,6 +134,7 @@ def some_recipe(rng: random.Random) -> Recipe:
         mask_dilate=Length(value=rng.uniform(-25, 25), unit=unit),
         mask_threshold=rng.uniform(0.05, 0.95),
         mask_feather=rng.uniform(0, 64),
+        mask_strokes=Stroke.parse_all(rng.choice(["", "+200:5000,4000 5100,4200;-150:8,9"])),
         prompt=some_text(rng),
         negative_prompt=some_text(rng),
         style=rng.choice([None, "photo", "x y"]),
