@@ -86,8 +86,8 @@ def opened(browser: Browser, address: str) -> Iterator[Page]:
     page.goto(address)
     expect(page.locator("#status .ready")).to_contain_text("Drawn", timeout=PATIENCE)
     yield page
+    assert not errors, errors  # before closing, which breaks off what is under way
     context.close()
-    assert not errors
 
 
 @pytest.fixture

@@ -57,6 +57,12 @@ class Judge(nn.Module):
         """The class of a picture (h, w, 3) of any size; `hidden` (h, w) is not looked at."""
         return self.classes[int(self(to_input(picture, hidden)[None]).argmax())]
 
+    @torch.inference_mode()
+    def sureness(self, picture: Pixels, name: str, hidden: Mask | None = None) -> float:
+        """How probable it is, in 0-1, that a picture is of the class `name`."""
+        chances = self(to_input(picture, hidden)[None]).softmax(1)
+        return float(chances[0, self.classes.index(name)])
+
     def save(self, name: str, notes: dict[str, str]) -> None:
         """Write the weights in half precision, with notes such as the accuracy."""
         FOLDER.mkdir(exist_ok=True)

@@ -10,7 +10,8 @@ import numpy as np
 from inference import Photo
 from tools.evaluation.bench import Bench, Painting, share, sitter
 from tools.evaluation.judge import load
-from tools.evaluation.prompt import recipe, verdict, wish
+from tools.evaluation.prompt import agreement as prompt_agreement
+from tools.evaluation.prompt import recipe, wish
 from tools.evaluation.table import Row
 
 SCALES = (1.0, 2.0, 3.5, 5.0)
@@ -26,10 +27,10 @@ def difference(one: Painting, other_image: Any) -> float:
 
 
 def agreement(bench: Bench, count: int, scale: float) -> list[float]:
-    """Per painting how much of the prompt it follows: colour and scene, 0, 1/2 or 1."""
+    """Per painting how near it comes to its prompt, in 0-1."""
     judge = load("scene")
     paintings = (bench.paint(sitter(k).image, recipe(k, cfg_scale=scale)) for k in range(count))
-    return [float(np.mean(verdict(bench, judge, one, wish(k)))) for k, one in enumerate(paintings)]
+    return [prompt_agreement(bench, judge, one, wish(k)) for k, one in enumerate(paintings)]
 
 
 def distance(bench: Bench, count: int, strength: float) -> float:

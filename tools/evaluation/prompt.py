@@ -54,13 +54,32 @@ def mean_colour(bench: Bench, painting: Painting) -> NDArray[np.float64] | None:
     return painting.image[region].mean(axis=0, dtype=np.float64) if region.any() else None
 
 
-def nearest_colour(colour: NDArray[np.float64] | None) -> str:
-    """The palette's nearest colour by the distance in CIELAB (CIE 1976), "" for None."""
+def colour_gaps(colour: NDArray[np.float64] | None) -> dict[str, float]:
+    """Distance in CIELAB (CIE 1976) from each of the palette's colours; {} for None."""
     if colour is None:
-        return ""
+        return {}
     palette = np.array([list(COLOURS.values()), [colour] * len(COLOURS)], dtype=np.float32) / 255
     named, seen = cv2.cvtColor(palette, cv2.COLOR_RGB2LAB)
-    return list(COLOURS)[int(((named - seen) ** 2).sum(axis=1).argmin())]
+    return dict(zip(COLOURS, np.linalg.norm(named - seen, axis=1).tolist(), strict=True))
+
+
+def nearest_colour(colour: NDArray[np.float64] | None) -> str:
+    """The palette's nearest colour by the distance in CIELAB, "" for None."""
+    gaps = colour_gaps(colour)
+    return min(gaps, key=lambda name: gaps[name]) if gaps else ""
+
+
+def agreement(bench: Bench, judge: Judge, painting: Painting | None, asked: Wish) -> float:
+    """How near a painting comes to its prompt, in 0-1 and without steps.
+
+    The mean of how probable the scene is to the judge, and of how near the clothes' colour is:
+    1 where it is the prompted one, 0 from a CIELAB distance of 100 on.
+    """
+    if painting is None:
+        return 0.0
+    gap = colour_gaps(mean_colour(bench, painting)).get(asked.colour, 100.0)
+    scene = judge.sureness(painting.image, asked.scene, hidden=~painting.repainted)
+    return (scene + max(0.0, 1 - gap / 100)) / 2
 
 
 def verdict(

@@ -91,6 +91,8 @@ def _sample(rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.f
     crop = cv2.warpAffine(
         np.ascontiguousarray(image), matrix, (WIDTH, HEIGHT), flags=cv2.INTER_LINEAR
     )
+    if rng.random() < 0.4:  # paintings are softer than drawings
+        crop = cv2.GaussianBlur(crop, (0, 0), rng.uniform(0.5, 2.0))
     processor = build_processor()
     x = (crop.astype(np.float32) / 255 - processor.image_mean) / processor.image_std
     x = x * rng.uniform(0.85, 1.15) + rng.normal(0, 0.05, x.shape)
