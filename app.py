@@ -245,7 +245,7 @@ class Page:
             outputs=shown, show_progress="minimal", show_progress_on=self.job,
             concurrency_id="painter", concurrency_limit=1, **PRIVATE,
         )  # fmt: skip
-        self.cancel.click(self.stop, self.cancelled, self.job, **QUICK)
+        self.cancel.click(self.stop, self.cancelled, self.cancel, **QUICK)
         self.strip.select(self.choose, self.pictures, [self.compare, self.download], **QUICK)
         style, control = self.knobs["style"], self.knobs["controlnet"]
         style.change(self.restyle, [style, control], [control], **QUICK)
@@ -349,11 +349,11 @@ class Page:
             self.job: message_html("Waiting for its turn"),
         }
 
-    def stop(self, cancelled: Event | None) -> str:
-        """Ask the job to stop; it does within a step."""
+    def stop(self, cancelled: Event | None) -> Update:
+        """Ask the job to stop; it does within a step and says so itself."""
         if cancelled is not None:
             cancelled.set()
-        return message_html("Stopping")
+        return gr.update(interactive=False)
 
     def paint(
         self, photo: Photo | None, mask_image: Photo | None, cancelled: Event, **fields: Any
