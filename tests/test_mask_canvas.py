@@ -126,7 +126,7 @@ def test_200_random_settings_give_the_same_pixels_here_and_there(
         }
         page.evaluate(MOVE, [settings, strokes])
         if k % 4 == 0:
-            page.wait_for_timeout(300)  # strokes that come as text are noticed in a while
+            page.wait_for_timeout(1200)  # strokes that come as text are noticed in a while
         recipe = Recipe.parse(
             {**settings, "mask_dilate": f"{settings['mask_dilate']}%", "mask_strokes": strokes}
         )

@@ -90,7 +90,7 @@ def test_the_painting_is_what_the_prompt_says(followed: dict, what: str) -> None
 def test_the_body_stays_where_the_control_map_has_it(bench: Bench) -> None:
     placed = control.measure(bench, CONTROLLED)
     assert placed["with"]["joints"] >= JOINTS_IN_PLACE
-    assert placed["without"]["joints"] <= placed["with"]["joints"] - control.FEWER
+    assert placed["without"]["joints"] < placed["with"]["joints"]
 
 
 @pytest.fixture(scope="module")
