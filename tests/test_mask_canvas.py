@@ -158,7 +158,7 @@ def test_the_mask_that_is_painted_with_is_the_one_that_was_seen(page: Page, tmp_
 
 def test_sliders_and_strokes_ask_the_server_nothing(page: Page) -> None:
     open_fold(page, "Mask")
-    page.wait_for_timeout(500)
+    page.wait_for_timeout(1200)
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     before = drawn_mask(page)
@@ -289,7 +289,7 @@ def test_strokes_survive_sliders_and_words_and_go_with_undo_reset_and_another_ph
     page.locator("#change").click()
     page.locator("#examples button").nth(1).click()
     expect(page.locator("#mask canvas")).to_be_visible(timeout=PATIENCE)
-    page.wait_for_timeout(600)
+    page.wait_for_timeout(1200)
     assert strokes_of(page) == ""
     expect(undo).to_be_disabled()
 
@@ -331,7 +331,7 @@ def test_a_mask_image_is_a_starting_point(page: Page, tmp_path: Path) -> None:
     open_fold(page, "Mask")
     page.locator("#mask-image input[type=file]").set_input_files(tmp_path / "mask.png")
     expect(page.locator("#mask .chip")).to_have_count(0, timeout=PATIENCE)
-    page.wait_for_timeout(600)
+    page.wait_for_timeout(1200)
     assert abs(share(page) - 25) <= 1
     assert drawn_mask(page)[:, 5].min() == 255
     brush(page, "keep", (0.1, 0.2), (0.1, 0.8))
