@@ -62,12 +62,12 @@ class MaskCanvas {
     this.turn = 0;
   }
 
-  /** Take in what the server sent: a new photo, new words or a new shape. */
+  /** Take in what the server sent: a new photo, new words or a new shape; false if newer came. */
   async show(sent) {
     const turn = ++this.turn;
     const [photo, scores, ...heats] = await Promise.all([
       pixelsOf(sent.photo), grayOf(sent.scores), ...sent.words.map(word => grayOf(word.heat))]);
-    if (turn !== this.turn) return;
+    if (turn !== this.turn) return false;
     const { width, height } = scores;
     this.sent = sent;
     for (const heat of heats) heat.reaching = countsFrom(heat.values);
@@ -81,10 +81,11 @@ class MaskCanvas {
       this.outline = [];
     }
     this.image.src = sent.photo;
-    this.settings ??= { ...sent.settings };
+    this.settings = { ...sent.settings };
     this.word = Math.min(this.word, sent.words.length - 1);
     this.stale = { threshold: true, strokes: true, colours: true };
     this.ask();
+    return true;
   }
 
   /** Draw before the next frame. */

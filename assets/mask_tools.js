@@ -17,9 +17,9 @@ let tool = null, stroke = null, zoom = 1, history = [], written = "", photoId = 
 /** A control of the page; its fold may be closed, and then it is not there. */
 const control = (name, kind) => document.querySelector(`#${name} :is(${kind})`);
 
-/** What the page's controls say now, where they are in sight; true if anything is new. */
+/** What the page's controls say now; those out of sight keep their value. True if any is new. */
 function readControls(name, value) {
-  const now = { ...maskCanvas.sent.settings };
+  const now = { ...maskCanvas.settings };
   for (const [id, key] of Object.entries(RANGES)) {
     const text = control(id, "input[type=number]")?.value;
     if (text !== undefined && text !== "" && Number.isFinite(+text)) now[key] = +text;
@@ -27,8 +27,7 @@ function readControls(name, value) {
   now.unit = control("mask_dilate_unit", "input:checked")?.value ?? now.unit;
   now.invert = control("mask_invert", "input")?.checked ?? now.invert;
   if (name) now[name] = value;
-  const old = maskCanvas.settings ?? {};
-  const changed = Object.keys(now).filter(key => now[key] !== old[key]);
+  const changed = Object.keys(now).filter(key => now[key] !== maskCanvas.settings[key]);
   maskCanvas.settings = now;
   if (changed.includes("threshold")) maskCanvas.stale.threshold = true;
   return changed.length > 0;
@@ -244,11 +243,10 @@ async function take() {
   if (sent.photoId !== photoId) {
     photoId = sent.photoId;
     history = [];
-    maskCanvas.settings = null;
     setTool(null);
     zoom = 1;
   }
-  await maskCanvas.show(sent);
+  if (!await maskCanvas.show(sent)) return;
   makeChips();
   maskCanvas.chips = "";
   readControls();

@@ -42,7 +42,6 @@ function refreshShare() {
 
 /** A warning in words; also what a screen reader says of the mask. */
 function refreshNote() {
-  if (!maskCanvas.sent) return setNote(error);
   const { sent: { words, drawn, rules }, settings, share, strokes } = maskCanvas;
   const wanted = words.filter(word => !word.negative);
   const byHand = drawn || strokes.some(one => one.mode === "add");

@@ -5,7 +5,7 @@ Then inverting is ``-d``, dilating by r is ``d + r`` (an exact Euclidean radius)
 width f is ``clip(0.5 + d / f, 0, 1)``. Only new words, a new threshold or a new stroke make a new
 field; everything else is one line of arithmetic.
 
-`assets/mask_canvas.js` repeats all of this from the scores on, in the same order and precision.
+`assets/mask_math.js` repeats all of this from the scores on, in the same order and precision.
 """
 
 from __future__ import annotations
