@@ -7,7 +7,7 @@ import logging
 import os
 import tempfile
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from pathlib import Path
 from threading import Event
@@ -17,13 +17,16 @@ import gradio as gr
 from gradio.data_classes import ImageData
 
 from inference import MasqueradeError, Photo, Progress, Recipe, Result, Studio
+from inference.address import fetch_photo
 from inference.catalog import Catalog
 from inference.errors import Cancelled, InvalidPhoto, ModelUnavailable
 from inference.exhibit import Exhibit
-from inference.form import UNSET, control_menu, menus, recipe_of
-from inference.fragments import job_html, message_html, result_html, status_html
+from inference.form import FOLDS, UNSET, control_menu, menus, recipe_of, values_of
+from inference.fragments import grid_html, job_html, message_html, result_html, status_html
+from inference.grid import Axis, Grid, GridResult
 from inference.mask_view import mask_view
 from inference.photo import MAX_BYTES
+from inference.prompt_text import format_block, is_block, parse
 from inference.recipe import Length, Unit
 from inference.warmth import Warmth
 
@@ -113,6 +116,7 @@ class Page:
                         self._knob(name)
             gr.HTML(f"<p class='hint order'>{ORDER}</p>", elem_id="order")
             self._knob("mask_strokes")
+            self.pasted = gr.Textbox(elem_id="pasted", container=False)
 
     def _prompt_row(self) -> None:
         with gr.Row(elem_id="prompt-row", elem_classes="tight"):
@@ -147,31 +151,37 @@ class Page:
 
     def _folds(self) -> None:
         with gr.Row(elem_id="folds"):
-            with gr.Accordion("Mask", open=False):
-                self._knob("mask_threshold")
-                self._knob("mask_feather")
-                self.mask_file = gr.File(
-                    label="Mask image", file_types=["image"], type="filepath", height=90,
-                    elem_id="mask-image",
+            for title, names in FOLDS.items():
+                with gr.Accordion(title, open=False):
+                    for name in names:
+                        self._knob(name)
+                    if title == "Mask":
+                        self.mask_file = gr.File(
+                            label="Mask image", file_types=["image"], type="filepath", height=90,
+                            elem_id="mask-image",
+                        )  # fmt: skip
+                    if title == "Control":
+                        self.control_map = gr.Image(
+                            format="jpeg", interactive=False, height=220, label="Control map",
+                            buttons=[], elem_id="control-map",
+                        )  # fmt: skip
+            with gr.Accordion("Compare", open=False):
+                self.styles = gr.Dropdown(
+                    [(one.title, one.key) for one in self.studio.catalog.styles()], value=[],
+                    multiselect=True, label="Styles side by side", elem_id="styles",
                 )  # fmt: skip
-            with gr.Accordion("Sampling", open=False):
-                self._knob("negative_prompt", lines=1)
-                self._knob("num_images")
-                self._knob("steps")
-                self._knob("scheduler")
-                self._knob("seed")
-            with gr.Accordion("Control", open=False):
-                self._knob("controlnet")
-                self._knob("controlnet_conditioning_scale")
-                self.control_map = gr.Image(
-                    format="jpeg", interactive=False, height=220, label="Control map", buttons=[],
-                    elem_id="control-map",
+                self.vary = gr.Textbox(
+                    label="And with", placeholder="cfg_scale=2, 5, 8", elem_id="vary", max_lines=1,
+                    info="A field and its values: one row of pictures for each.",
                 )  # fmt: skip
-            with gr.Accordion("Size", open=False):
-                self._knob("ar")
-                with gr.Row(elem_classes="tight"):
-                    self._knob("w")
-                    self._knob("h")
+            with gr.Accordion("Prompt block", open=False):
+                self.write = gr.Button("Write all settings as a block", size="sm", elem_id="write")
+                self.block = gr.Textbox(
+                    label="Block", lines=6, max_lines=12, buttons=["copy"], elem_id="block",
+                    info="Text, flags and one field=value a line. Change it here, or paste one "
+                    "into the prompt: it runs as it is.",
+                )  # fmt: skip
+                self.read = gr.Button("Take the settings of this block", size="sm", elem_id="read")
 
     def _knob(self, name: str, **look: Any) -> None:
         """The control of one recipe field; ranges, defaults and texts are the recipe's."""
@@ -221,9 +231,14 @@ class Page:
         ]  # fmt: skip
         self.upload.upload(self.open, self.upload, opened, **PRIVATE).then(**look)
         self.change.click(self.close, None, opened, **QUICK)
-        self.gallery.click(
-            self.pick, self.gallery, [*{*opened, *self.knobs.values(), self.unit}], **QUICK
-        ).then(**look)
+        filled = [*{*opened, *self.knobs.values(), self.unit}]
+        self.gallery.click(self.pick, self.gallery, filled, **QUICK).then(**look)
+        prompt, address = self.knobs["prompt"], self.knobs["input_image_url"]
+        prompt.change(self.notice, prompt, self.pasted, **LIVE)
+        self.pasted.change(self.read_block, self.pasted, filled, **QUICK).then(**look)
+        self.read.click(self.read_block, self.block, filled, **QUICK).then(**look)
+        self.write.click(self.write_block, inputs_kwargs=fields, outputs=self.block, **QUICK)
+        address.submit(self.fetch, address, opened, **QUICK).then(**look)
         self.unit.input(
             self.convert, inputs_kwargs=masked, outputs=self.knobs["mask_dilate"], **QUICK
         )
@@ -233,6 +248,12 @@ class Page:
             [self.mask_file.upload, self.mask_file.clear], self.start_from, self.mask_file, started,
             **PRIVATE,
         ).then(**look)  # fmt: skip
+        mask_address = self.knobs["mask_image_url"]
+        mask_address.submit(self.fetch_mask, mask_address, started, **QUICK).then(**look)
+        grid = {"styles": self.styles, "vary": self.vary}
+        self._connect_job({"cancelled": self.cancelled, **grid, **masked})
+
+    def _connect_job(self, inputs: dict[str, Any]) -> None:
         shown: list[Any] = [
             self.generate, self.cancel, self.job, self.forming, self.compare, self.strip,
             self.download, self.control_map, self.pictures, self.knobs["style"],
@@ -241,9 +262,8 @@ class Page:
             [self.generate.click, self.knobs["prompt"].submit], self.begin, None,
             [self.cancelled, self.generate, self.cancel, self.job], **QUICK,
         ).then(
-            self.paint, inputs_kwargs={"cancelled": self.cancelled, **masked},
-            outputs=shown, show_progress="minimal", show_progress_on=self.job,
-            concurrency_id="painter", concurrency_limit=1, **PRIVATE,
+            self.paint, inputs_kwargs=inputs, outputs=shown, show_progress="minimal",
+            show_progress_on=self.job, concurrency_id="painter", concurrency_limit=1, **PRIVATE,
         )  # fmt: skip
         self.cancel.click(self.stop, self.cancelled, self.cancel, **QUICK)
         self.strip.select(self.choose, self.pictures, [self.compare, self.download], **QUICK)
@@ -269,13 +289,28 @@ class Page:
 
     def open(self, path: str | None) -> Update:
         """Take in an uploaded photo."""
-        if path is None:
-            return self.close()
+        return {self.upload: None, **self._taken(Photo.open, path, self._opened)}
+
+    def fetch(self, url: str) -> Update:
+        """Take in a photo from the web."""
+        return self._taken(fetch_photo, url, self._opened) if url else {self.job: gr.skip()}
+
+    def start_from(self, path: str | None) -> Update:
+        """Take in a mask image, whose white is repainted; without one the words come back."""
+        return self._taken(Photo.open, path, self._started)
+
+    def fetch_mask(self, url: str) -> Update:
+        """Take in a mask image from the web."""
+        return self._taken(fetch_photo, url, self._started)
+
+    def _taken(
+        self, read: Callable[[str], Photo], source: str | None,
+        use: Callable[[Photo | None], Update],
+    ) -> Update:  # fmt: skip
         try:
-            photo = Photo.open(path)
+            return use(read(source) if source else None)
         except MasqueradeError as error:
-            return {self.upload: None, self.job: message_html(str(error), "alert")}
-        return self._opened(photo)
+            return {self.job: message_html(str(error), "alert")}
 
     def _opened(self, photo: Photo | None) -> Update:
         """The page with a photo, or the empty one; what was drawn over another one is gone."""
@@ -297,24 +332,48 @@ class Page:
     def pick(self, index: int) -> Update:
         """Fill everything in from an example."""
         example = self.examples[index]
-        recipe = Recipe(prompt=example["prompt"])
-        values = {knob: getattr(recipe, name) for name, knob in self.knobs.items()}
-        values |= {self.knobs[name]: "" for name in ("seed", "w", "h", "mask_strokes")}
-        values |= {self.knobs["ar"]: UNSET, self.knobs["style"]: gr.skip()}
-        dilate = recipe.mask_dilate
-        return {
-            **values,
-            **self._opened(Photo.open(EXAMPLES / example["file"])),
-            self.knobs["mask_dilate"]: dilate_slider(dilate),
-            self.unit: dilate.unit.value,
-        }
+        filled = self._filled(Recipe(prompt=example["prompt"]))
+        return {**filled, **self._opened(Photo.open(EXAMPLES / example["file"]))}
 
-    def start_from(self, path: str | None) -> Update:
-        """Take in a mask image, whose white is repainted; without one the words come back."""
+    def _filled(self, recipe: Recipe) -> Update:
+        """Every control as a recipe has it; the style stays where it names none."""
+        values = values_of(recipe)
+        if recipe.style is None:
+            values["style"] = gr.skip()
+        unit = values.pop("dilate_unit")
+        length = dilate_slider(recipe.mask_dilate)
+        shown = {self.knobs[name]: value for name, value in values.items()}
+        return {**shown, self.knobs["mask_dilate"]: length, self.unit: unit}
+
+    def notice(self, prompt: str) -> Any:
+        """A block that was pasted where the prompt stands; words are left alone."""
+        return prompt if is_block(prompt) else gr.skip()
+
+    def read_block(self, text: str) -> Update:
+        """Fill everything in from a prompt block, its photo included."""
         try:
-            image = Photo.open(path) if path else None
+            block = parse(text)
+            photo, mask = (
+                fetch_photo(url) if url else None
+                for url in (block.recipe.input_image_url, block.recipe.mask_image_url)
+            )
         except MasqueradeError as error:
             return {self.job: message_html(str(error), "alert")}
+        told = "The block's settings are taken."
+        if block.unknown:
+            told = f"Taken, but for what is unknown here: {', '.join(block.unknown)}."
+        opened = {} if photo is None else self._opened(photo)
+        masked = {} if mask is None else {self.mask_image: mask}
+        return {**opened, **masked, **self._filled(block.recipe), self.job: message_html(told)}
+
+    def write_block(self, **fields: Any) -> str:
+        """All settings as a block that can be pasted anywhere."""
+        try:
+            return format_block(recipe_of(fields))
+        except MasqueradeError as error:
+            raise gr.Error(str(error), print_exception=False) from error
+
+    def _started(self, image: Photo | None) -> Update:
         recipe = Recipe(mask_prompt="", mask_negative="", mask_invert=False) if image else Recipe()
         words = {self.knobs[name]: getattr(recipe, name) for name in WORDS}
         return {self.mask_image: image, self.job: "", **words}
@@ -336,8 +395,11 @@ class Page:
         unit, short_side = Unit(dilate_unit), 512
         old = Unit.PERCENT if unit is Unit.PIXELS else Unit.PIXELS
         if photo is not None:
-            recipe = recipe_of({**fields, "mask_dilate": 0, "dilate_unit": unit})
-            short_side = self.studio.select(photo, recipe, mask_image).evidence.short_side
+            try:
+                recipe = recipe_of({**fields, "mask_dilate": 0, "dilate_unit": unit})
+                short_side = self.studio.select(photo, recipe, mask_image).evidence.short_side
+            except MasqueradeError as error:
+                raise gr.Error(str(error), print_exception=False) from error
         return dilate_slider(Length(value=fields["mask_dilate"], unit=old).to(unit, short_side))
 
     def begin(self) -> Update:
@@ -362,11 +424,11 @@ class Page:
         try:
             if photo is None:
                 raise InvalidPhoto("Choose a photo first, or pick an example.")
-            with closing(self.studio.paint(photo, recipe_of(fields), mask_image)) as events:
+            with closing(self._painting(photo, mask_image, fields)) as events:
                 for event in events:
                     if cancelled.is_set():
                         raise Cancelled
-                    yield self._finish(event) if isinstance(event, Result) else self._show(event)
+                    yield self._show(event) if isinstance(event, Progress) else self._finish(event)
         except Cancelled as error:
             yield {**self._idle(), self.job: message_html(str(error))}
         except ModelUnavailable as error:
@@ -380,6 +442,17 @@ class Page:
         except MasqueradeError as error:
             yield {**self._idle(), self.job: message_html(str(error), "alert")}
 
+    def _painting(
+        self, photo: Photo, mask_image: Photo | None, fields: dict[str, Any]
+    ) -> Generator[Progress | Result | GridResult]:
+        """One painting, or a grid of them where styles or values to compare are given."""
+        styles, rows = tuple(fields.pop("styles") or ()), Axis.parse(fields.pop("vary") or "")
+        recipe = recipe_of(fields)
+        if not styles and rows is None:
+            return (yield from self.studio.paint(photo, recipe, mask_image))
+        grid = Grid.of(recipe, Axis(name="style", values=styles) if styles else None, rows)
+        yield from self.studio.paint_grid(photo, grid, mask_image)
+
     def _show(self, progress: Progress) -> Update:
         update: Update = {self.job: job_html(progress)}
         if progress.preview is not None:
@@ -389,13 +462,16 @@ class Page:
             update[self.control_map] = progress.control_map
         return update
 
-    def _finish(self, result: Result) -> Update:
-        folder = tempfile.mkdtemp(prefix="masquerade-", dir=gr.utils.get_upload_folder())
-        pictures = Exhibit.of(result, Path(folder))
+    def _finish(self, done: Result | GridResult) -> Update:
+        folder = Path(tempfile.mkdtemp(prefix="masquerade-", dir=gr.utils.get_upload_folder()))
+        if isinstance(done, GridResult):
+            pictures, told = Exhibit.of_grid(done, folder), grid_html(done)
+        else:
+            pictures, told = Exhibit.of(done, folder), result_html(done)
         first = pictures.first
         return {
             **self._idle(),
-            self.job: result_html(result),
+            self.job: told,
             self.forming: gr.update(visible=False),
             self.compare: gr.update(value=(pictures.shown[0], pictures.shown[first]), visible=True),
             self.strip: gr.update(

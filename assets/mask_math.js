@@ -18,7 +18,7 @@ class MaskMath {
     this.strokes = new Uint8Array(pixels);    // what each pixel was last brushed with
     this.inside = new Uint8Array(pixels);     // both together
     this.distance = new Float32Array(pixels); // signed, in pixels at generation size
-    this.gap = new Int32Array(pixels);        // up or down to the nearest pixel of the other kind
+    this.gap = new Int16Array(pixels);        // up or down to the nearest pixel of the other kind
     const runs = height * Math.ceil((width + 1) / 2) + 1;
     this.runs = { start: new Int32Array(runs), end: new Int32Array(runs),
                   parent: new Int32Array(runs), area: new Int32Array(runs) };
@@ -171,13 +171,17 @@ class MaskMath {
         begin = end;
         continue;
       }
-      const sign = kind ? scale : -scale;
-      for (let x = high - 1; x >= low; x--) {
-        if (x >= begin && x < end) {
-          const off = x - site[top];
-          distance[row + x] = (Math.sqrt(off * off + square[site[top]]) - 0.5) * sign;
+      const sign = kind ? scale : -scale, far = kind ? this.rules.far : -this.rules.far;
+      for (let stop = end; top >= 0; stop = Math.min(stop, from[top--])) {
+        // Beyond its reach, a site's own stretch is far from everything.
+        const at = site[top], up = square[at], start = Math.max(begin, from[top]);
+        const first = Math.max(start, at - reach), last = Math.min(stop, at + reach + 1);
+        if (first >= last) { distance.fill(far, row + start, row + stop); continue; }
+        distance.fill(far, row + start, row + first);
+        for (let x = first; x < last; x++) {
+          distance[row + x] = (Math.sqrt((x - at) * (x - at) + up) - 0.5) * sign;
         }
-        if (x === from[top]) top--;
+        distance.fill(far, row + last, row + stop);
       }
       begin = end;
     }

@@ -8,154 +8,31 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Discriminator,
-    Field,
-    Tag,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import ValidationError, model_validator
 
-from inference.errors import InvalidCatalog, MissingModel
-
-#: Only what cannot run code when it is opened; pickles (.bin, .ckpt, .pt) are never fetched.
-SAFE_SUFFIXES = (".safetensors", ".json", ".txt")
-
-#: Stable Diffusion 1.5 takes a 4:5 photo at 512×640, its usual size for portraits.
-SD15_NATIVE_SIZE = 576
+from inference.entries import SAFE_SUFFIXES as SAFE_SUFFIXES  # a part of the catalog's language
+from inference.entries import ControlModel as ControlModel
+from inference.entries import Entry, Family
+from inference.entries import HubSource as HubSource
+from inference.entries import LocalSource as LocalSource
+from inference.entries import Lora as Lora
+from inference.entries import Source as Source
+from inference.entries import Style as Style
+from inference.errors import InvalidCatalog, InvalidRecipe, MissingModel
 
 _BUILT_IN = Path(__file__).with_name("catalog.toml")
 
+# The control that no recipe names; see `Family`.
+FACE = "face"
+
 _Raw: TypeAlias = dict[str, Any]
-
-# How strongly a LoRA is applied; beyond these the base falls apart.
-_LoraWeight: TypeAlias = Annotated[float, Field(ge=-2, le=2, allow_inf_nan=False)]
-_SingleFile: TypeAlias = Annotated[str, Field(pattern=r"^[^/\\]+\.safetensors$")]
-
-
-class _Entry(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class _Origin(_Entry):
-    licence: str = "unknown"
-    attribution: str = ""
-
-
-class LocalSource(_Origin):
-    """A model folder on this machine; those of the built-in pack lie in assets/pack."""
-
-    folder: Path
-
-
-class HubSource(_Origin):
-    """Files of one repository on the model hub.
-
-    `revision` is a branch, a tag or a commit. `files` are patterns of paths within the repository,
-    in which `*` does not cross a `/`; each must match something.
-    """
-
-    repo: str = Field(pattern=r"^[\w.-]+/[\w.-]+$")
-    revision: str = "main"
-    files: tuple[str, ...] = Field(min_length=1)
-
-    @field_validator("files")
-    @classmethod
-    def _only_safe_files(cls, files: tuple[str, ...]) -> tuple[str, ...]:
-        unsafe = [pattern for pattern in files if not pattern.endswith(SAFE_SUFFIXES)]
-        if unsafe:
-            raise ValueError(f"{unsafe[0]!r} does not end in one of {', '.join(SAFE_SUFFIXES)}")
-        return files
-
-
-def _kind(source: Any) -> str:
-    fields = source if isinstance(source, dict) else vars(source)
-    return "repo" if "repo" in fields else "folder"
-
-
-Source: TypeAlias = Annotated[
-    Annotated[LocalSource, Tag("folder")] | Annotated[HubSource, Tag("repo")],
-    Discriminator(_kind),
-]
-
-
-class ControlModel(_Entry):
-    """A ControlNet; `key` is the word for it in a recipe's `controlnet=`."""
-
-    key: str
-    family: str
-    title: str
-    description: str = ""
-    source: Source
-
-
-class Lora(_Entry):
-    """Low-rank changes to a base checkpoint (Hu et al. 2021, arXiv:2106.09685).
-
-    `file` is the one that is read of the source; `trigger_words`, where given, go to the front of
-    the prompt of each style that uses it.
-    """
-
-    key: str
-    family: str
-    title: str
-    description: str = ""
-    source: Source
-    file: _SingleFile = "pytorch_lora_weights.safetensors"
-    trigger_words: str = ""
-
-
-class Family(_Entry):
-    """Models that work together, because their latents and UNets have one shape.
-
-    `configs` holds the diffusers configs that a style's single-file `checkpoint` is read with;
-    `enlarger` a Swin2SR model for finished pictures.
-    """
-
-    key: str
-    title: str
-    segmenter: Source
-    pose: Source
-    configs: Source | None = None
-    enlarger: Source | None = None
-    controls: Mapping[str, ControlModel] = Field(default_factory=dict)
-    loras: Mapping[str, Lora] = Field(default_factory=dict)
-
-
-class Style(_Entry):
-    """A base checkpoint with the words and settings that suit it.
-
-    `base` is a folder in the diffusers layout or, where `checkpoint` names it, a folder that holds
-    this single .safetensors file. `vae`, where given, replaces the checkpoint's own. `loras` are
-    weights by the keys of the family's LoRAs; styles that differ in nothing else share one base in
-    memory. The prompt is `prompt_prefix + user's words + prompt_suffix`; `negative_prompt` goes
-    before the user's own. `native_size` is the side, in pixels, of a square with the pixel count
-    to paint at.
-    """
-
-    key: str
-    family: str
-    title: str
-    description: str = ""
-    base: Source
-    checkpoint: _SingleFile | None = None
-    vae: Source | None = None
-    loras: Mapping[str, _LoraWeight] = Field(default_factory=dict)
-    prompt_prefix: str = ""
-    prompt_suffix: str = ""
-    negative_prompt: str = ""
-    native_size: Annotated[int, Field(ge=64, le=1024, multiple_of=8)] = SD15_NATIVE_SIZE
-
 
 _Keyed = TypeVar("_Keyed", Family, Style, ControlModel, Lora)
 
 
-class Catalog(_Entry):
+class Catalog(Entry):
     """Every family and style by key, in the order of the file."""
 
     family_by_key: Mapping[str, Family]
@@ -177,6 +54,8 @@ class Catalog(_Entry):
             for part in ("controls", "loras"):
                 entries = _with_keys(family.get(part, {}))
                 family[part] = {k: {"family": key, **entry} for k, entry in entries.items()}
+            if isinstance(family.get("face"), dict):
+                family["face"] = {"key": FACE, "family": key, **family["face"]}
         styles = _with_keys(raw["styles"])
         try:
             return cls.model_validate({"family_by_key": families, "style_by_key": styles})
@@ -202,7 +81,7 @@ class Catalog(_Entry):
         return tuple(s for s in self.style_by_key.values() if family in (None, s.family))
 
     def controls(self, family: str) -> tuple[ControlModel, ...]:
-        """The ControlNets of one family; MissingModel if there is no such family."""
+        """The controls of one family; MissingModel if there is no such family."""
         return tuple(self.family(family).controls.values())
 
     def family(self, key: str) -> Family:
@@ -214,12 +93,32 @@ class Catalog(_Entry):
         return _find("style", key, self.style_by_key)
 
     def control(self, family: str, key: str) -> ControlModel:
-        """The ControlNet `key` of a family; MissingModel, listing its others, if it has none."""
+        """The control `key` of a family; MissingModel, listing its others, if it has none."""
+        face = self.family(family).face
+        if key == FACE and face is not None:
+            return face
         return _find(f"control in {family!r}", key, self.family(family).controls)
 
     def lora(self, family: str, key: str) -> Lora:
         """The LoRA `key` of a family; MissingModel, listing its others, if it has none."""
         return _find(f"LoRA in {family!r}", key, self.family(family).loras)
+
+    def wearing(self, style: Style, loras: Mapping[str, float]) -> Style:
+        """The style with these LoRAs too, as a prompt names them; of a weight of 0, without.
+
+        Raises:
+            InvalidRecipe: the style's family has no such LoRA; lists those that it has.
+        """
+        known = self.family(style.family).loras
+        unknown = next((key for key in loras if key not in known), None)
+        if unknown is not None:
+            choice = f"choose one of {', '.join(known)}" if known else "leave it out"
+            raise InvalidRecipe(
+                f"There is no LoRA {unknown[:40]!r} for the style {style.title}: {choice}.",
+                field="prompt",
+            )
+        merged = {key: weight for key, weight in {**style.loras, **loras}.items() if weight}
+        return style.model_copy(update={"loras": merged})
 
     def trigger_words(self, style: Style) -> str:
         """What the style's LoRAs want to read at the front of the prompt, "" for nothing."""

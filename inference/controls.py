@@ -9,14 +9,23 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
+from inference.ade20k import colours
 from inference.photo import Pixels
 from inference.skeleton import Keypoints, coco_to_openpose, draw_openpose
 
 CANNY_LOW, CANNY_HIGH = 100, 200
+# In pixels of a picture of 512²; larger pictures have proportionally larger ones.
+LINE_WIDTH, EDGE_SCALES = 1.0, (1.0, 2.0, 4.0)
+# Of the range of luminance: full white from this contrast on, and nothing below a share of it.
+LINE_CONTRAST, LINE_FLOOR, EDGE_CONTRAST = 0.03, 0.2, 0.1
+SHORTEST_SEGMENT = 0.05  # of the short side
+TILE_SHRINK = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,12 +34,16 @@ class Scene:
 
     Attributes:
         picture: (H, W, 3) uint8 RGB at generation size.
-        keypoints: finds the person's COCO key points, (17, 3), in pixels of `picture`; a call,
-            because only the maps that need it should pay for it.
+        keypoints: finds the person's COCO key points, (17, 3), in pixels of `picture`; a call, as
+            the next two, because only the maps that need it should pay for it.
+        nearness: finds how near each pixel is, (H, W); larger is nearer.
+        classes: finds the ADE20K class of each pixel, (H, W), 0–149.
     """
 
     picture: Pixels = field(repr=False)
     keypoints: Callable[[], Keypoints] = field(repr=False)
+    nearness: Callable[[], npt.NDArray[np.float32]] = field(repr=False)
+    classes: Callable[[], npt.NDArray[np.uint8]] = field(repr=False)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -49,6 +62,105 @@ def draw_canny(scene: Scene) -> Pixels:
     return np.asarray(cv2.cvtColor(edges, cv2.COLOR_GRAY2RGB), dtype=np.uint8)
 
 
+def draw_lineart(scene: Scene) -> Pixels:
+    """White lines on black where the picture has dark ones: a difference of Gaussians.
+
+    Marr and Hildreth, "Theory of Edge Detection" (1980); fine lines, as a pencil follows.
+    """
+    width = LINE_WIDTH * _unit(scene)
+    gray = _gray(scene)
+    fine, coarse = (cv2.GaussianBlur(gray, (0, 0), sigma) for sigma in (width, 1.6 * width))
+    darker = np.clip((coarse - fine) / LINE_CONTRAST - LINE_FLOOR, 0, 1)
+    return _rgb(darker * 255)
+
+
+def draw_mlsd(scene: Scene) -> Pixels:
+    """White straight segments on black (LSD, Grompone von Gioi et al. 2010), without short ones."""
+    gray = np.rint(_gray(scene) * 255).astype(np.uint8)
+    drawn = np.zeros_like(gray)
+    found = cv2.createLineSegmentDetector().detect(gray)[0]
+    shortest = SHORTEST_SEGMENT * min(scene.size)
+    for x0, y0, x1, y1 in [] if found is None else found.reshape(-1, 4):
+        if np.hypot(x1 - x0, y1 - y0) >= shortest:
+            start, end = ((round(float(x)), round(float(y))) for x, y in ((x0, y0), (x1, y1)))
+            cv2.line(drawn, start, end, 255, max(1, round(_unit(scene))))
+    return _rgb(drawn)
+
+
+def draw_hed(scene: Scene) -> Pixels:
+    """Soft white edges on black: the colours' gradient, over several scales.
+
+    In place of the network of Xie and Tu, "Holistically-Nested Edge Detection" (ICCV 2015).
+    """
+    picture = scene.picture.astype(np.float32) / 255
+    total = np.zeros(scene.picture.shape[:2], dtype=np.float32)
+    for sigma in (_unit(scene) * scale for scale in EDGE_SCALES):
+        smooth = cv2.GaussianBlur(picture, (0, 0), sigma)
+        across, along = (cv2.Sobel(smooth, cv2.CV_32F, dx, 1 - dx, scale=1 / 8) for dx in (1, 0))
+        total += sigma * np.hypot(across, along).max(axis=2)
+    edges = 1 - np.exp(-total / len(EDGE_SCALES) / EDGE_CONTRAST)
+    return _rgb(cv2.GaussianBlur(edges, (0, 0), _unit(scene)) * 255)
+
+
+def draw_tile(scene: Scene) -> Pixels:
+    """The picture without its detail, which the painter is to make anew."""
+    small = tuple(max(1, round(side / TILE_SHRINK)) for side in scene.size)
+    coarse = cv2.resize(scene.picture, small, interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(coarse, scene.size, interpolation=cv2.INTER_CUBIC), np.uint8)
+
+
+def draw_qr(scene: Scene) -> Pixels:
+    """Black and white by luminance, parted where both differ most (Otsu 1979)."""
+    gray = np.rint(_gray(scene) * 255).astype(np.uint8)
+    return _rgb(cv2.threshold(gray, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)[1])
+
+
+def draw_depth(scene: Scene) -> Pixels:
+    """Gray by distance: what is nearest white, what is farthest black."""
+    nearness = scene.nearness()
+    low, high = float(nearness.min()), float(nearness.max())
+    return _rgb((nearness - low) * (255 / max(high - low, 1e-6)))
+
+
+def draw_rooms(scene: Scene) -> Pixels:
+    """Each thing in the colour of its ADE20K class."""
+    return colours()[scene.classes()]
+
+
+def draw_photo(scene: Scene) -> Pixels:
+    """The picture as it is, for an IP-Adapter to look at."""
+    return scene.picture
+
+
+def _unit(scene: Scene) -> float:
+    """How large a pixel of a picture of 512² is here."""
+    return min(scene.size) / 512
+
+
+def _gray(scene: Scene) -> npt.NDArray[np.float32]:
+    """Luminance in 0–1."""
+    gray = cv2.cvtColor(scene.picture, cv2.COLOR_RGB2GRAY)
+    return np.asarray(gray, dtype=np.float32) / np.float32(255)
+
+
+def _rgb(gray: npt.NDArray[Any]) -> Pixels:
+    """(H, W) in 0–255 as three equal channels."""
+    return np.repeat(np.rint(gray).astype(np.uint8)[..., None], 3, axis=2)
+
+
 CONTROLS: Mapping[str, Callable[[Scene], Pixels]] = MappingProxyType(
-    {"pose": draw_pose, "canny": draw_canny}
+    {
+        "pose": draw_pose,
+        "canny": draw_canny,
+        "depth": draw_depth,
+        "lineart": draw_lineart,
+        "mlsd": draw_mlsd,
+        "hed": draw_hed,
+        "tile": draw_tile,
+        "segroom": draw_rooms,
+        "composition": draw_photo,
+        "reference": draw_photo,
+        "ipadapter": draw_photo,
+        "qr": draw_qr,
+    }
 )

@@ -85,12 +85,18 @@ class Guide:
         )
         mean = _box(small, self.radius)
         covariance = _box(self.small * small[..., None], self.radius) - self.mean * mean[..., None]
-        slope = np.einsum("hwij,hwj->hwi", self.inverse, covariance)
-        offset = mean - (slope * self.mean).sum(axis=-1)
+        slope = np.asarray(np.einsum("hwij,hwj->hwi", self.inverse, covariance), np.float32)
+        offset = mean - _dot(slope, self.mean)
         planes = _box(np.dstack([slope, offset]), self.radius)
-        wide = cv2.resize(planes, values.shape[::-1], interpolation=cv2.INTER_LINEAR)
-        filtered = (wide[..., :3] * self.picture).sum(axis=-1) + wide[..., 3]
-        return np.asarray(filtered, dtype=np.float32)
+        size = values.shape[1], values.shape[0]
+        wide = np.asarray(cv2.resize(planes, size, interpolation=cv2.INTER_LINEAR), np.float32)
+        return _dot(wide, self.picture) + wide[..., 3]
+
+
+def _dot(first: Floats, second: Floats) -> Floats:
+    """Sum of the products of three channels; several times faster than numpy's own."""
+    products = (first[..., k] * second[..., k] for k in range(3))
+    return np.asarray(sum(products), dtype=np.float32)
 
 
 def _box(values: Floats, radius: int) -> Floats:

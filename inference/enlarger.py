@@ -17,11 +17,10 @@ from transformers import Swin2SRForImageSuperResolution
 from transformers.models.swin2sr.image_processing_pil_swin2sr import Swin2SRImageProcessorPil
 
 from inference.photo import Pixels
+from inference.tiles import Tiling
 
 # In pixels of the input; all are multiples of the model's attention window of 8.
-TILE = 128
-OVERLAP = 32
-MARGIN = 8
+TILES = Tiling(tile=128, overlap=32, margin=8)
 
 
 class Enlarger:
@@ -80,10 +79,12 @@ class Enlarger:
         height, width = pixels.shape[1:]  # widened to full windows
         total = np.zeros((height * self.scale, width * self.scale, 3), dtype=np.float32)
         weight = np.zeros((*total.shape[:2], 1), dtype=np.float32)
-        places = list(product(_spans(height), _spans(width)))
+        places = list(product(TILES.spans(height), TILES.spans(width)))
         for count, (rows, columns) in enumerate(places, start=1):
             tile = self._run(pixels[:, rows, columns])
-            share = _ramp(rows, height, self.scale)[:, None] * _ramp(columns, width, self.scale)
+            share = np.outer(
+                TILES.ramp(rows, height, self.scale), TILES.ramp(columns, width, self.scale)
+            )
             target = (_scaled(rows, self.scale), _scaled(columns, self.scale))
             total[target] += tile * share[..., None]
             weight[target] += share[..., None]
@@ -98,27 +99,6 @@ class Enlarger:
         output = self._model(tile[None].to(self._device)).reconstruction[0]
         array = output.clamp(0, 1).permute(1, 2, 0).float().cpu().numpy()
         return np.asarray(array, dtype=np.float32)
-
-
-def _spans(length: int) -> list[slice]:
-    """Tiles along one side, each starting where a window of the model does."""
-    if length <= TILE:
-        return [slice(0, length)]
-    starts = list(range(0, length - TILE, TILE - OVERLAP))
-    return [slice(start, start + TILE) for start in starts] + [slice(length - TILE, length)]
-
-
-def _ramp(span: slice, length: int, scale: int) -> NDArray[np.float32]:
-    """A tile's weight along one side: 1 inside, falling over the overlap towards other tiles.
-
-    It is 0 on the outer `MARGIN`, where the model could not see beyond the tile.
-    """
-    size = span.stop - span.start
-    place = (np.arange(size * scale, dtype=np.float32) + 0.5) / scale
-    reach = OVERLAP - 2 * MARGIN
-    rising = (place - MARGIN) / reach if span.start > 0 else np.ones_like(place)
-    falling = (size - MARGIN - place) / reach if span.stop < length else np.ones_like(place)
-    return np.clip(np.minimum(rising, falling), 0, 1)
 
 
 def _scaled(span: slice, scale: int) -> slice:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from inference.compose import resize
 from inference.geometry import fit_within
+from inference.grid import GridResult
 from inference.photo import Pixels
 from inference.results import Result, save_png
 
@@ -37,13 +39,28 @@ class Exhibit:
         Raises:
             MasqueradeError: a file cannot be written.
         """
-        named = result.pictures()
+        return cls._of(result.pictures(), len(result.images), folder)
+
+    @classmethod
+    def of_grid(cls, done: GridResult, folder: Path) -> Exhibit:
+        """Input and mask, every picture of a grid, and the sheet of them all.
+
+        Raises:
+            MasqueradeError: a file cannot be written.
+        """
+        first = done.first.pictures()
+        named = {"input": first["input"], "mask": first["mask"]}
+        named |= {label: result.images[0] for label, result in done.painted.items()}
+        return cls._of(named | {"contact sheet": done.sheet()}, len(done.painted) + 1, folder)
+
+    @classmethod
+    def _of(cls, named: dict[str, Pixels], results: int, folder: Path) -> Exhibit:
         return cls(
             captions=tuple(named),
             shown=tuple(resize(one, fit_within(one.shape[1::-1], SHOWN)) for one in named.values()),
             files=tuple(
-                save_png(one, folder / f"masquerade-{name.replace(' ', '-')}.png")
+                save_png(one, folder / f"masquerade-{re.sub(r'[^A-Za-z0-9.]+', '-', name)}.png")
                 for name, one in named.items()
             ),
-            first=len(named) - len(result.images),
+            first=len(named) - results,
         )

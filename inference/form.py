@@ -6,9 +6,25 @@ from typing import Any, get_args
 
 from inference.catalog import Catalog, Style
 from inference.controls import CONTROLS
+from inference.finish_settings import ColorGrading
 from inference.recipe import SCHEDULERS, AspectRatio, Recipe
 
 UNSET = "unset"  # a menu cannot hold None
+CHOICES = ("style", "scheduler", "controlnet", "ar", "color_grading")
+# What stands in which part of the page; the rest of a recipe is always in sight.
+FOLDS = {
+    "Mask": ("mask_threshold", "mask_feather"),
+    "Sampling": ("negative_prompt", "num_images", "steps", "scheduler", "seed", "use_lpw"),
+    "Control": (
+        "controlnet", "controlnet_conditioning_scale", "controlnet_txt2img", "controlnets",
+        "controlnet_weights", "controlnet_windows",
+    ),
+    "Finishing": (
+        "super_resolution", "hires_fix", "hires_denoising_strength", "inpaint_faces",
+        "color_grading", "film_grain", "film_grain_amount", "film_grain_size", "protect",
+    ),
+    "Photo and size": ("input_image_url", "mask_image_url", "ar", "w", "h"),
+}  # fmt: skip
 
 Menu = list[tuple[str, str]]
 
@@ -20,6 +36,7 @@ def menus(catalog: Catalog) -> dict[str, Menu]:
         "scheduler": [(name, name) for name in SCHEDULERS],
         "controlnet": [("Off", UNSET)] + [(name, name) for name in CONTROLS],
         "ar": [("As the photo", UNSET)] + [(name, name) for name in get_args(AspectRatio)],
+        "color_grading": [("None", UNSET)] + [(name, name) for name in get_args(ColorGrading)],
     }
 
 
@@ -38,3 +55,12 @@ def recipe_of(fields: dict[str, Any]) -> Recipe:
     given = {name: None if value == UNSET else value for name, value in fields.items()}
     length = f"{given.pop('mask_dilate')}{given.pop('dilate_unit')}"
     return Recipe.parse({**given, "mask_dilate": length})
+
+
+def values_of(recipe: Recipe) -> dict[str, Any]:
+    """What the controls show for a recipe; the reverse of `recipe_of`."""
+    shown = recipe.model_dump(mode="json")
+    blanks = {name: UNSET if name in CHOICES else "" for name in shown}
+    values = {name: blanks[name] if value is None else value for name, value in shown.items()}
+    length = recipe.mask_dilate
+    return {**values, "mask_dilate": length.value, "dilate_unit": length.unit.value}

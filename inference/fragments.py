@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
+from inference.grid import GridResult
 from inference.results import Progress, Result
 from inference.warmth import Warmth
 
@@ -38,4 +39,19 @@ def result_html(result: Result) -> str:
     return (
         f"<p class='message' role='status'><span class='chip plus'>{proof}</span> "
         f"seed <b id='seed-used'>{result.recipe.seed}</b> · {seconds:.1f} s</p>"
+    )
+
+
+def grid_html(done: GridResult) -> str:
+    """As `result_html`, of a whole grid; what failed is named."""
+    results = done.painted.values()
+    changed = max(one.kept_pixels_changed for one in results)
+    seconds = sum(sum(one.seconds.values()) for one in results)
+    failed = "".join(
+        message_html(f"{label}: {sentence}", "alert") for label, sentence in done.failures.items()
+    )
+    return (
+        f"<p class='message' role='status'><span class='chip plus'>kept pixels changed: {changed:,}"
+        f"</span> {len(results)} pictures · seed <b id='seed-used'>{done.first.recipe.seed}</b> · "
+        f"{seconds:.1f} s</p>{failed}"
     )

@@ -13,40 +13,51 @@ import numpy as np
 
 from inference.background import Watch, in_background
 from inference.cache import Cache
-from inference.catalog import Style
-from inference.compose import Alpha, kept_pixels_changed, paste, resize
+from inference.catalog import Catalog, Style
+from inference.compose import kept_pixels_changed, resize
+from inference.control_list import Control
 from inference.controls import CONTROLS, Scene
 from inference.errors import InvalidRecipe
+from inference.finishing import Finished, Finisher
 from inference.geometry import Box, Size, View, generation_size, mask_box
 from inference.hub import DownloadProgress, fetch
-from inference.patch import Guide, Painted, Patch
+from inference.patch import Guide, Patch
 from inference.photo import Photo, Pixels
+from inference.placement import Placement
+from inference.prompt_words import read
 from inference.recipe import Recipe
 from inference.results import Progress, Result, Stage
 from inference.selection import Selection
 from inference.selector import Selector
 from inference.skeleton import Keypoints
+from inference.steps import watched
 
 if TYPE_CHECKING:
     from inference.models import Models
     from inference.painter import Painter
-
-# The picture as it forms is shown this often, because showing it costs time too.
-PREVIEW_SECONDS = 0.3
 
 
 def load(models: Models, style: Style, recipe: Recipe) -> Generator[Progress, None, Painter]:
     """Load what a recipe needs of a style, reporting downloads; returns the painter.
 
     Raises:
+        InvalidRecipe: it names a control that the style has not.
         ModelUnavailable: a model cannot be had.
     """
+    controls = controls_of(recipe, models.catalog, style)
 
     def work(watch: Watch[DownloadProgress]) -> Painter:
         get = partial(fetch, progress=watch.report, cancelled=watch.cancelled)
         models.segmenter(style.family, get)
         models.pose(style.family, get)
-        return models.painter(style, controls_of(recipe), get)
+        if recipe.super_resolution:
+            models.enlarger(style.family, get)
+        names = tuple(control.name for control in controls)
+        if "depth" in names:
+            models.depth(style.family, get)
+        if "segroom" in names:
+            models.rooms(style.family, get)
+        return models.painter(style, names, get)
 
     yield Progress(stage=Stage.LOADING, detail=style.title)
     with closing(in_background(work)) as loading:
@@ -60,18 +71,21 @@ def load(models: Models, style: Style, recipe: Recipe) -> Generator[Progress, No
             yield Progress(stage=Stage.LOADING, detail=f"{style.title}: {done.file}, {megabytes}")
 
 
-def controls_of(recipe: Recipe) -> tuple[str, ...]:
+def controls_of(recipe: Recipe, catalog: Catalog, style: Style) -> tuple[Control, ...]:
     """The controls that a recipe uses.
 
     Raises:
-        InvalidRecipe: it names a control that does not exist.
+        InvalidRecipe: it names a control that the style has not; lists those that it has.
     """
-    if recipe.controlnet is None or recipe.controlnet_conditioning_scale == 0:
-        return ()
-    if recipe.controlnet not in CONTROLS:
-        known = ", ".join(CONTROLS)
-        raise InvalidRecipe(f"Control (controlnet): takes one of {known}.", field="controlnet")
-    return (recipe.controlnet,)
+    known = [control.key for control in catalog.controls(style.family) if control.key in CONTROLS]
+    if any(control.name not in known for control in recipe.controls):
+        field = "controlnets" if recipe.controlnets else "controlnet"
+        title = Recipe.model_fields[field].title
+        choice = f"takes one of {', '.join(known)}" if known else "has to be empty"
+        raise InvalidRecipe(
+            f"{title} ({field}): with the style {style.title} it {choice}.", field=field
+        )
+    return recipe.controls
 
 
 @dataclass(kw_only=True)
@@ -106,10 +120,21 @@ class Job:
             patch = self._patch(selection, box)
         control_map = patch.guides[0].map if patch.guides else None
         yield Progress(stage=Stage.CONTROL, control_map=control_map)
+        dressed = self._dressed()
         with self._timed(Stage.PAINTING):
-            painted = yield from self._paint(painter, patch)
-        yield Progress(stage=Stage.FINISHING)
-        yield self._compose(selection.picture(), alpha, box, painted.pictures, control_map)
+            painted = yield from watched(painter.paint(patch, dressed), Stage.PAINTING)
+        finisher = Finisher(
+            recipe=dressed,
+            native=self.style.native_size,
+            painter=painter,
+            enlarger=partial(self.models.enlarger, self.style.family, fetch),
+            find=lambda photo, word: self.selector.heatmaps(photo, (word,), self.style.family)[0],
+        )
+        size = selection.canvas.size
+        place = Placement(selection=selection, recipe=self.recipe, size=size, box=box)
+        with self._timed(Stage.FINISHING):
+            finished = yield from finisher.run(painted.pictures, place)
+        yield self._result(finished, control_map)
 
     def _select(self) -> Selection:
         selection = self.selector.select(
@@ -124,17 +149,26 @@ class Job:
         view = View(whole=selection.canvas.size, box=box, size=size)
         picture = resize(selection.picture()[box.slices], size)
         place = repr((self.photo.digest, self.style.family, selection.canvas, box, size))
-        scene = Scene(picture=picture, keypoints=partial(self._keypoints, selection, box, size))
+        family = self.style.family
+        scene = Scene(
+            picture=picture,
+            keypoints=partial(self._keypoints, selection, box, size),
+            nearness=lambda: self.models.depth(family, fetch).find(picture),
+            classes=lambda: self.models.rooms(family, fetch).find(picture),
+        )
+        everything = self.recipe.controlnet_txt2img  # so the painter sees nothing of the photo
         return Patch(
             picture=picture,
-            repaint=selection.alpha(self.recipe, view) > 0,
+            repaint=(selection.alpha(self.recipe, view) > 0) | everything,
             guides=tuple(
                 Guide(
-                    control=control,
-                    map=self.maps.get(f"{place} {control}", partial(CONTROLS[control], scene)),
-                    scale=self.recipe.controlnet_conditioning_scale,
+                    control=one.name,
+                    map=self.maps.get(f"{place} {one.name}", partial(CONTROLS[one.name], scene)),
+                    scale=one.weight,
+                    start=one.window[0],
+                    end=one.window[1],
                 )
-                for control in controls_of(self.recipe)
+                for one in controls_of(self.recipe, self.models.catalog, self.style)
             ),
         )
 
@@ -148,55 +182,35 @@ class Job:
             points[:, axis] = (on_canvas - offset) * size[axis] / box.size[axis]
         return points
 
-    def _paint(self, painter: Painter, patch: Patch) -> Generator[Progress, None, Painted]:
-        """Run the painter, turning its steps into progress."""
-        started = time.monotonic()
-        shown = 0.0
-        with closing(painter.paint(patch, self._dressed())) as steps:
-            for event in steps:
-                if isinstance(event, Painted):
-                    return event
-                now = time.monotonic()
-                due = now - shown >= PREVIEW_SECONDS
-                shown = now if due else shown
-                yield Progress(
-                    stage=Stage.PAINTING,
-                    step=event.step,
-                    steps=event.steps,
-                    preview=event.preview() if due else None,
-                    seconds_left=(now - started) / event.step * (event.steps - event.step),
-                )
-        raise AssertionError("the painter always ends with its pictures")
-
-    def _compose(
-        self,
-        original: Pixels,
-        alpha: Alpha,
-        box: Box,
-        pictures: tuple[Pixels, ...],
-        control_map: Pixels | None,
-    ) -> Result:
-        with self._timed(Stage.FINISHING):
-            images = tuple(paste(original, picture, alpha, box) for picture in pictures)
-            changed = max(kept_pixels_changed(original, image, alpha) for image in images)
+    def _result(self, finished: Finished, control_map: Pixels | None) -> Result:
+        original, alpha = finished.original, finished.alpha
+        changed = [kept_pixels_changed(original, image, alpha) for image in finished.images]
         return Result(
-            images=images,
+            images=finished.images,
             original=original,
             mask=alpha,
             control_map=control_map,
-            box=box,
+            box=finished.place.box,
             recipe=self.recipe,
             seconds=dict(self._seconds),
             kept_pixels=int(np.count_nonzero(alpha == 0)),
-            kept_pixels_changed=changed,
+            kept_pixels_changed=max(changed),
         )
 
     def _dressed(self) -> Recipe:
         """The recipe as the painter takes it: with the words that belong to the style."""
         style, recipe = self.style, self.recipe
+        strength = 1.0 if recipe.controlnet_txt2img else recipe.denoising_strength
         negative = ", ".join(filter(None, (style.negative_prompt, recipe.negative_prompt)))
-        words = (self.trigger_words, style.prompt_prefix, recipe.prompt, style.prompt_suffix)
-        return recipe.model_copy(update={"prompt": "".join(words), "negative_prompt": negative})
+        asked = read(recipe.prompt).text  # its LoRAs are in the style
+        words = (self.trigger_words, style.prompt_prefix, asked, style.prompt_suffix)
+        return recipe.model_copy(
+            update={
+                "prompt": "".join(words),
+                "negative_prompt": negative,
+                "denoising_strength": strength,
+            }
+        )
 
     @contextmanager
     def _timed(self, stage: Stage) -> Iterator[None]:

@@ -15,13 +15,15 @@ import torch
 import transformers
 from diffusers import AutoencoderKL, ControlNetModel, StableDiffusionInpaintPipeline
 
-from inference.catalog import Catalog, Source, Style
+from inference.catalog import Catalog, ControlModel, Source, Style
+from inference.depth import DepthEstimator
 from inference.device import Device
 from inference.enlarger import Enlarger
 from inference.errors import MissingModel
 from inference.hub import weights_variant
 from inference.painter import Painter
 from inference.pose import PoseEstimator
+from inference.rooms import RoomSegmenter
 from inference.segmenter import Segmenter
 
 log = logging.getLogger(__name__)
@@ -32,7 +34,7 @@ _Base = tuple[Source, str | None, Source | None]
 
 
 class Models:
-    """One segmenter, pose estimator and enlarger per family, and the painter used last.
+    """One of each kind of helper per family, and the painter used last.
 
     Only one painter stays, because two checkpoints of full size do not fit on most cards.
     """
@@ -42,10 +44,12 @@ class Models:
             library.disable_progress_bar()  # our own progress is shown instead
         self.device = device
         self._lock = threading.Lock()
-        self._catalog = catalog
+        self.catalog = catalog
         self._segmenters: dict[str, Segmenter] = {}
         self._poses: dict[str, PoseEstimator] = {}
         self._enlargers: dict[str, Enlarger] = {}
+        self._depths: dict[str, DepthEstimator] = {}
+        self._rooms: dict[str, RoomSegmenter] = {}
         self._painter: tuple[_Base, Painter] | None = None
 
     def segmenter(self, family: str, fetch: Fetch) -> Segmenter:
@@ -61,56 +65,71 @@ class Models:
         # A preview and a painting may ask for it at once.
         with self._lock:
             if family not in self._segmenters:
-                folder = fetch(self._catalog.family(family).segmenter)
+                folder = fetch(self.catalog.family(family).segmenter)
                 self._segmenters[family] = Segmenter.load(folder, self.device.torch_device)
             return self._segmenters[family]
 
     def pose(self, family: str, fetch: Fetch) -> PoseEstimator:
         """The family's pose estimator."""
         if family not in self._poses:
-            folder = fetch(self._catalog.family(family).pose)
+            folder = fetch(self.catalog.family(family).pose)
             self._poses[family] = PoseEstimator.load(folder, self.device.torch_device)
         return self._poses[family]
 
     def enlarger(self, family: str, fetch: Fetch) -> Enlarger:
         """The family's enlarger; MissingModel if it has none."""
         if family not in self._enlargers:
-            source = self._catalog.family(family).enlarger
-            if source is None:
-                raise MissingModel(
-                    f"The models of {family!r} have no enlarger: choose another style, or add one "
-                    "to the catalog."
-                )
-            self._enlargers[family] = Enlarger.load(fetch(source), self.device.torch_device)
+            folder = fetch(_present(self.catalog.family(family).enlarger, family, "enlarger"))
+            self._enlargers[family] = Enlarger.load(folder, self.device.torch_device)
         return self._enlargers[family]
 
+    def depth(self, family: str, fetch: Fetch) -> DepthEstimator:
+        """The family's depth estimator; MissingModel if it has none."""
+        if family not in self._depths:
+            folder = fetch(_present(self.catalog.family(family).depth, family, "depth estimator"))
+            self._depths[family] = DepthEstimator.load(folder, self.device.torch_device)
+        return self._depths[family]
+
+    def rooms(self, family: str, fetch: Fetch) -> RoomSegmenter:
+        """The family's segmenter of rooms; MissingModel if it has none."""
+        if family not in self._rooms:
+            folder = fetch(_present(self.catalog.family(family).rooms, family, "room segmenter"))
+            self._rooms[family] = RoomSegmenter.load(folder, self.device.torch_device)
+        return self._rooms[family]
+
     def painter(self, style: Style, controls: tuple[str, ...], fetch: Fetch) -> Painter:
-        """The style's checkpoint with these ControlNets and the style's LoRAs, and no others."""
-        sources = {key: self._catalog.control(style.family, key).source for key in controls}
+        """The style's checkpoint with these controls and the style's LoRAs, and no others."""
+        wanted = [self.catalog.control(style.family, key) for key in controls]
         base = (style.base, style.checkpoint, style.vae)
         if self._painter is None or self._painter[0] != base:
             self._painter = None
             self._painter = (base, self._load_painter(style, fetch))
         painter = self._painter[1]
+        painter.adapters.put_away()  # a LoRA is for the bare base
         for key in style.loras:
             if key not in painter.loras:
-                lora = self._catalog.lora(style.family, key)
+                lora = self.catalog.lora(style.family, key)
                 painter.loras.add(key, fetch(lora.source) / lora.file)
         painter.loras.use(style.loras)
-        for key, source in sources.items():
-            if not painter.has_control(key):
-                folder = fetch(source)
-                painter.add_control(
-                    key,
-                    ControlNetModel.from_pretrained(
-                        folder,
-                        dtype=self.device.dtype,
-                        variant=weights_variant(folder),
-                        use_safetensors=True,
-                        local_files_only=True,
-                    ),
-                )
+        for control in wanted:
+            if not painter.has_control(control.key):
+                self._load_control(painter, control, fetch)
         return painter
+
+    def _load_control(self, painter: Painter, control: ControlModel, fetch: Fetch) -> None:
+        folder = fetch(control.source)
+        if control.adapter is not None:
+            encoder = fetch(control.adapter.encoder) / control.adapter.encoder_folder
+            painter.adapters.add(control.key, folder / control.adapter.file, encoder)
+            return
+        model = ControlNetModel.from_pretrained(
+            folder,
+            dtype=self.device.dtype,
+            variant=weights_variant(folder),
+            use_safetensors=True,
+            local_files_only=True,
+        )
+        painter.add_control(control.key, model)
 
     def _load_painter(self, style: Style, fetch: Fetch) -> Painter:
         base, dtype = fetch(style.base), self.device.dtype
@@ -122,7 +141,7 @@ class Models:
             )
         parts = {} if vae is None else {"vae": vae}
         if style.checkpoint is not None:
-            configs = self._catalog.family(style.family).configs
+            configs = self.catalog.family(style.family).configs
             pipe = StableDiffusionInpaintPipeline.from_single_file(
                 base / style.checkpoint,
                 config=fetch(configs) if configs else None,
@@ -152,3 +171,12 @@ class Models:
         """Give back what the last job left on the card."""
         if self.device.torch_device.type == "cuda":
             torch.cuda.empty_cache()
+
+
+def _present(source: Source | None, family: str, what: str) -> Source:
+    if source is None:
+        raise MissingModel(
+            f"The models of {family!r} have no {what}: choose another style, or add one to the "
+            "catalog."
+        )
+    return source

@@ -9,10 +9,8 @@ Diffusion", SIGGRAPH 2023).
 
 from __future__ import annotations
 
-import inspect
-import math
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -23,6 +21,7 @@ from diffusers import ControlNetModel, StableDiffusionInpaintPipeline
 from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from diffusers.utils.torch_utils import randn_tensor
 
+from inference.adapters import Adapters, Shown
 from inference.cache import Cache, digest
 from inference.errors import OutOfMemory, PaintingFailed
 from inference.latent_preview import LatentPreview
@@ -30,10 +29,14 @@ from inference.loras import Loras
 from inference.patch import Guide, Painted, PaintStep, Patch
 from inference.photo import Pixels
 from inference.recipe import Recipe
-from inference.schedulers import make_scheduler
+from inference.schedulers import foresee, make_scheduler, start_at, step_options
+from inference.windows import Window, windows_of
+from inference.wording import Wording
 
 # Up to this many pixels decoding is cheap enough to show every step as it really is.
 SMALL = 256 * 256
+# Beyond this many pixels the autoencoder works in tiles, whose memory a card has.
+LARGE = 1280 * 1280
 
 
 @dataclass(kw_only=True)
@@ -43,7 +46,6 @@ class _Job:
     scheduler: Any
     timesteps: torch.Tensor
     step_options: dict[str, Any]
-    generators: list[torch.Generator]
     words: torch.Tensor
     cfg_scale: float
     latents: torch.Tensor
@@ -51,7 +53,9 @@ class _Job:
     mask: torch.Tensor
     known: torch.Tensor | None
     unet_extra: torch.Tensor | None
-    guides: list[tuple[ControlNetModel, torch.Tensor, Guide]]
+    shown: Shown
+    windows: list[Window]
+    guides: list[tuple[ControlNetModel, torch.Tensor, Guide]] = field(default_factory=list)
 
     @property
     def guided(self) -> bool:
@@ -63,21 +67,23 @@ class _Job:
 
 
 class Painter:
-    """One checkpoint with its ControlNets and LoRAs on one device. Not thread-safe."""
+    """One checkpoint with ControlNets, LoRAs and IP-Adapters on one device. Not thread-safe."""
 
     def __init__(self, pipe: StableDiffusionInpaintPipeline, device: torch.device) -> None:
         self._pipe = pipe
         self._device = device
         self._dtype = pipe.unet.dtype
+        self._wording = Wording(pipe, device)
         self.loras = Loras(pipe)
+        self.adapters = Adapters(pipe, device)
         self._controlnets: dict[str, ControlNetModel] = {}
-        self._words: Cache[tuple[torch.Tensor, torch.Tensor]] = Cache(32)
+        self._words: Cache[tuple[torch.Tensor, torch.Tensor]] = Cache(8)
         self._moments: Cache[DiagonalGaussianDistribution] = Cache(8)
         self._rough: LatentPreview | None = None
 
     def has_control(self, key: str) -> bool:
-        """Whether the ControlNet for this control is loaded."""
-        return key in self._controlnets
+        """Whether the ControlNet or IP-Adapter of this control is loaded."""
+        return key in self._controlnets or key in self.adapters
 
     def add_control(self, key: str, model: ControlNetModel) -> None:
         """Take in a loaded ControlNet."""
@@ -121,7 +127,7 @@ class Painter:
         assert recipe.seed is not None, "the studio makes the seed concrete"
         scheduler = make_scheduler(recipe.scheduler, self._pipe.scheduler.config)
         scheduler.set_timesteps(recipe.steps, device=self._device)
-        timesteps = _start_at(scheduler, recipe.steps, recipe.denoising_strength)
+        timesteps = start_at(scheduler, recipe.steps, recipe.denoising_strength)
         generators = [
             torch.Generator().manual_seed(recipe.seed + k) for k in range(recipe.num_images)
         ]
@@ -146,13 +152,20 @@ class Painter:
             # random numbers keeps ancestral schedulers in step with it.
             self._noise(patch, generators)
         job = _Job(
-            scheduler=scheduler, timesteps=timesteps, step_options={}, generators=generators,
-            words=self._encode_words(recipe), cfg_scale=recipe.cfg_scale, latents=latents,
-            noise=noise, mask=small_mask, known=None if inpainting else known, unet_extra=extra,
-            guides=[],
-        )  # fmt: skip
-        job.step_options = _step_options(job)
-        job.guides = [self._guide(job, guide) for guide in patch.guides if guide.scale > 0]
+            scheduler=scheduler,
+            timesteps=timesteps,
+            step_options=step_options(scheduler, generators),
+            words=self._encode_words(recipe),
+            cfg_scale=recipe.cfg_scale,
+            latents=latents,
+            noise=noise,
+            mask=small_mask,
+            known=None if inpainting else known,
+            unet_extra=extra,
+            shown=self.adapters.show(patch.guides, len(noise), guided=recipe.cfg_scale > 1),
+            windows=windows_of(noise, patch.window, self._pipe.vae_scale_factor),
+        )
+        job.guides = [self._guide(job, one) for one in patch.guides if self._is_mapped(one)]
         return job
 
     def _noise(self, patch: Patch, generators: list[torch.Generator]) -> torch.Tensor:
@@ -167,23 +180,37 @@ class Painter:
     def _encode(self, image: torch.Tensor, generators: list[torch.Generator]) -> torch.Tensor:
         """Latents of an image in −1…1, one sample per generator; the encoder runs once."""
         image = image.to(self._device, self._dtype)
+        self._mind_memory(image[0, 0].numel())
         key = digest(image.float().cpu().numpy())
         moments = self._moments.get(key, lambda: self._pipe.vae.encode(image).latent_dist)
         samples = torch.cat([moments.sample(generator) for generator in generators])
         return samples.mul(self._pipe.vae.config.scaling_factor)
 
+    def _mind_memory(self, pixels: int) -> None:
+        """Let the autoencoder cut a large picture into tiles."""
+        if pixels > LARGE:
+            self._pipe.vae.enable_tiling()
+        else:
+            self._pipe.vae.disable_tiling()
+
     def _encode_words(self, recipe: Recipe) -> torch.Tensor:
-        """Prompt embeddings, (negative, positive) halves under guidance; cached by the words
-        and by the LoRAs, which may change how they are read."""
+        """Prompt embeddings, with a negative half under guidance; LoRAs may change how they are."""
         words = (recipe.prompt, recipe.negative_prompt)
         positive, negative = self._words.get(
-            repr((words, self.loras.weights)),
-            lambda: self._pipe.encode_prompt(words[0], self._device, 1, True, words[1]),
+            repr((words, recipe.use_lpw, self.loras.weights)),
+            lambda: self._wording.encode(*words, use_lpw=recipe.use_lpw),
         )
         positive = positive.repeat(recipe.num_images, 1, 1)
         if recipe.cfg_scale <= 1:
             return positive
         return torch.cat([negative.repeat(recipe.num_images, 1, 1), positive])
+
+    def unread(self, text: str, *, use_lpw: bool = False) -> str:
+        """What of a prompt is not read because it is too long, "" for nothing."""
+        return self._wording.unread(text, use_lpw=use_lpw)
+
+    def _is_mapped(self, guide: Guide) -> bool:
+        return guide.scale > 0 and guide.control not in self.adapters
 
     def _guide(self, job: _Job, guide: Guide) -> tuple[ControlNetModel, torch.Tensor, Guide]:
         condition = _to_tensor(guide.map).to(self._device, self._dtype)
@@ -194,20 +221,11 @@ class Painter:
         """Take one denoising step; returns the clean latents that the model foresees."""
         time = job.timesteps[index]
         noisy = job.scheduler.scale_model_input(job.twice(job.latents), time)
-        down, middle = self._control(job, noisy, index)
-        extra = [] if job.unet_extra is None else [job.twice(job.unet_extra)]
-        output = self._pipe.unet(
-            torch.cat([noisy, *extra], dim=1),
-            time,
-            encoder_hidden_states=job.words,
-            down_block_additional_residuals=down,
-            mid_block_additional_residual=middle,
-            return_dict=False,
-        )[0]
+        output = self._predict(job, noisy, index)
         if job.guided:
             without, with_words = output.chunk(2)
             output = without + job.cfg_scale * (with_words - without)
-        clean = _foresee(job.scheduler, noisy[: len(output)], output, time)
+        clean = foresee(job.scheduler, noisy[: len(output)], output, time)
         job.latents = job.scheduler.step(
             output, time, job.latents, return_dict=False, **job.step_options
         )[0]
@@ -219,20 +237,50 @@ class Painter:
         job.latents = (1 - job.mask) * known + job.mask * job.latents
         return (1 - job.mask) * job.known + job.mask * clean
 
+    def _predict(self, job: _Job, noisy: torch.Tensor, index: int) -> torch.Tensor:
+        """The UNet's output; of a large patch the windows' outputs, blended at every step.
+
+        Bar-Tal et al., "MultiDiffusion" (ICML 2023): so no seam can grow between windows.
+        """
+        if len(job.windows) == 1:
+            return self._run(job, noisy, index, job.windows[0])
+        total = torch.zeros_like(noisy)
+        weight = torch.zeros_like(noisy[:1, :1])
+        for window in job.windows:
+            output = self._run(job, window.cut(noisy), index, window)
+            window.cut(total).add_(output * window.weight.to(output))
+            window.cut(weight).add_(window.weight.to(output))
+        return total / weight
+
+    def _run(self, job: _Job, noisy: torch.Tensor, index: int, window: Window) -> torch.Tensor:
+        """One pass of the ControlNets and the UNet over a window."""
+        down, middle = self._control(job, noisy, index, window)
+        extra = [] if job.unet_extra is None else [job.twice(window.cut(job.unet_extra))]
+        output: torch.Tensor = self._pipe.unet(
+            torch.cat([noisy, *extra], dim=1),
+            job.timesteps[index],
+            encoder_hidden_states=job.words,
+            down_block_additional_residuals=down,
+            mid_block_additional_residual=middle,
+            added_cond_kwargs=job.shown.at(index, len(job.timesteps)),
+            return_dict=False,
+        )[0]
+        return output
+
     def _control(
-        self, job: _Job, noisy: torch.Tensor, index: int
+        self, job: _Job, noisy: torch.Tensor, index: int, window: Window
     ) -> tuple[list[torch.Tensor] | None, torch.Tensor | None]:
         """The sum of the ControlNets' residuals; those outside their window do not run."""
         residuals: list[list[torch.Tensor]] = []
         total = len(job.timesteps)
         for model, condition, guide in job.guides:
-            if index / total < guide.start or (index + 1) / total > guide.end:
+            if not guide.guides(index, total):
                 continue
             down, middle = model(
                 noisy,
                 job.timesteps[index],
                 encoder_hidden_states=job.words,
-                controlnet_cond=condition,
+                controlnet_cond=window.cut(condition, self._pipe.vae_scale_factor),
                 conditioning_scale=guide.scale,
                 return_dict=False,
             )
@@ -245,6 +293,7 @@ class Painter:
     @torch.inference_mode()
     def _decode(self, latents: torch.Tensor) -> Pixels:
         """One picture at a time, so that the decoder's peak memory is that of one."""
+        self._mind_memory(latents[0, 0].numel() * self._pipe.vae_scale_factor**2)
         image = self._pipe.vae.decode(latents / self._pipe.vae.config.scaling_factor).sample
         if not torch.isfinite(image).all():
             raise PaintingFailed
@@ -258,37 +307,6 @@ class Painter:
         if self._rough is None:
             self._rough = LatentPreview.fit(self._pipe.vae)
         return self._rough.show(clean)
-
-
-def _start_at(scheduler: Any, steps: int, strength: float) -> torch.Tensor:
-    """The timesteps that remain when denoising starts from the photo at this strength."""
-    start = max(steps - min(int(steps * strength), steps), 0) * scheduler.order
-    scheduler.set_begin_index(start)
-    timesteps: torch.Tensor = scheduler.timesteps[start:]
-    return timesteps
-
-
-def _step_options(job: _Job) -> dict[str, Any]:
-    """What this scheduler's `step` takes beyond the tensors."""
-    accepted = inspect.signature(job.scheduler.step).parameters
-    options = {"generator": job.generators, "eta": 0.0}
-    return {name: value for name, value in options.items() if name in accepted}
-
-
-def _foresee(
-    scheduler: Any, noisy: torch.Tensor, output: torch.Tensor, time: torch.Tensor
-) -> torch.Tensor:
-    """The clean latents that follow from one model output (x₀; Ho et al., 2020).
-
-    `noisy` is the scaled model input, which is variance preserving for all our schedulers.
-    """
-    signal = float(scheduler.alphas_cumprod[int(time)])
-    keep, spread = math.sqrt(signal), math.sqrt(1 - signal)
-    if scheduler.config.prediction_type == "v_prediction":
-        return keep * noisy - spread * output
-    if scheduler.config.prediction_type == "sample":
-        return output
-    return (noisy - spread * output) / keep
 
 
 def _to_tensor(picture: Pixels) -> torch.Tensor:

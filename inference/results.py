@@ -24,7 +24,12 @@ class Stage(StrEnum):
     MASK = "Finding the words"
     CONTROL = "Drawing the control map"
     PAINTING = "Painting"
+    ENLARGING = "Enlarging"
+    REFINING = "Refining"
     FINISHING = "Putting the person back"
+    FACES = "Repainting faces"
+    GRAIN = "Adding film grain"
+    GRADING = "Grading the colours"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,11 +1,14 @@
-"""The eight schedulers by the names that prompt blocks use."""
+"""The eight schedulers by the names that prompt blocks use, and what a denoising loop asks them."""
 
 from __future__ import annotations
 
+import inspect
+import math
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+import torch
 from diffusers import (
     DPMSolverMultistepScheduler,
     DPMSolverSinglestepScheduler,
@@ -42,3 +45,34 @@ def make_scheduler(name: str, config: Mapping[str, Any]) -> SchedulerMixin:
     """
     scheduler, overrides = SCHEDULER_CLASSES[name]
     return scheduler.from_config({**config, **overrides})
+
+
+def start_at(scheduler: Any, steps: int, strength: float) -> torch.Tensor:
+    """The timesteps that remain when denoising starts from the photo at this strength."""
+    start = max(steps - min(int(steps * strength), steps), 0) * scheduler.order
+    scheduler.set_begin_index(start)
+    timesteps: torch.Tensor = scheduler.timesteps[start:]
+    return timesteps
+
+
+def step_options(scheduler: Any, generators: list[torch.Generator]) -> dict[str, Any]:
+    """What this scheduler's `step` takes beyond the tensors."""
+    accepted = inspect.signature(scheduler.step).parameters
+    options = {"generator": generators, "eta": 0.0}
+    return {name: value for name, value in options.items() if name in accepted}
+
+
+def foresee(
+    scheduler: Any, noisy: torch.Tensor, output: torch.Tensor, time: torch.Tensor
+) -> torch.Tensor:
+    """The clean latents that follow from one model output (x₀; Ho et al., 2020).
+
+    `noisy` is the scaled model input, which is variance preserving for all our schedulers.
+    """
+    signal = float(scheduler.alphas_cumprod[int(time)])
+    keep, spread = math.sqrt(signal), math.sqrt(1 - signal)
+    if scheduler.config.prediction_type == "v_prediction":
+        return keep * noisy - spread * output
+    if scheduler.config.prediction_type == "sample":
+        return output
+    return (noisy - spread * output) / keep

@@ -85,8 +85,8 @@ class Segmenter:
         words = self._model.clip.get_text_features(
             tokens.input_ids, attention_mask=tokens.attention_mask
         ).pooler_output
-        layers = [layer.expand(len(phrases), -1, -1) for layer in seen.layers]
-        logits = self._model.decoder(layers, words).logits
+        # The decoder spreads one photo over all phrases where the words first meet it.
+        logits = self._model.decoder(list(seen.layers), words).logits
         maps = logits.reshape(len(phrases), *logits.shape[-2:]).float().cpu().numpy()
         return tuple(
             Heatmap(phrase=phrase, logits=np.asarray(one, dtype=np.float32))

@@ -8,7 +8,7 @@ import numpy as np
 
 from inference.compose import resize
 from inference.errors import EmptyMask, WordsNotFound
-from inference.geometry import Box, Canvas, View
+from inference.geometry import Box, Canvas, Size, View
 from inference.masking import Field, Floats, Scores, reaches
 from inference.photo import Photo, Pixels
 from inference.recipe import Recipe
@@ -115,10 +115,10 @@ class Selection:
             negative=word.negative,
         )
 
-    def picture(self) -> Pixels:
-        """The canvas cut from the photo, (H, W, 3)."""
+    def picture(self, size: Size | None = None) -> Pixels:
+        """The canvas cut from the photo, (H, W, 3), at its own size or another."""
         photo, canvas = self.evidence.photo, self.canvas
-        return resize(photo.pixels[canvas.box.slices], canvas.size)
+        return resize(photo.pixels[canvas.box.slices], size or canvas.size)
 
     def alpha(self, recipe: Recipe, view: View | None = None) -> Floats:
         """The recipe's mask in 0–1, 1 = repaint; the whole canvas where no view is given."""

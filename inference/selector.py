@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from inference.pose import PoseEstimator
     from inference.segmenter import Activations, Segmenter
 
+Phrases = tuple[Phrase, ...]
+
 # Longer side of the grid on which a mask's edge is measured, and of the preview.
 GRID = 768
 # Longer side of a single word's heatmap, which is coarse anyway.
@@ -60,6 +62,7 @@ class Selector:
     segmenter: Callable[[str], Segmenter]
     _seen: Cache[Activations] = field(default_factory=lambda: Cache(4))
     _heat: Cache[Heatmap] = field(default_factory=lambda: Cache(128))
+    _guides: Cache[Guide] = field(default_factory=lambda: Cache(2))
     _sharp: Cache[Scores] = field(default_factory=lambda: Cache(64))
     _evidence: Cache[Evidence] = field(default_factory=lambda: Cache(16))
     _selections: Cache[Selection] = field(default_factory=lambda: Cache(16))
@@ -106,16 +109,22 @@ class Selector:
         found = self.heatmaps(photo, texts, family)
         heats = {heat.phrase: heat for heat in found}
         drawn = _drawn(mask_image, photo.size) if mask_image else None
-        coarse = {text: to_scores(heat.logits) for text, heat in heats.items()}
-        shape = next((one.shape[::-1] for one in coarse.values()), (HEAT_GRID, HEAT_GRID))
+        shape = next((one.logits.shape[::-1] for one in found), (HEAT_GRID, HEAT_GRID))
         all_of_it = View(whole=photo.size, box=Box.whole(photo.size), size=shape)
-        focus = centre(_combined(recipe, coarse, drawn, all_of_it))
-        canvas = Canvas.plan(photo.size, recipe, focus)
+        coarse = _combined(recipe, lambda union: to_scores(_union(heats, union)), drawn, all_of_it)
+        canvas = Canvas.plan(photo.size, recipe, centre(coarse))
         view = View(whole=photo.size, box=canvas.box, size=fit_within(canvas.size, GRID))
         small = View(whole=photo.size, box=canvas.box, size=fit_within(canvas.size, HEAT_GRID))
         preview = resize(photo.pixels[canvas.box.slices], view.size)
-        guide = partial(Guide.of, preview)
-        sharp = self._sharpened(f"{family} {photo.digest} {view}", found, guide, view)
+
+        def sharp(union: Phrases) -> Scores:
+            """Scores with their edges on those of the picture."""
+            place = f"{family} {photo.digest} {view}"
+            guide = partial(self._guides.get, place, partial(Guide.of, preview))
+            return self._sharp.get(
+                f"{place} {[one.text for one in union]}",
+                lambda: to_scores(guide().sharpen(resample(_union(heats, union), view))),
+            )
 
         def word(phrase: Phrase, negative: bool) -> Word:
             heat = heats[phrase.text]
@@ -134,22 +143,6 @@ class Selector:
             drawn=drawn is not None,
             preview=preview,
         )
-
-    def _sharpened(
-        self, place: str, heats: Sequence[Heatmap], make_guide: Callable[[], Guide], view: View
-    ) -> dict[str, Scores]:
-        """Scores on a grid, their edges on those of the picture; only new ones cost anything."""
-        guides: list[Guide] = []
-
-        def sharpen(heat: Heatmap) -> Scores:
-            if not guides:
-                guides.append(make_guide())
-            return to_scores(guides[0].sharpen(resample(heat.logits, view)))
-
-        return {
-            heat.phrase: self._sharp.get(f"{place} {heat.phrase}", partial(sharpen, heat))
-            for heat in heats
-        }
 
     def heatmaps(self, photo: Photo, phrases: Sequence[str], family: str) -> tuple[Heatmap, ...]:
         """One heatmap per phrase; only phrases that are new to the photo cost anything."""
@@ -175,12 +168,27 @@ class Selector:
         )
 
 
+def _union(heats: Mapping[str, Heatmap], phrases: Phrases) -> Floats:
+    """Where any of the phrases is: the highest of their logits."""
+    return np.asarray(np.max([heats[one.text].logits for one in phrases], axis=0), np.float32)
+
+
+def _judged_together(phrases: Phrases) -> list[Phrases]:
+    """Phrases with a threshold of their own one by one, the rest as one."""
+    alone = [(one,) for one in phrases if one.threshold is not None]
+    together = tuple(one for one in phrases if one.threshold is None)
+    return [*alone, together] if together else list(alone)
+
+
 def _combined(
-    recipe: Recipe, scores: dict[str, Scores], drawn: Scores | None, view: View
+    recipe: Recipe, scores: Callable[[Phrases], Scores], drawn: Scores | None, view: View
 ) -> Scores:
     """The recipe's words, and a mask image, put together on a grid."""
-    positive = [decide(scores[one.text], one.threshold) for one in recipe.phrases]
-    negative = [decide(scores[one.text], one.threshold) for one in recipe.negative_phrases]
+
+    def judged(phrases: Phrases) -> list[Scores]:
+        return [decide(scores(one), one[0].threshold) for one in _judged_together(phrases)]
+
+    positive, negative = judged(recipe.phrases), judged(recipe.negative_phrases)
     if drawn is not None:
         on_grid = resample(drawn.astype(np.float32), view)
         positive.append(np.rint(on_grid).astype(np.uint8))

@@ -12,14 +12,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Generator, Iterator
+from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from inference.cache import Cache
 from inference.catalog import Catalog, Style
-from inference.errors import ModelUnavailable
+from inference.errors import MasqueradeError, ModelUnavailable
+from inference.grid import Grid, GridResult
 from inference.hub import fetch
 from inference.job import Job, load
 from inference.photo import Photo, Pixels
+from inference.prompt_words import read
 from inference.recipe import Recipe
 from inference.results import Progress, Result, Stage
 from inference.selection import Selection
@@ -127,6 +131,7 @@ class Studio:
         yield Progress(stage=Stage.LOADING)
         style = self.style(recipe.style)
         recipe = recipe.with_seed().model_copy(update={"style": style.key})
+        style = self.catalog.wearing(style, read(recipe.prompt).loras)
         job = Job(
             models=self.models(),
             selector=self._selector,
@@ -138,6 +143,41 @@ class Studio:
             mask_image=mask_image,
         )
         yield from self._alone(job.run())
+
+    def paint_grid(
+        self, photo: Photo, grid: Grid, mask_image: Photo | None = None
+    ) -> Generator[Progress | GridResult]:
+        """Paint every cell of a grid; one that fails does not take the others with it.
+
+        Yields:
+            `Progress` while it works and one `GridResult` at the end. Closing cancels.
+
+        Raises:
+            MasqueradeError: no cell could be painted; says why the first one could not.
+        """
+        results: dict[int, Result] = {}
+        failures: dict[int, MasqueradeError] = {}
+        # A style's cells one after the other, so that each base is loaded once.
+        for k in sorted(range(len(grid.cells)), key=lambda k: grid.cells[k].recipe.style or ""):
+            cell = grid.cells[k]
+            where = f"{len(results) + len(failures) + 1} of {len(grid.cells)}: {cell.label}"
+            try:
+                with closing(self.paint(photo, cell.recipe, mask_image)) as events:
+                    for event in events:
+                        if isinstance(event, Result):
+                            results[k] = event
+                        else:
+                            detail = ", ".join(filter(None, (where, event.detail)))
+                            yield replace(event, detail=detail)
+            except MasqueradeError as error:
+                failures[k] = error
+        if not results:
+            raise failures[min(failures)]
+        yield GridResult(
+            grid=grid,
+            results=tuple(results.get(k) for k in range(len(grid.cells))),
+            failures={grid.cells[k].label: str(failures[k]) for k in sorted(failures)},
+        )
 
     def _alone(self, work: Generator[Event, None, object]) -> Iterator[Event | Progress]:
         """Run work once nothing else runs on the device, saying so while it waits."""

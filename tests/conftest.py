@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from inference.catalog import Catalog, HubSource
+from inference.catalog import FACE, Catalog, HubSource
 from tests import hub_repositories
 from tests.hub_repositories import LAYOUTS
 from tests.hub_server import HubServer
@@ -79,14 +79,15 @@ def tiny_catalog(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def hub_sources() -> list[HubSource]:
-    """Every repository that the built-in catalog names."""
+    """Everything on the hub that the built-in catalog names."""
     catalog = Catalog.load()
     sd15 = catalog.family("sd15")
-    sources = [sd15.segmenter, sd15.pose, sd15.configs, sd15.enlarger]
-    sources += [control.source for control in catalog.controls("sd15")]
+    sources = [sd15.segmenter, sd15.pose, sd15.configs, sd15.enlarger, sd15.depth, sd15.rooms]
+    for control in (*catalog.controls("sd15"), catalog.control("sd15", FACE)):
+        sources += [control.source, control.adapter and control.adapter.encoder]
     for style in catalog.styles("sd15"):
         sources += [style.base, style.vae]
-    return [source for source in sources if isinstance(source, HubSource)]
+    return list(dict.fromkeys(source for source in sources if isinstance(source, HubSource)))
 
 
 @pytest.fixture(scope="session")

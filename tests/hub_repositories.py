@@ -13,11 +13,19 @@ from pathlib import Path
 import torch
 from diffusers import PNDMScheduler, StableDiffusionInpaintPipeline
 from peft import LoraConfig, get_peft_model_state_dict
+from safetensors.torch import save_file
 from transformers import (
     CLIPSegConfig,
     CLIPSegForImageSegmentation,
+    CLIPVisionModelWithProjection,
+    ConvNextConfig,
+    DepthAnythingConfig,
+    DepthAnythingForDepthEstimation,
+    Dinov2Config,
     Swin2SRConfig,
     Swin2SRForImageSuperResolution,
+    UperNetConfig,
+    UperNetForSemanticSegmentation,
     VitPoseBackboneConfig,
     VitPoseConfig,
     VitPoseForPoseEstimation,
@@ -161,6 +169,84 @@ def save_enlarger(folder: Path, *, scale: int = 4) -> None:
     save_unwanted(folder, "pytorch_model.bin")
 
 
+def save_depth_estimator(folder: Path) -> None:
+    backbone = Dinov2Config(
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        mlp_ratio=2,
+        image_size=56,
+        patch_size=14,
+        out_features=["stage1", "stage2"],
+        reshape_hidden_states=False,
+    )
+    config = DepthAnythingConfig(
+        backbone_config=backbone,
+        reassemble_hidden_size=16,
+        neck_hidden_sizes=[8, 16],
+        reassemble_factors=[4, 2],
+        fusion_hidden_size=8,
+        head_hidden_size=4,
+    )
+    model = DepthAnythingForDepthEstimation(config)
+    for parameter in model.parameters():  # the class's own start gives a flat picture
+        if parameter.dim() > 1:
+            torch.nn.init.xavier_normal_(parameter, gain=2)
+    model.save_pretrained(folder)
+    processor = {
+        "image_processor_type": "DPTImageProcessor",
+        "size": {"height": 56, "width": 56},
+        "keep_aspect_ratio": True,
+        "ensure_multiple_of": 14,
+    }
+    (folder / "preprocessor_config.json").write_text(json.dumps(processor))
+
+
+def save_room_segmenter(folder: Path) -> None:
+    backbone = ConvNextConfig(
+        hidden_sizes=[8, 8, 8, 8],
+        depths=[1, 1, 1, 1],
+        out_features=["stage1", "stage2", "stage3", "stage4"],
+    )
+    config = UperNetConfig(
+        backbone_config=backbone, hidden_size=16, num_labels=150, auxiliary_in_channels=8
+    )
+    UperNetForSemanticSegmentation(config).save_pretrained(folder)
+    processor = {
+        "image_processor_type": "SegformerImageProcessor",
+        "size": {"height": 64, "width": 64},
+        "do_reduce_labels": True,
+    }
+    (folder / "preprocessor_config.json").write_text(json.dumps(processor))
+    save_unwanted(folder, "pytorch_model.bin")
+
+
+def save_ip_adapter(file: Path, *, parts: bool, seed: int = 0) -> None:
+    """An IP-Adapter for `tiny.unet`; with `parts` one of those that see parts of the picture."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    save_file(tiny.ip_adapter(parts=parts, seed=seed), file)
+
+
+def save_image_encoder(folder: Path) -> None:
+    """As IP-Adapter has it: without a word on how pictures are prepared."""
+    torch.manual_seed(0)
+    CLIPVisionModelWithProjection(tiny.vision_config()).save_pretrained(folder)
+    save_unwanted(folder, "pytorch_model.bin")
+
+
+def _ip_adapters(folder: Path) -> None:
+    save_image_encoder(folder / "models" / "image_encoder")
+    for name in ("ip-adapter", "ip-adapter-plus", "ip-adapter-plus-face"):
+        file = folder / "models" / f"{name}_sd15.safetensors"
+        save_ip_adapter(file, parts="plus" in name, seed=len(name))
+        save_unwanted(folder, f"models/{name}_sd15.bin")
+
+
+def _composition(folder: Path) -> None:
+    save_ip_adapter(folder / "ip_plus_composition_sd15.safetensors", parts=True, seed=9)
+    save_unwanted(folder, "ip_plus_composition_sdxl.safetensors")
+
+
 def _full(folder: Path) -> None:
     save_pipeline(folder, half_too=False)
 
@@ -168,6 +254,11 @@ def _full(folder: Path) -> None:
 def _full_and_half(folder: Path) -> None:
     save_pipeline(folder, half_too=True)
 
+
+CONTROLNETS = (
+    "v11p_sd15_openpose", "v11p_sd15_canny", "v11f1p_sd15_depth", "v11p_sd15_lineart",
+    "v11p_sd15_mlsd", "v11p_sd15_softedge", "v11f1e_sd15_tile", "v11p_sd15_seg",
+)  # fmt: skip
 
 #: What is on the hub under each name.
 LAYOUTS: dict[str, Callable[[Path], None]] = {
@@ -177,8 +268,12 @@ LAYOUTS: dict[str, Callable[[Path], None]] = {
     "jinaai/flat-2d-animerge": _full_and_half,
     "stable-diffusion-v1-5/stable-diffusion-v1-5": _full_and_half,
     "stabilityai/sd-vae-ft-mse": save_vae,
-    "lllyasviel/control_v11p_sd15_openpose": save_controlnet,
-    "lllyasviel/control_v11p_sd15_canny": save_controlnet,
+    **{f"lllyasviel/control_{name}": save_controlnet for name in CONTROLNETS},
+    "monster-labs/control_v1p_sd15_qrcode_monster": save_controlnet,
+    "h94/IP-Adapter": _ip_adapters,
+    "ostris/ip-composition-adapter": _composition,
+    "depth-anything/Depth-Anything-V2-Small-hf": save_depth_estimator,
+    "openmmlab/upernet-convnext-tiny": save_room_segmenter,
     "CIDAS/clipseg-rd64-refined": save_segmenter,
     "usyd-community/vitpose-base-simple": save_pose_finder,
     "caidas/swin2SR-classical-sr-x4-64": save_enlarger,

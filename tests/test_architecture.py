@@ -17,32 +17,52 @@ FILES = sorted([*(ROOT / "inference").glob("*.py"), ROOT / "app.py"])
 
 # Lowest first: a module may import from lower layers and from the earlier ones of its own line.
 LAYERS = (
-    ("errors", "length", "strokes"),
-    ("recipe", "photo", "cache", "background", "device", "skeleton"),
+    ("errors", "length", "strokes", "control_list", "knob", "settings", "tiles"),
+    ("prompt_words", "prompt_weights", "entries"),
+    ("mask_settings", "finish_settings"),
+    ("recipe", "photo", "cache", "background", "device", "skeleton", "ade20k"),
+    ("grain", "grading", "address"),
     ("geometry", "catalog", "schedulers", "latent_preview", "patch", "loras", "prompt_text"),
     ("brush", "edges", "masking", "hub_client", "hub", "compose", "controls", "pose", "form"),
-    ("enlarger", "segmenter", "results", "exhibit", "painter", "selection"),
+    ("wording", "adapters", "depth", "rooms"),
+    (
+        "windows",
+        "enlarger",
+        "segmenter",
+        "results",
+        "contact_sheet",
+        "grid",
+        "exhibit",
+        "painter",
+        "selection",
+    ),
     ("selector", "models"),
+    ("steps", "placement", "faces", "finishing"),
     ("job",),
     ("studio",),
     ("warmth", "fragments", "mask_view"),
+    ("batch", "__main__"),
     ("__init__",),
 )
 HEAVY = ("torch", "diffusers", "transformers", "gradio", "scipy", "huggingface_hub")
 
 # Which modules alone may know a library, or a part of one.
 ALONE = {
-    "diffusers": {"painter", "schedulers", "latent_preview", "models", "loras"},
-    "transformers": {"segmenter", "pose", "models", "enlarger"},
+    "diffusers": {
+        "painter", "schedulers", "latent_preview", "models", "loras", "wording", "adapters",
+    },
+    "transformers": {"segmenter", "pose", "models", "enlarger", "depth", "rooms", "adapters"},
     "huggingface_hub": {"hub_client"},
+    "httpx": {"address"},
+    "httpcore": {"address"},
     "torch": {
         "painter", "latent_preview", "models", "segmenter", "pose", "device", "schedulers",
-        "enlarger",
+        "enlarger", "wording", "adapters", "depth", "rooms", "windows",
     },
     "gradio": set(),
 }  # fmt: skip
 MAX_FILE_LINES, MAX_FUNCTION_LINES, MAX_PARAMETERS = 320, 45, 6
-MAX_PAGE_LINES = 460  # the page has to be one file at the top level
+MAX_PAGE_LINES = 550  # the page has to be one file at the top level
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -126,7 +146,15 @@ def test_the_page_computes_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("prefix", "owner"),
-    [("CLIPSeg", "segmenter"), ("VitPose", "pose"), ("Swin2SR", "enlarger"), ("ControlNet", "")],
+    [
+        ("CLIPSeg", "segmenter"),
+        ("CLIPVision", "adapters"),
+        ("VitPose", "pose"),
+        ("Swin2SR", "enlarger"),
+        ("AutoModelForDepth", "depth"),
+        ("AutoModelForSemantic", "rooms"),
+        ("ControlNet", ""),
+    ],
 )
 def test_a_model_class_is_imported_by_its_owner(prefix: str, owner: str) -> None:
     allowed = {owner} if owner else ALONE["diffusers"]

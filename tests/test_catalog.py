@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import pickle
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from inference import errors
-from inference.catalog import Catalog, HubSource, LocalSource, Source, Style
-from inference.errors import InvalidCatalog, MissingModel
+from inference.catalog import FACE, Catalog, ControlModel, HubSource, LocalSource, Source, Style
+from inference.controls import CONTROLS
+from inference.errors import InvalidCatalog, InvalidRecipe, MissingModel
 
 BUILT_IN = Catalog.load()
+# Only its configs are read; what a Space lists are models that run.
+CONFIGS = BUILT_IN.family("sd15").configs
+README = Path(__file__).parent.parent / "README.md"
 
 LOCAL = 'folder = "models/sketch"'
 
@@ -32,8 +37,11 @@ def sketch(fields: str = "", *, base: str = LOCAL) -> str:
 def all_sources() -> Iterator[Source]:
     for family in BUILT_IN.families():
         own = (family.segmenter, family.pose, family.configs, family.enlarger)
+        own += (family.depth, family.rooms)
         yield from (source for source in own if source is not None)
-        yield from (part.source for part in (*family.controls.values(), *family.loras.values()))
+        controls = [*family.controls.values(), *([family.face] if family.face else [])]
+        yield from (part.source for part in (*controls, *family.loras.values()))
+        yield from (one.adapter.encoder for one in controls if one.adapter is not None)
     for style in BUILT_IN.styles():
         yield from (s for s in (style.base, style.vae) if s is not None)
 
@@ -50,14 +58,14 @@ def written(path: Path, text: str) -> Path:
     ("family", "styles", "controls"),
     [
         ("pack", ["drawn", "ink", "soft"], ["pose"]),
-        ("sd15", ["photo", "painting", "cartoon", "flat"], ["pose", "canny"]),
+        ("sd15", ["photo", "painting", "cartoon", "flat"], list(CONTROLS)),
     ],
 )
 def test_each_family_has_styles_controls_and_a_segmenter(
     family: str, styles: list[str], controls: list[str]
 ) -> None:
     assert [style.key for style in BUILT_IN.styles(family)] == styles
-    assert [control.key for control in BUILT_IN.controls(family)] == controls
+    assert sorted(control.key for control in BUILT_IN.controls(family)) == sorted(controls)
     assert BUILT_IN.family(family).segmenter
     assert BUILT_IN.family(family).pose
 
@@ -109,6 +117,36 @@ def test_an_unknown_key_lists_the_known_ones(
         look_up(BUILT_IN)
 
 
+@pytest.mark.parametrize(
+    ("style", "loras", "worn"),
+    [
+        ("drawn", {}, {}),
+        ("drawn", {"ink": 0.5}, {"ink": 0.5}),
+        ("ink", {}, {"ink": 1.0}),
+        ("ink", {"soft": -0.5}, {"ink": 1.0, "soft": -0.5}),
+        ("ink", {"ink": 0.3}, {"ink": 0.3}),
+        ("ink", {"ink": 0.0}, {}),
+    ],
+)
+def test_a_prompt_adds_loras_to_those_of_a_style(
+    style: str, loras: dict[str, float], worn: dict[str, float]
+) -> None:
+    assert BUILT_IN.wearing(BUILT_IN.style(style), loras).loras == worn
+
+
+@pytest.mark.parametrize(
+    ("style", "sentence"),
+    [
+        ("drawn", "no LoRA 'oil' for the style Drawn: choose one of ink, soft."),
+        ("photo", "no LoRA 'oil' for the style Photo: leave it out."),
+    ],
+)
+def test_a_prompt_that_names_an_unknown_lora_is_refused(style: str, sentence: str) -> None:
+    with pytest.raises(InvalidRecipe, match=sentence) as caught:
+        BUILT_IN.wearing(BUILT_IN.style(style), {"oil": 1.0})
+    assert caught.value.field == "prompt"
+
+
 # --- a user's own file --------------------------------------------------------------------------
 
 
@@ -122,14 +160,49 @@ def test_a_new_style_costs_one_entry(tmp_path: Path) -> None:
 
 def test_a_new_control_costs_one_entry(tmp_path: Path) -> None:
     text = """
-    [families.sd15.controls.depth]
-    title = "Depth"
-    source = { repo = "lllyasviel/control_v11f1p_sd15_depth", files = "diffusers-model" }
+    [families.pack.controls.canny]
+    title = "Edges"
+    source = { repo = "someone/edges", files = "diffusers-model" }
     """
     catalog = Catalog.load(written(tmp_path / "mine.toml", text))
-    assert [c.key for c in catalog.controls("sd15")] == ["pose", "canny", "depth"]
+    assert [c.key for c in catalog.controls("pack")] == ["pose", "canny"]
     weights = "diffusion_pytorch_model.safetensors"
-    assert catalog.control("sd15", "depth").source.files == ("config.json", weights)
+    assert catalog.control("pack", "canny").source.files == ("config.json", weights)
+
+
+def test_a_control_may_be_an_ip_adapter(tmp_path: Path) -> None:
+    text = """
+    [families.pack.controls.reference]
+    title = "Reference"
+    source = { repo = "someone/adapter", files = ["models/some.safetensors"] }
+    [families.pack.controls.reference.adapter]
+    file = "models/some.safetensors"
+    encoder = { folder = "encoder" }
+    """
+    control = Catalog.load(written(tmp_path / "mine.toml", text)).control("pack", "reference")
+    assert control.adapter is not None
+    assert control.adapter.file == "models/some.safetensors"
+    assert control.adapter.encoder == LocalSource(folder=tmp_path / "encoder")
+
+
+def test_the_face_is_a_control_that_is_not_offered() -> None:
+    assert BUILT_IN.control("sd15", FACE).adapter is not None
+    assert FACE not in [control.key for control in BUILT_IN.controls("sd15")]
+    with pytest.raises(MissingModel, match="choose one of pose"):
+        BUILT_IN.control("pack", FACE)
+
+
+@pytest.mark.parametrize("control", BUILT_IN.controls("sd15"), ids=lambda control: control.key)
+def test_each_control_explains_itself(control: ControlModel) -> None:
+    assert control.title
+    assert control.description.endswith(".")
+
+
+def test_the_readmes_front_matter_names_every_repository() -> None:
+    front = README.read_text(encoding="utf-8").split("---\n")[1].split("models:\n")[1]
+    named = set(re.findall(r"^  - (\S+)$", front, re.MULTILINE))
+    used = {source.repo for source in all_sources() if isinstance(source, HubSource)}
+    assert named == used - {CONFIGS.repo}
 
 
 def test_a_style_with_a_lora_costs_two_entries(tmp_path: Path) -> None:
@@ -166,6 +239,11 @@ def test_a_users_entry_replaces_the_built_in_one_field_by_field(tmp_path: Path) 
         (sketch().replace("sd15", "sdxl"), "'sketch' names the unknown family 'sdxl'"),
         (sketch("loras = { oil = 1 }"), "'sketch' names the unknown LoRA 'oil'"),
         (sketch("loras = { oil = 3 }"), r"mistake in \[sketch.loras.oil\].*or equal to 2"),
+        (
+            "[families.pack.controls.x]\ntitle = 'X'\nsource = { folder = 'x' }\n"
+            "adapter = { file = '../x.safetensors', encoder = { folder = 'y' } }",
+            r"mistake in \[pack.controls.x.adapter.file\]",
+        ),
         (sketch("licenze = 'mit'"), r"mistake in \[sketch.licenze\].*not permitted"),
         (sketch("native_size = 100"), r"mistake in \[sketch.native_size\].*multiple of 8"),
         (sketch("checkpoint = 'x.ckpt'"), r"mistake in \[sketch.checkpoint\]"),

@@ -1,10 +1,14 @@
-"""What a ControlNet is shown: the skeleton and the edges."""
+"""What a ControlNet is shown: the skeleton, the edges, and what else is drawn of a photo."""
 
 from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 
+from inference.ade20k import colours
 from inference.controls import CONTROLS, Scene, draw_canny, draw_pose
 from inference.photo import Pixels
 from inference.skeleton import MIN_SCORE, Keypoints, coco_to_openpose, draw_openpose
@@ -20,6 +24,7 @@ COCO = {
     "right ankle": (144, 480),
 }  # fmt: skip
 NECK = (192, 130)
+SKY, FLOOR = 2, 3
 # OpenPose's order, with the colour of each joint.
 JOINTS = [
     ("nose", (255, 0, 0)), ("neck", (255, 85, 0)), ("right shoulder", (255, 170, 0)),
@@ -56,8 +61,13 @@ def skeleton(*unseen: str) -> Pixels:
     return draw_openpose(coco_to_openpose(person(*unseen)), (WIDTH, HEIGHT))
 
 
-def scene(picture: Pixels, points: Keypoints | None = None) -> Scene:
-    return Scene(picture=picture, keypoints=lambda: person() if points is None else points)
+def scene(picture: Pixels) -> Scene:
+    """A scene in which the right half is nearer, and a floor under a sky."""
+    height, width = picture.shape[:2]
+    near = np.tile(np.linspace(3, 5, width, dtype=np.float32), (height, 1))
+    classes = np.full((height, width), SKY, dtype=np.uint8)
+    classes[height // 2 :] = FLOOR
+    return Scene(picture=picture, keypoints=person, nearness=lambda: near, classes=lambda: classes)
 
 
 def test_joints_come_in_the_order_of_openpose() -> None:
@@ -194,8 +204,167 @@ def test_each_control_gives_an_rgb_map_of_the_scenes_size(name: str) -> None:
     assert drawn.dtype == np.uint8
 
 
-def test_key_points_are_only_looked_for_by_controls_that_need_them() -> None:
-    def forbidden() -> Keypoints:
-        raise AssertionError("nobody asked for a pose")
+# --- maps of other kinds --------------------------------------------------------------------------
 
-    draw_canny(Scene(picture=np.zeros((40, 50, 3), dtype=np.uint8), keypoints=forbidden))
+SIDE = 512
+WHITE, BLACK = 200, 40  # at least, at most
+
+
+def blank(value: int = 128) -> Pixels:
+    return np.full((SIDE, SIDE, 3), value, dtype=np.uint8)
+
+
+def dark_line() -> Pixels:
+    picture = blank(220)
+    picture[254:258] = 30
+    return picture
+
+
+def light_line() -> Pixels:
+    picture = blank(30)
+    picture[254:258] = 220
+    return picture
+
+
+def halves() -> Pixels:
+    """The upper half dark, the lower light."""
+    picture = blank(30)
+    picture[256:] = 220
+    return picture
+
+
+def red_on_green() -> Pixels:
+    """Equally light: only the colour changes, in the middle."""
+    picture = blank(0)
+    picture[:256] = (150, 0, 0)
+    picture[256:] = (0, 76, 0)
+    return picture
+
+
+def circle() -> Pixels:
+    rows, columns = np.mgrid[:SIDE, :SIDE]
+    return (
+        np.where(np.hypot(rows - 256, columns - 256) < 100, 220, 30)[..., None]
+        .repeat(3, axis=2)
+        .astype(np.uint8)
+    )
+
+
+def short_lines() -> Pixels:
+    """Strokes of 16 pixels, which no room has."""
+    picture = blank(220)
+    for row in range(40, 480, 40):
+        picture[row : row + 4, 200:216] = 30
+    return picture
+
+
+MIDDLE, ABOVE, BELOW = slice(253, 259), slice(0, 220), slice(292, SIDE)
+
+
+@pytest.mark.parametrize(
+    ("control", "picture", "rows", "white"),
+    [
+        ("lineart", dark_line, MIDDLE, True),
+        ("lineart", dark_line, ABOVE, False),
+        ("lineart", dark_line, BELOW, False),
+        ("lineart", light_line, slice(255, 257), False),
+        ("lineart", halves, slice(250, 256), True),
+        ("lineart", halves, BELOW, False),
+        ("lineart", blank, slice(0, SIDE), False),
+        ("mlsd", halves, MIDDLE, True),
+        ("mlsd", halves, ABOVE, False),
+        ("mlsd", halves, BELOW, False),
+        ("mlsd", short_lines, slice(0, SIDE), False),
+        ("mlsd", circle, slice(0, 150), False),
+        ("mlsd", blank, slice(0, SIDE), False),
+        ("hed", halves, MIDDLE, True),
+        ("hed", red_on_green, MIDDLE, True),
+        ("hed", halves, ABOVE, False),
+        ("hed", halves, BELOW, False),
+        ("hed", blank, slice(0, SIDE), False),
+        ("qr", halves, slice(0, 256), False),
+        ("qr", halves, slice(256, SIDE), True),
+        ("qr", red_on_green, slice(0, SIDE), None),
+    ],
+)
+def test_what_is_white_and_what_is_black(
+    control: str, picture: Callable[[], Pixels], rows: slice, white: bool | None
+) -> None:
+    drawn = CONTROLS[control](scene(picture()))
+    assert (drawn[..., 0] == drawn[..., 1]).all()
+    assert (drawn[..., 0] == drawn[..., 2]).all()
+    if white is None:
+        assert set(np.unique(drawn)) <= {0, 255}
+    elif white:
+        assert (drawn[rows].max(axis=(0, 2)) >= WHITE).mean() > 0.9, "across the whole width"
+    else:
+        assert drawn[rows].max() <= BLACK
+
+
+def test_soft_edges_are_soft() -> None:
+    column = CONTROLS["hed"](scene(halves()))[:, 256, 0].astype(int)
+    assert np.abs(np.diff(column)).max() < 80
+    assert (np.diff(column[200:256]) >= 0).all()
+    assert (np.diff(column[256:310]) <= 0).all()
+
+
+@pytest.mark.parametrize("control", ["lineart", "mlsd", "hed"])
+def test_lines_are_found_at_every_size(control: str) -> None:
+    for side in (128, 256, 1024):
+        picture = np.full((side, side, 3), 30, dtype=np.uint8)
+        picture[side // 2 :] = 220
+        row = CONTROLS[control](scene(picture))[side // 2 - 3 : side // 2 + 3].max(axis=(0, 2))
+        assert (row >= WHITE).mean() > 0.9
+
+
+def test_a_tile_keeps_colours_and_loses_detail() -> None:
+    stripes = halves()
+    stripes[:, ::2] = 255 - stripes[:, ::2]
+    tile = CONTROLS["tile"](scene(stripes))
+    assert abs(tile.mean() - stripes.mean()) < 2
+    assert tile[:200].std() < 0.05 * stripes[:200].std()
+    np.testing.assert_array_equal(CONTROLS["tile"](scene(blank(90))), blank(90))
+    assert CONTROLS["tile"](scene(halves()))[400:].min() >= 215
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_depth_is_white_where_it_is_nearest(flat: bool) -> None:
+    near = scene(blank())
+    if flat:
+        near = dataclasses.replace(near, nearness=lambda: np.ones((SIDE, SIDE), dtype=np.float32))
+    drawn = CONTROLS["depth"](near)
+    assert (drawn[:, 0] == 0).all()
+    assert (drawn[:, -1] == (0 if flat else 255)).all()
+    assert (np.diff(drawn[0, :, 0].astype(int)) >= 0).all()
+
+
+def test_rooms_are_drawn_in_the_colours_of_ade20k() -> None:
+    drawn = CONTROLS["segroom"](scene(blank()))
+    assert (drawn[:256] == (6, 230, 230)).all(), "sky"
+    assert (drawn[256:] == (80, 50, 50)).all(), "floor"
+
+
+@pytest.mark.parametrize(
+    ("number", "colour"),
+    [(0, (120, 120, 120)), (12, (150, 5, 61)), (21, (61, 230, 250)), (149, (92, 0, 255))],
+    ids=["wall", "person", "water", "flag"],
+)
+def test_the_palette_is_the_published_one(number: int, colour: tuple[int, int, int]) -> None:
+    assert colours().shape == (150, 3)
+    assert tuple(colours()[number]) == colour
+    assert len(np.unique(colours(), axis=0)) == 149, "two classes share a gray"
+
+
+@pytest.mark.parametrize("control", ["composition", "reference", "ipadapter"])
+def test_what_looks_at_pictures_is_shown_the_picture(control: str) -> None:
+    np.testing.assert_array_equal(CONTROLS[control](scene(circle())), circle())
+
+
+@pytest.mark.parametrize("control", sorted(set(CONTROLS) - {"pose", "depth", "segroom"}))
+def test_models_are_only_asked_by_controls_that_need_them(control: str) -> None:
+    def forbidden() -> Keypoints:
+        raise AssertionError("nobody asked for it")
+
+    CONTROLS[control](
+        Scene(picture=circle(), keypoints=forbidden, nearness=forbidden, classes=forbidden)
+    )

@@ -12,7 +12,7 @@ from transformers import Swin2SRForImageSuperResolution, Swin2SRImageProcessorPi
 
 from inference.catalog import Catalog
 from inference.device import Device
-from inference.enlarger import TILE, Enlarger
+from inference.enlarger import TILES, Enlarger
 from inference.errors import MissingModel
 from inference.hub import fetch
 from inference.models import Models
@@ -21,6 +21,7 @@ from tests.hub_repositories import save_enlarger
 from tests.hub_server import HubServer
 
 CPU = torch.device("cpu")
+TILE = TILES.tile
 WIDE, HIGH = 2 * TILE + 44, TILE + 30
 
 

@@ -103,6 +103,16 @@ def test_the_style_is_recognized(recognized: dict, style: str) -> None:
     assert recognized["by style"][style] >= STYLE_RECOGNIZED
 
 
+def test_a_lora_in_the_prompt_paints_what_its_style_paints(bench: Bench) -> None:
+    asked = prompt.wish(0).prompt
+    by_prompt = prompt.recipe(0, prompt=f"{asked} <lora:ink:1>", steps=4)
+    by_style = prompt.recipe(0, style="ink", steps=4)
+    bare = prompt.recipe(0, steps=4)
+    pictures = [bench.paint(sitter(0).image, one).image for one in (by_prompt, by_style, bare)]
+    np.testing.assert_array_equal(pictures[0], pictures[1])
+    assert (pictures[1] != pictures[2]).any()
+
+
 @pytest.mark.parametrize("judge", CLASSES)
 def test_the_judges_are_sure_of_drawings(judge: str) -> None:
     assert float(notes(judge)["held-out accuracy"]) >= prompt.JUDGE_GOAL
@@ -114,6 +124,17 @@ def test_the_judges_are_sure_of_drawings(judge: str) -> None:
 def test_guidance_makes_the_painting_follow_the_prompt(bench: Bench) -> None:
     free, guided = (np.mean(knobs.agreement(bench, PER_KNOB, scale)) for scale in (1.0, 5.0))
     assert guided > free
+
+
+def test_a_words_weight_is_seen_in_the_picture(bench: Bench) -> None:
+    def redness(weight: float, k: int) -> float:
+        words = f"portrait of a person wearing a (red:{weight}) coat, beach"
+        painting = bench.paint(sitter(k).image, prompt.recipe(k, prompt=words, steps=6))
+        red, green, blue = prompt.mean_colour(bench, painting)
+        return float(red - (green + blue) / 2)
+
+    pale, plain, deep = (np.mean([redness(w, k) for k in range(4)]) for w in (0.4, 1.0, 1.6))
+    assert pale + 10 < plain < deep - 10
 
 
 def test_denoising_strength_leads_away_from_the_upload(bench: Bench) -> None:

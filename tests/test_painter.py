@@ -198,6 +198,23 @@ def test_a_control_map_matters(pipe: object) -> None:
     assert difference(without, paint(pipe, patch(POSE), recipe)[0]) > 1
 
 
+@pytest.mark.parametrize("guides", [(), (POSE,)], ids=["alone", "with a map"])
+@pytest.mark.parametrize("scheduler", ["dpm++2m_karras", "euler_a"])
+def test_of_what_is_repainted_whole_from_noise_nothing_is_seen(
+    pipe: object, guides: tuple[Guide, ...], scheduler: str
+) -> None:
+    everything = np.ones((64, 72), dtype=bool)
+    painted = [
+        paint(
+            pipe,
+            Patch(picture=picture(seed), repaint=everything, guides=guides),
+            Recipe(**BASE, scheduler=scheduler, denoising_strength=1.0),
+        )[0]
+        for seed in (0, 1)
+    ]
+    np.testing.assert_array_equal(*painted)
+
+
 @pytest.mark.parametrize("strength", [0.5, 1.0])
 def test_picture_k_of_a_batch_is_what_seed_plus_k_paints_alone(
     pipe: object, strength: float
@@ -220,6 +237,38 @@ def test_strength_zero_gives_the_photo_back(pipe: object) -> None:
     painted = paint(pipe, patch(), Recipe(**BASE, denoising_strength=0, num_images=2))
     assert len(painted) == 2
     np.testing.assert_array_equal(painted[0], picture(0))
+
+
+@pytest.mark.parametrize(
+    ("fields", "other", "same"),
+    [
+        ({"prompt": "a (garden:1)"}, {"prompt": "a garden"}, True),
+        ({"prompt": "a (garden:1.5)"}, {"prompt": "a garden"}, False),
+        ({"negative_prompt": "(rain:0.5)"}, {"negative_prompt": "rain"}, False),
+        ({"prompt": "a (garden:1.5)", "use_lpw": False}, {"prompt": "a garden"}, False),
+        ({"prompt": "a" * 75 + " b"}, {"prompt": "a" * 75}, False),
+        ({"prompt": "a" * 75 + " b", "use_lpw": False}, {"prompt": "a" * 75}, True),
+        ({"prompt": "a" * 75 + " b", "cfg_scale": 1.0}, {"prompt": "a" * 75}, False),
+    ],
+    ids=str,
+)
+def test_weights_and_long_prompts_count_where_they_are_asked_for(
+    pipe: object, fields: dict[str, object], other: dict[str, object], same: bool
+) -> None:
+    painter = Painter(pipe, CPU)
+    pictures = []
+    for changes in (fields, other, fields):
+        *_, last = painter.paint(patch(), Recipe(**{**BASE, **changes}))
+        pictures.append(last.pictures[0])
+    assert (pictures[0] == pictures[1]).all() == same
+    np.testing.assert_array_equal(pictures[0], pictures[2])
+
+
+def test_what_is_too_long_to_be_read_is_told(pipe: object) -> None:
+    painter = Painter(pipe, CPU)
+    assert painter.unread("a garden") == ""
+    assert painter.unread("a" * 75 + " garden") == "garden"
+    assert painter.unread("a" * 75 + " garden", use_lpw=True) == ""
 
 
 def test_every_step_is_reported_with_a_preview(pipe: object) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+from typing import get_args
 
 import pytest
 
 from inference.errors import InvalidRecipe
+from inference.finish_settings import ColorGrading
 from inference.prompt_text import MAX_BLOCK, format_block, is_block, parse
 from inference.recipe import SCHEDULERS, Length, Recipe, Unit
 from inference.strokes import Stroke
@@ -20,10 +22,19 @@ seed=
 steps=30
 cfg_scale=
 controlnet=pose
+input_image_url=https://example.org/portrait.jpg
+mask_image_url=
 denoising_strength=
+controlnet_conditioning_scale=
+controlnet_txt2img=false
 super_resolution=true
+inpaint_faces=false
+film_grain=false
+hires_fix=true
 ar=1:1
 scheduler=dpm++sde_karras
+color_grading=
+use_lpw=true
 w=
 h=
 """
@@ -40,13 +51,25 @@ def test_the_block_of_the_original_is_read_field_by_field() -> None:
         negative_prompt="clay, text, watermark, padding, cropped, typography",
         steps=30,
         controlnet="pose",
+        input_image_url="https://example.org/portrait.jpg",
+        hires_denoising_strength=0.2,
+        super_resolution=True,
+        hires_fix=True,
         ar="1:1",
         scheduler="dpm++sde_karras",
     )
+    assert block.unknown == ()
 
 
-def test_what_a_recipe_has_not_is_named() -> None:
-    assert parse(ORIGINAL).unknown == ("hires_denoising_strength", "super_resolution")
+@pytest.mark.parametrize(
+    ("block", "names"),
+    [
+        ("space --sparkle 3\nstep=3\nsteps=4\nglitter=", ("sparkle", "step", "glitter")),
+        ("space --mask_invert", ()),
+    ],
+)
+def test_what_a_recipe_has_not_is_named(block: str, names: tuple[str, ...]) -> None:
+    assert parse(block).unknown == names
 
 
 @pytest.mark.parametrize(
@@ -63,6 +86,9 @@ def test_what_a_recipe_has_not_is_named() -> None:
         ("a -- b", {"prompt": "a -- b"}),
         ("well--known", {"prompt": "well--known"}),
         ("controlnet=", {"controlnet": None}),
+        ("a --controlnets pose canny --controlnet_weights 0.5 1",
+         {"prompt": "a", "controlnets": "pose canny", "controlnet_weights": "0.5 1"}),
+        ("a --hires_denoising_strength 0.3", {"prompt": "a", "hires_denoising_strength": 0.3}),
         ("negative_prompt=", {"negative_prompt": ""}),
         ("cfg_scale=\nseed=", {}),
         ('prompt="a\\nsteps=3"\nsteps=9', {"prompt": "a\nsteps=3", "steps": 9}),
@@ -124,6 +150,15 @@ def some_text(rng: random.Random) -> str:
     return "".join(rng.choices(pieces, k=rng.randrange(6)))
 
 
+def some_controls(rng: random.Random) -> dict[str, object]:
+    names = rng.sample(["pose", "canny", "tile", "depth"], rng.randrange(5))
+    return {
+        "controlnets": names,
+        "controlnet_weights": [rng.random() for _ in names[: rng.randrange(5)]],
+        "controlnet_windows": [(rng.uniform(0, 0.4), rng.uniform(0.5, 1)) for _ in names[1:]],
+    }
+
+
 def some_recipe(rng: random.Random) -> Recipe:
     unit = rng.choice(list(Unit))
     width = rng.choice([None, 8 * rng.randrange(8, 500)])
@@ -146,6 +181,20 @@ def some_recipe(rng: random.Random) -> Recipe:
         scheduler=rng.choice(SCHEDULERS),
         controlnet=rng.choice([None, "pose", "canny"]),
         controlnet_conditioning_scale=rng.random(),
+        **some_controls(rng),
+        controlnet_txt2img=rng.random() < 0.5,
+        use_lpw=rng.random() < 0.5,
+        protect=rng.random() < 0.5,
+        super_resolution=rng.random() < 0.5,
+        hires_fix=rng.random() < 0.5,
+        hires_denoising_strength=rng.random(),
+        inpaint_faces=rng.random() < 0.5,
+        film_grain=rng.random() < 0.5,
+        film_grain_amount=rng.choice([None, rng.uniform(0, 30)]),
+        film_grain_size=rng.choice([None, rng.uniform(1, 6)]),
+        color_grading=rng.choice([None, *get_args(ColorGrading)]),
+        input_image_url=rng.choice(["", "https://example.org/a=b.png", "steps=3"]),
+        mask_image_url=rng.choice(["", "https://example.org/mask.png"]),
         ar=rng.choice([None, "1:1", "portrait"]),
         w=width,
         h=width,

@@ -18,6 +18,9 @@ NUMBERS = [
     ("denoising_strength", "a number", 0, 1, -0.001, 1.001),
     ("cfg_scale", "a number", 0, 15, -0.001, 15.001),
     ("controlnet_conditioning_scale", "a number", 0, 1, -0.001, 1.001),
+    ("hires_denoising_strength", "a number", 0, 1, -0.001, 1.001),
+    ("film_grain_amount", "a number", 0, 30, -0.001, 30.001),
+    ("film_grain_size", "a number", 1, 6, 0.999, 6.001),
     ("steps", "a whole number", 1, 50, 0, 51),
     ("num_images", "a whole number", 1, 8, 0, 9),
     ("seed", "a whole number", 0, 2**32, -1, 2**32 + 1),
@@ -31,8 +34,13 @@ TEXTS = [
     ("mask_negative", 500),
     ("style", 100),
     ("controlnet", 100),
+    ("input_image_url", 2000),
+    ("mask_image_url", 2000),
 ]
-OPTIONAL = ["seed", "w", "h", "ar", "style", "controlnet"]
+OPTIONAL = [
+    "seed", "w", "h", "ar", "style", "controlnet", "film_grain_amount", "film_grain_size",
+    "color_grading",
+]  # fmt: skip
 NO_NUMBERS = [math.nan, math.inf, -math.inf, "x", "nan", "1e999", [], [1], {}, True, False, 10**30]
 NO_TEXTS = [5, 5.5, math.nan, True, [], ["a"], {}]
 NO_LENGTHS = [
@@ -365,3 +373,54 @@ def test_a_missing_seed_is_drawn_anew_each_time_and_nothing_else_changes() -> No
     assert all(isinstance(seed, int) and 0 <= seed <= MAX_SEED for seed in seeds)
     assert all(one.model_copy(update={"seed": None}) == recipe for one in drawn)
     assert recipe.seed is None
+
+
+# --- several controls ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fields", "controls"),
+    [
+        ({}, [("pose", 1, (0, 1))]),
+        ({"controlnet": None}, []),
+        ({"controlnet": "canny", "controlnet_conditioning_scale": 0.4}, [("canny", 0.4, (0, 1))]),
+        ({"controlnet_conditioning_scale": 0}, []),
+        ({"controlnets": "pose canny"}, [("pose", 1, (0, 1)), ("canny", 1, (0, 1))]),
+        ({"controlnets": "pose, canny", "controlnet_weights": "0.5"},
+         [("pose", 0.5, (0, 1)), ("canny", 1, (0, 1))]),
+        ({"controlnets": ["pose", "canny"], "controlnet_weights": [0, 1]}, [("canny", 1, (0, 1))]),
+        ({"controlnets": "pose", "controlnet_windows": "0.2-.8"}, [("pose", 1, (0.2, 0.8))]),
+        ({"controlnets": "pose tile", "controlnet_weights": ".25 1.0",
+          "controlnet_windows": "0-1 0.5-1"}, [("pose", 0.25, (0, 1)), ("tile", 1, (0.5, 1))]),
+    ],
+)  # fmt: skip
+def test_what_guides_is_one_control_or_several(
+    fields: dict[str, object], controls: list[tuple[str, float, tuple[float, float]]]
+) -> None:
+    assert list(Recipe.parse(fields).controls) == controls
+
+
+@pytest.mark.parametrize(
+    ("fields", "needed"),
+    [
+        ({"controlnets": "pose pose"}, "each once"),
+        ({"controlnets": "a b c d e"}, "at most 4 names"),
+        ({"controlnets": "Pose!"}, "at most 4 names"),
+        ({"controlnets": 5}, "at most 4 names"),
+        ({"controlnets": [["a"]] * 9}, "at most 4 names"),
+        ({"controlnets": "pose", "controlnet_weights": "1.5"}, "a number from 0 to 1 for each"),
+        ({"controlnets": "pose", "controlnet_weights": "x"}, "a number from 0 to 1 for each"),
+        ({"controlnets": "pose", "controlnet_weights": [math.nan]}, "a number from 0 to 1"),
+        ({"controlnets": "pose", "controlnet_weights": [True]}, "a number from 0 to 1"),
+        ({"controlnets": "pose", "controlnet_windows": "0.8-0.2"}, "a span of the steps"),
+        ({"controlnets": "pose", "controlnet_windows": "0-2"}, "a span of the steps"),
+        ({"controlnets": "pose", "controlnet_windows": "0.-.1.-"}, "a span of the steps"),
+        ({"controlnet_weights": "1"}, "more than controlnets names"),
+        ({"controlnets": "pose", "controlnet_windows": "0-1 0-1"}, "more than controlnets names"),
+    ],
+    ids=str,
+)
+def test_a_wrong_list_of_controls_is_told_what_it_takes(
+    fields: dict[str, object], needed: str
+) -> None:
+    assert needed in str(refusal(**fields))

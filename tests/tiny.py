@@ -13,7 +13,7 @@ from diffusers import (
     StableDiffusionInpaintPipeline,
     UNet2DConditionModel,
 )
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer, CLIPVisionConfig
 
 WIDTH = 32
 LETTERS = [chr(code) for code in range(33, 127)]
@@ -88,6 +88,66 @@ def controlnet(seed: int = 1) -> ControlNetModel:
         if not parameter.any():
             torch.nn.init.normal_(parameter, std=0.05)
     return model.eval()
+
+
+def vision_config() -> CLIPVisionConfig:
+    """A small CLIP image encoder."""
+    return CLIPVisionConfig(
+        hidden_size=WIDTH,
+        intermediate_size=WIDTH,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        image_size=32,
+        patch_size=8,
+        projection_dim=24,
+    )
+
+
+def ip_adapter(*, parts: bool, seed: int = 0) -> dict[str, torch.Tensor]:
+    """The weights of an IP-Adapter for `unet` and `vision_config`, loud enough to be seen.
+
+    With `parts` it reads the encoder's hidden states through a resampler, as the «plus» ones do;
+    otherwise the embedding of the whole picture.
+    """
+    torch.manual_seed(seed)
+    weights = {
+        f"image_proj.{name}": torch.randn(shape)
+        for name, shape in (_resampler() if parts else _projection()).items()
+    }
+    names = [name for name in unet().attn_processors if name.endswith("attn2.processor")]
+    for place, name in enumerate(names):
+        width = WIDTH if name.startswith("mid") else 16
+        for part in ("to_k_ip", "to_v_ip"):
+            weights[f"ip_adapter.{2 * place + 1}.{part}.weight"] = torch.randn(width, WIDTH)
+    return weights
+
+
+def _projection() -> dict[str, tuple[int, ...]]:
+    """From the embedding of a picture to four words."""
+    width = vision_config().projection_dim
+    return {
+        "proj.weight": (4 * WIDTH, width), "proj.bias": (4 * WIDTH,),
+        "norm.weight": (WIDTH,), "norm.bias": (WIDTH,),
+    }  # fmt: skip
+
+
+def _resampler() -> dict[str, tuple[int, ...]]:
+    """From a picture's hidden states to three words; four layers and heads of 64, as all have."""
+    shapes: dict[str, tuple[int, ...]] = {
+        "latents": (1, 3, WIDTH),
+        "proj_in.weight": (WIDTH, vision_config().hidden_size), "proj_in.bias": (WIDTH,),
+        "proj_out.weight": (WIDTH, WIDTH), "proj_out.bias": (WIDTH,),
+        "norm_out.weight": (WIDTH,), "norm_out.bias": (WIDTH,),
+    }  # fmt: skip
+    for layer in (f"layers.{k}" for k in range(4)):
+        for norm in ("0.norm1", "0.norm2", "1.0"):
+            shapes |= {f"{layer}.{norm}.{part}": (WIDTH,) for part in ("weight", "bias")}
+        shapes |= {
+            f"{layer}.0.to_q.weight": (64, WIDTH), f"{layer}.0.to_kv.weight": (128, WIDTH),
+            f"{layer}.0.to_out.weight": (WIDTH, 64),
+            f"{layer}.1.1.weight": (4 * WIDTH, WIDTH), f"{layer}.1.3.weight": (WIDTH, 4 * WIDTH),
+        }  # fmt: skip
+    return shapes
 
 
 def pipeline(folder: Path, unet_channels: int = 4) -> StableDiffusionInpaintPipeline:

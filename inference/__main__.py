@@ -1,0 +1,139 @@
+"""The command line: `python -m inference recipe.txt photos/ -o out/`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import TextIO
+
+from inference.batch import Outcome, pictures, run
+from inference.catalog import Catalog
+from inference.errors import InvalidRecipe, MasqueradeError, ModelUnavailable
+from inference.prompt_text import MAX_BLOCK, parse
+from inference.recipe import Recipe
+from inference.results import Progress
+from inference.studio import Studio
+
+DONE, FAILED, MISUSED, STOPPED = 0, 1, 2, 130
+CLEAR_LINE = "\r\x1b[K"
+
+
+def main(arguments: Sequence[str], stdout: TextIO, stderr: TextIO) -> int:
+    """Run the command; its exit status is 0 done, 1 something failed, 2 misused or 130 stopped.
+
+    A line for each photo goes to `stdout`; notes, and progress on a terminal, to `stderr`.
+
+    Raises:
+        SystemExit: the arguments are wrong (status 2), or help was asked for.
+    """
+    options = _options(arguments)
+    try:
+        return _work(options, stdout, stderr)
+    except KeyboardInterrupt:
+        return _ended(stderr, "Stopped: what was written is whole.", STOPPED)
+
+
+def _work(options: argparse.Namespace, stdout: TextIO, stderr: TextIO) -> int:
+    try:
+        recipe = _recipe(options.recipe, stderr)
+        if options.style:
+            recipe = recipe.model_copy(update={"style": options.style})
+        studio = Studio(catalog=Catalog.load(options.catalog))
+        if recipe.style is not None:
+            studio.style(recipe.style)
+        photos = pictures(options.photos)
+    except MasqueradeError as error:
+        return _ended(stderr, str(error), MISUSED)
+    try:
+        with closing(run(studio, recipe, photos, options.out, overwrite=options.overwrite)) as work:
+            outcomes = [_told(outcome, stdout) for outcome in _finished(work, photos, stderr)]
+    except ModelUnavailable as error:
+        return _ended(stderr, str(error), FAILED)
+    except MasqueradeError as error:
+        return _ended(stderr, str(error), MISUSED)
+    return FAILED if any(outcome.error for outcome in outcomes) else DONE
+
+
+def _options(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m inference", description="Paint many photos by one prompt block."
+    )
+    parser.add_argument("recipe", type=Path, help="text file with a prompt block")
+    parser.add_argument(
+        "photos", type=Path, nargs="+", help="pictures, and folders whose pictures are painted"
+    )
+    parser.add_argument(
+        "-o", "--out", type=Path, required=True, help="folder that the results are written to"
+    )
+    parser.add_argument("--style", help="instead of the recipe's; see inference/catalog.toml")
+    parser.add_argument("--catalog", type=Path, help="your own styles, laid over the built-in ones")
+    parser.add_argument("--overwrite", action="store_true", help="replace results that are there")
+    return parser.parse_intermixed_args(arguments)
+
+
+def _recipe(path: Path, stderr: TextIO) -> Recipe:
+    """The recipe in a text file; what it has and a recipe has not is said."""
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            block = parse(file.read(MAX_BLOCK + 1))
+    except (OSError, UnicodeError) as error:
+        raise InvalidRecipe(f"{path} cannot be read: give a text file in UTF-8.") from error
+    if block.unknown:
+        stderr.write(f"Not known, left out: {', '.join(block.unknown)}\n")
+    if block.recipe.mask_strokes:
+        stderr.write("Left out: mask_strokes, which belong to one photo\n")
+    return block.recipe
+
+
+def _finished(
+    events: Iterable[Progress | Outcome], photos: Sequence[Path], stderr: TextIO
+) -> Iterator[Outcome]:
+    """The outcomes among the events; between them, a line that tells how far it is."""
+    live, done = stderr.isatty(), 0
+    for event in events:
+        if isinstance(event, Outcome):
+            done += 1
+            if live:
+                stderr.write(CLEAR_LINE)
+                stderr.flush()
+            yield event
+        elif live:
+            step = f", step {event.step} of {event.steps}" if event.steps else ""
+            place = f"{done + 1} of {len(photos)}, {_plain(photos[done].name)}"
+            stderr.write(f"{CLEAR_LINE}{place}: {event.stage}{step}")
+            stderr.flush()
+
+
+def _told(outcome: Outcome, stdout: TextIO) -> Outcome:
+    """Write the line of an outcome."""
+    stdout.write(f"{_plain(str(outcome.photo))}: {_plain(_report(outcome))}\n")
+    stdout.flush()
+    return outcome
+
+
+def _report(outcome: Outcome) -> str:
+    left = ", ".join(map(str, outcome.left))
+    if outcome.error:
+        return f"{outcome.seconds:.1f} s, {outcome.error}"
+    if not outcome.files:
+        return f"skipped, there is {left} already; --overwrite replaces it"
+    files = ", ".join(map(str, outcome.files))
+    counted = f"seed {outcome.seed}, kept pixels changed: {outcome.kept_pixels_changed}"
+    return f"{outcome.seconds:.1f} s, {counted}, {files}" + (f"; left {left}" if left else "")
+
+
+def _plain(text: str) -> str:
+    """On one line and free of control characters, which file names may have."""
+    return "".join(one if one.isprintable() else "?" for one in text)
+
+
+def _ended(stderr: TextIO, why: str, status: int) -> int:
+    stderr.write(f"{CLEAR_LINE if stderr.isatty() else ''}{_plain(why)}\n")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], sys.stdout, sys.stderr))

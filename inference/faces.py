@@ -1,0 +1,78 @@
+"""Faces in a finished picture that are worth painting once more."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+
+from inference.compose import Alpha
+from inference.geometry import Box, Size, View, fit_within, generation_size, mask_box
+from inference.masking import Bools, Heatmap, logit, resample
+
+# Longer side of the grid on which faces are told apart.
+GRID = 384
+SURE = 0.5
+# Smaller ones, as a part of the picture, are specks.
+SMALLEST = 0.0005
+# So much of a face has to be open to painting.
+OPEN = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Face:
+    """One face.
+
+    Attributes:
+        box: the face with context, in pixels of the picture.
+        size: at which to paint the box.
+        soft: (h, w) uint8, the face within the box, its edge softened.
+    """
+
+    box: Box
+    size: Size
+    soft: Alpha = field(repr=False)
+
+    def at(self, size: Size) -> Alpha:
+        """The face within the box at a size, (H, W), 255 = face."""
+        return np.asarray(cv2.resize(self.soft, size, interpolation=cv2.INTER_LINEAR), np.uint8)
+
+
+def find_faces(heat: Heatmap, reach: Alpha, native: int) -> list[Face]:
+    """The faces of a picture that may be repainted.
+
+    Args:
+        heat: where the picture shows a face.
+        reach: (H, W) uint8 of the picture's size, 0 where nothing may change.
+        native: side of the square whose area the painter was trained at.
+    """
+    size = reach.shape[1], reach.shape[0]
+    grid = fit_within(size, GRID)
+    found = resample(heat.logits, View(whole=size, box=Box.whole(size), size=grid)) >= logit(SURE)
+    is_open = cv2.resize(reach, grid, interpolation=cv2.INTER_AREA) > 0
+    count, labels = cv2.connectedComponents(found.astype(np.uint8))
+    each = (np.asarray(labels == k) for k in range(1, count))
+    return [_face(one, size, native) for one in each if _counts(one, is_open)]
+
+
+def _counts(face: Bools, is_open: Bools) -> bool:
+    large = face.mean() >= SMALLEST
+    return bool(large and (face & is_open).sum() >= OPEN * face.sum())
+
+
+def _face(face: Bools, size: Size, native: int) -> Face:
+    """A face of the grid in a picture of this size."""
+    high, wide = face.shape
+    around = mask_box(face, min_side=1)
+    x, y = size[0] / wide, size[1] / high
+    box = Box(
+        left=int(around.left * x),
+        top=int(around.top * y),
+        right=min(size[0], max(int(around.left * x) + 1, round(around.right * x))),
+        bottom=min(size[1], max(int(around.top * y) + 1, round(around.bottom * y))),
+    )
+    edge = max(1, round(0.05 * max(around.size)))
+    grown = cv2.dilate(face.astype(np.uint8) * 255, np.ones((2 * edge + 1,) * 2, np.uint8))
+    soft = np.asarray(cv2.blur(grown, (2 * edge + 1,) * 2), dtype=np.uint8)
+    return Face(box=box, size=generation_size(box.size, native), soft=soft[around.slices])

@@ -1,0 +1,60 @@
+"""The part of a recipe that says what becomes of a painting once it is painted."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from inference.knob import Blank, Knob
+from inference.settings import Settings
+
+ColorGrading = Literal["Film Velvia", "Film Portra", "Ektar"]
+
+
+class FinishSettings(Settings):
+    """The stages after the painting, in their order.
+
+    `super_resolution` → `hires_fix` → `inpaint_faces` → `film_grain` → `color_grading`; with
+    `protect`, what the mask keeps is put back from the photo after each of them.
+    """
+
+    protect: bool = Knob(
+        True,
+        "Protect",
+        "Puts what is kept back from the photo after every stage. Off: the finishing stages may "
+        "change it too, as a cartoon style wants of a face.",
+    )
+    super_resolution: bool = Knob(
+        False,
+        "Enlarge",
+        "Enlarges the painting with a model of its own, and the picture with it where the photo "
+        "has not that many pixels.",
+    )
+    hires_fix: bool = Knob(
+        False,
+        "Refine",
+        "Paints once more over the painting at its full size, faintly, for finer detail.",
+    )
+    hires_denoising_strength: float = Knob(
+        0.4, "Refine strength", "How far that pass may move away.", ge=0, le=1, step=0.01
+    )
+    inpaint_faces: bool = Knob(
+        False,
+        "Repaint faces",
+        "Paints each face of the painting again, closer up. Protected faces stay the photo's.",
+    )
+    film_grain: bool = Knob(
+        False, "Film grain", "Lays grain over the painting, so that it sits in the photo."
+    )
+    film_grain_amount: Annotated[float | None, Blank] = Knob(
+        None,
+        "Grain amount",
+        "In levels of 255. Empty: as much as the photo has, and at least 3.",
+        ge=0,
+        le=30,
+    )
+    film_grain_size: Annotated[float | None, Blank] = Knob(
+        None, "Grain size", "In pixels. Empty: as in the photo.", ge=1, le=6
+    )
+    color_grading: Annotated[ColorGrading | None, Blank] = Knob(
+        None, "Colour grading", "The look of a film over the finished picture."
+    )

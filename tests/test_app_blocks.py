@@ -1,0 +1,117 @@
+"""Prompt blocks, finishing and comparing on the real page, in a real browser."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from inference.prompt_text import parse
+from tests.page import PATIENCE, generate, open_fold, pick_example, set_number
+
+pytestmark = pytest.mark.browser
+
+BLOCK = """\
+a portrait of a person wearing a red coat, snow --mask_prompt head, hair --mask_invert \
+--mask_dilate -2% --hires_denoising_strength 0.2
+num_images=2
+negative_prompt=clay
+seed=41
+steps=2
+controlnet=
+film_grain=true
+film_grain_amount=5
+color_grading=Ektar
+scheduler=euler_a
+w=192
+h=240
+"""
+
+
+def test_a_pasted_block_fills_the_page_and_runs_as_it_is(page: Page) -> None:
+    pick_example(page)
+    page.locator("#prompt textarea").fill(BLOCK)
+    expect(page.locator("#prompt textarea")).to_have_value(
+        "a portrait of a person wearing a red coat, snow"
+    )
+    expect(page.locator("#job")).to_contain_text("settings are taken")
+    expect(page.locator("#mask_prompt textarea")).to_have_value("head, hair")
+    expect(page.locator("#mask_negative textarea")).to_have_value("")
+    expect(page.locator("#mask_dilate input[type=number]")).to_have_value("-2")
+    expect(page.locator("#mask .chip")).to_have_count(2, timeout=PATIENCE)
+    expect(page.locator("#mask .chip").last).to_contain_text("hair")
+    expect(generate(page)).to_contain_text("kept pixels changed: 0", timeout=PATIENCE)
+    captions = page.locator("#strip .caption-label")
+    expect(captions).to_have_text(["input", "mask", "seed 41", "seed 42"])
+
+
+def test_what_the_page_writes_is_what_was_pasted(page: Page) -> None:
+    page.locator("#prompt textarea").fill(BLOCK)
+    expect(page.locator("#job")).to_contain_text("settings are taken")
+    open_fold(page, "Prompt block")
+    page.locator("#write").click()
+    block = page.locator("#block textarea")
+    expect(block).to_have_value(re.compile("steps=2"))
+    wanted, written = parse(BLOCK).recipe, parse(block.input_value()).recipe
+    # The page always names a style.
+    assert written.model_copy(update={"style": None}) == wanted
+
+
+@pytest.mark.parametrize(
+    ("block", "told"),
+    [
+        ("a garden\nsteps=3\nglitter=yes", "unknown here: glitter"),
+        ("a garden\nsteps=99", "Steps (steps): takes a whole number from 1 to 50"),
+        ("a garden\ninput_image_url=ftp://example.org/x", "http"),
+        ("a garden\ninput_image_url=http://127.0.0.1/x.png", "public internet"),
+    ],
+)
+def test_what_cannot_be_taken_from_a_block_is_said(page: Page, block: str, told: str) -> None:
+    page.locator("#prompt textarea").fill(block)
+    expect(page.locator("#job")).to_contain_text(told)
+
+
+def test_a_plain_prompt_is_left_as_it_is(page: Page) -> None:
+    page.locator("#prompt textarea").fill("1 + 1 = 2, well-known -- or not")
+    page.wait_for_timeout(1500)
+    expect(page.locator("#prompt textarea")).to_have_value("1 + 1 = 2, well-known -- or not")
+    expect(page.locator("#job")).not_to_contain_text("taken")
+
+
+def test_finishing_is_shown_on_the_way_and_keeps_what_is_kept(page: Page) -> None:
+    pick_example(page)
+    open_fold(page, "Sampling")
+    set_number(page, "steps", 4)
+    open_fold(page, "Finishing")
+    for stage in ("super_resolution", "hires_fix", "film_grain"):
+        page.locator(f"#{stage} input").check()
+    page.evaluate(
+        "window.seen = new Set();"
+        "setInterval(() => seen.add(document.querySelector('#job').innerText), 10)"
+    )
+    expect(generate(page)).to_contain_text("kept pixels changed: 0 of", timeout=PATIENCE)
+    seen = " ".join(page.evaluate("[...seen]"))
+    assert "Enlarging" in seen
+    assert "Refining" in seen
+
+
+def test_styles_stand_side_by_side_with_a_sheet_of_all(page: Page) -> None:
+    pick_example(page)
+    open_fold(page, "Sampling")
+    set_number(page, "steps", 2)
+    open_fold(page, "Compare")
+    for title in ("Ink", "Soft"):
+        page.locator("#styles input").click()
+        page.locator("#styles [role=option]", has_text=title).click()
+    page.locator("#vary input, #vary textarea").fill("cfg_scale=2, 5")
+    page.keyboard.press("Tab")
+    expect(generate(page)).to_contain_text("4 pictures", timeout=PATIENCE)
+    captions = page.locator("#strip .caption-label")
+    expect(captions).to_have_text([
+        "input", "mask", "Ink, CFG scale 2", "Soft, CFG scale 2", "Ink, CFG scale 5",
+        "Soft, CFG scale 5", "contact sheet",
+    ])  # fmt: skip
+    page.locator("#vary input, #vary textarea").fill("glitter=1")
+    page.keyboard.press("Tab")
+    expect(generate(page)).to_contain_text("«glitter» cannot be varied", timeout=PATIENCE)
