@@ -13,8 +13,8 @@ ColorGrading = Literal["Film Velvia", "Film Portra", "Ektar"]
 class FinishSettings(Settings):
     """The stages after the painting, in their order.
 
-    `super_resolution` → `hires_fix` → `inpaint_faces` → `film_grain` → `color_grading`; with
-    `protect`, what the mask keeps is put back from the photo after each of them.
+    `super_resolution` → `hires_fix` → `inpaint_faces` → `face_correct` → `film_grain` →
+    `color_grading`; with `protect`, what the mask keeps is put back from the photo after each.
     """
 
     protect: bool = Knob(
@@ -41,6 +41,11 @@ class FinishSettings(Settings):
         False,
         "Repaint faces",
         "Paints each face of the painting again, closer up. Protected faces stay the photo's.",
+    )
+    face_correct: bool = Knob(
+        False,
+        "Correct faces",
+        "As Repaint faces, so faintly that each face stays who it is.",
     )
     film_grain: bool = Knob(
         False, "Film grain", "Lays grain over the painting, so that it sits in the photo."

@@ -1,4 +1,4 @@
-"""What becomes of a painting: enlarge → refine → repaint faces → film grain → colour grading.
+"""What becomes of a painting: enlarge → refine → faces → film grain → colour grading.
 
 Each stage is a step of its own, and after each of them what the mask keeps is the upload's again,
 unless the recipe says otherwise (`protect`).
@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from inference import grading, grain
 from inference.compose import Alpha, paste, resize
-from inference.faces import Face, find_faces
+from inference.faces import find_faces
 from inference.geometry import Box
 from inference.masking import Heatmap
 from inference.patch import Patch
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 # How much larger a painting is refined at where no enlarger made it larger.
 REFINED = 2
+# Denoising strength at which a face is corrected: it stays who it is.
+CORRECTION = 0.25
 # The least grain that is asked for by asking for grain.
 LEAST_GRAIN = 3.0
 
@@ -89,8 +92,13 @@ class Finisher:
         wide = alpha if recipe.protect or not grows else _whole_patch(place)
         images = tuple(paste(original, patch, wide, place.box) for patch in patches)
         reach = alpha if recipe.protect else np.full_like(alpha, 255)
-        if recipe.inpaint_faces:
-            images = yield from self._each(images, lambda k, one: self._faces(k, one, reach))
+        for wanted, stage, strength in (
+            (recipe.inpaint_faces, Stage.FACES, recipe.hires_denoising_strength),
+            (recipe.face_correct, Stage.CORRECTING, CORRECTION),
+        ):
+            if wanted:
+                work = partial(self._faces, reach=reach, stage=stage, strength=strength)
+                images = yield from self._each(images, work)
         if recipe.film_grain:
             yield Progress(stage=Stage.GRAIN)
             lays = self._grain(original)
@@ -147,37 +155,31 @@ class Finisher:
         everywhere = np.ones(size[::-1], dtype=np.bool_)
         repaint = place.repaint(size) if self.recipe.protect else everywhere
         again = Patch(picture=patch, repaint=repaint, window=self.native)
-        painted = yield from self._paint_again(k, again, Stage.REFINING)
+        strength = self.recipe.hires_denoising_strength
+        painted = yield from self._paint_again(k, again, Stage.REFINING, strength)
         return self._guarded(painted, place)
 
-    def _paint_again(self, k: int, patch: Patch, stage: Stage) -> Work:
-        changes = {
-            "num_images": 1,
-            "seed": self._seed(k),
-            "denoising_strength": self.recipe.hires_denoising_strength,
-        }
+    def _paint_again(self, k: int, patch: Patch, stage: Stage, strength: float) -> Work:
+        changes = {"num_images": 1, "seed": self._seed(k), "denoising_strength": strength}
         recipe = self.recipe.model_copy(update=changes)
         painted = yield from watched(self.painter.paint(patch, recipe), stage)
         return painted.pictures[0]
 
-    def _faces(self, k: int, image: Pixels, reach: Alpha) -> Work:
-        """`inpaint_faces`: each face that may be changed, closer up."""
-        yield Progress(stage=Stage.FACES)
+    def _faces(self, k: int, image: Pixels, reach: Alpha, stage: Stage, strength: float) -> Work:
+        """`inpaint_faces` and `face_correct`: each face that may be changed, closer up."""
+        yield Progress(stage=stage)
         heat = self.find(Photo.of(image), "face")
         for face in find_faces(heat, reach, self.native):
-            image = yield from self._face(k, image, reach, face)
+            inside = face.box.slices
+            patch = Patch(
+                picture=resize(image[inside], face.size),
+                repaint=(face.at(face.size) > 0) & (resize(reach[inside], face.size) > 0),
+            )
+            painted = yield from self._paint_again(k, patch, stage, strength)
+            alpha = np.zeros_like(reach)
+            alpha[inside] = np.minimum(face.at(face.box.size), reach[inside])
+            image = paste(image, painted, alpha, face.box)
         return image
-
-    def _face(self, k: int, image: Pixels, reach: Alpha, face: Face) -> Work:
-        inside = face.box.slices
-        patch = Patch(
-            picture=resize(image[inside], face.size),
-            repaint=(face.at(face.size) > 0) & (resize(reach[inside], face.size) > 0),
-        )
-        painted = yield from self._paint_again(k, patch, Stage.FACES)
-        alpha = np.zeros_like(reach)
-        alpha[inside] = np.minimum(face.at(face.box.size), reach[inside])
-        return paste(image, painted, alpha, face.box)
 
     def _grain(self, original: Pixels) -> grain.Grain:
         """As the recipe says, or as the photo has it."""

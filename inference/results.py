@@ -28,6 +28,7 @@ class Stage(StrEnum):
     REFINING = "Refining"
     FINISHING = "Putting the person back"
     FACES = "Repainting faces"
+    CORRECTING = "Correcting faces"
     GRAIN = "Adding film grain"
     GRADING = "Grading the colours"
 

@@ -23,6 +23,7 @@ STAGES = {
     "super_resolution": (True, Stage.ENLARGING),
     "hires_fix": (True, Stage.REFINING),
     "inpaint_faces": (True, Stage.FACES),
+    "face_correct": (True, Stage.CORRECTING),
     "film_grain": (True, Stage.GRAIN),
     "color_grading": ("Film Velvia", Stage.GRADING),
 }
@@ -56,7 +57,7 @@ def test_no_stage_and_no_combination_touches_what_is_kept(
     np.testing.assert_array_equal(result.images[0][kept], result.original[kept])
 
 
-@pytest.mark.parametrize("stage", [one for one in STAGES if one != "inpaint_faces"])
+@pytest.mark.parametrize("stage", [one for one in STAGES if "face" not in one])
 def test_without_protection_a_stage_may_change_it_and_the_count_says_so(
     studio: Studio, stage: str
 ) -> None:
@@ -68,7 +69,7 @@ def test_without_protection_and_without_stages_it_is_kept_all_the_same(studio: S
     assert painted(studio, photo(), protect=False).kept_pixels_changed == 0
 
 
-@pytest.mark.parametrize("stage", [one for one in STAGES if one != "inpaint_faces"])
+@pytest.mark.parametrize("stage", [one for one in STAGES if "face" not in one])
 def test_each_stage_changes_what_is_repainted(studio: Studio, stage: str) -> None:
     picture = photo(200, 240)
     plain, finished = (painted(studio, picture, **one) for one in ({}, {stage: ALL[stage]}))
@@ -117,7 +118,8 @@ def test_the_stages_come_in_their_order_and_say_how_far_they_are(studio: Studio)
     finishing = [stage for stage in order if stage not in (
         Stage.LOADING, Stage.MASK, Stage.CONTROL, Stage.PAINTING)]  # fmt: skip
     assert finishing == [
-        Stage.ENLARGING, Stage.REFINING, Stage.FINISHING, Stage.FACES, Stage.GRAIN, Stage.GRADING,
+        Stage.ENLARGING, Stage.REFINING, Stage.FINISHING, Stage.FACES, Stage.CORRECTING,
+        Stage.GRAIN, Stage.GRADING,
     ]  # fmt: skip
     refining = [event for event in progress if event.stage is Stage.REFINING]
     assert {event.detail for event in refining} == {"picture 1 of 2", "picture 2 of 2"}

@@ -29,6 +29,7 @@ controlnet_conditioning_scale=
 controlnet_txt2img=false
 super_resolution=true
 inpaint_faces=false
+face_correct=true
 film_grain=false
 hires_fix=true
 ar=1:1
@@ -55,6 +56,7 @@ def test_the_block_of_the_original_is_read_field_by_field() -> None:
         hires_denoising_strength=0.2,
         super_resolution=True,
         hires_fix=True,
+        face_correct=True,
         ar="1:1",
         scheduler="dpm++sde_karras",
     )
@@ -189,6 +191,7 @@ def some_recipe(rng: random.Random) -> Recipe:
         hires_fix=rng.random() < 0.5,
         hires_denoising_strength=rng.random(),
         inpaint_faces=rng.random() < 0.5,
+        face_correct=rng.random() < 0.5,
         film_grain=rng.random() < 0.5,
         film_grain_amount=rng.choice([None, rng.uniform(0, 30)]),
         film_grain_size=rng.choice([None, rng.uniform(1, 6)]),
