@@ -19,13 +19,14 @@ from gradio.data_classes import ImageData
 from inference import MasqueradeError, Photo, Progress, Recipe, Result, Studio
 from inference.address import fetch_photo
 from inference.catalog import Catalog
+from inference.contact_sheet import contact_sheet
 from inference.errors import Cancelled, InvalidPhoto, ModelUnavailable
 from inference.exhibit import Exhibit
 from inference.form import FOLDS, UNSET, control_menu, menus, recipe_of, values_of
 from inference.fragments import grid_html, job_html, message_html, result_html, status_html
 from inference.grid import Axis, Grid, GridResult
 from inference.mask_view import mask_view
-from inference.photo import MAX_BYTES
+from inference.photo import MAX_BYTES, Pixels
 from inference.prompt_text import format_block, is_block, parse
 from inference.recipe import Length, Unit
 from inference.warmth import Warmth
@@ -165,6 +166,7 @@ class Page:
                             format="jpeg", interactive=False, height=220, label="Control map",
                             buttons=[], elem_id="control-map",
                         )  # fmt: skip
+                        self.show_map = gr.Button("Show it now", size="sm", elem_id="show-map")
             with gr.Accordion("Compare", open=False):
                 self.styles = gr.Dropdown(
                     [(one.title, one.key) for one in self.studio.catalog.styles()], value=[],
@@ -265,6 +267,9 @@ class Page:
             self.paint, inputs_kwargs=inputs, outputs=shown, show_progress="minimal",
             show_progress_on=self.job, concurrency_id="painter", concurrency_limit=1, **PRIVATE,
         )  # fmt: skip
+        self.show_map.click(
+            self.look_at_map, inputs_kwargs=inputs, outputs=self.control_map, **PRIVATE
+        )
         self.cancel.click(self.stop, self.cancelled, self.cancel, **QUICK)
         self.strip.select(self.choose, self.pictures, [self.compare, self.download], **QUICK)
         style, control = self.knobs["style"], self.knobs["controlnet"]
@@ -387,6 +392,19 @@ class Page:
             return mask_view(self.studio.select(photo, recipe, mask_image).evidence, recipe)
         except MasqueradeError as error:
             return {"error": str(error)}
+
+    def look_at_map(
+        self, photo: Photo | None, mask_image: Photo | None, **fields: Any
+    ) -> Pixels | None:
+        """What guides the painting, before anything is painted."""
+        own = {name: fields[name] for name in (*self.knobs, "dilate_unit")}
+        try:
+            if photo is None:
+                raise InvalidPhoto("Choose a photo first, or pick an example.")
+            maps = self.studio.control_maps(photo, recipe_of(own), mask_image)
+        except MasqueradeError as error:
+            raise gr.Error(str(error), print_exception=False) from error
+        return contact_sheet(list(maps.items()), len(maps)) if maps else None
 
     def convert(
         self, photo: Photo | None, mask_image: Photo | None, dilate_unit: str, **fields: Any

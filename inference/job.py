@@ -113,8 +113,7 @@ class Job:
         yield Progress(stage=Stage.MASK)
         with self._timed(Stage.MASK):
             selection = self._select()
-            alpha = np.rint(selection.alpha(self.recipe) * 255).astype(np.uint8)
-            box = mask_box(alpha > 0, min_side=self.style.native_size)
+            box = self._box(selection)
         yield Progress(stage=Stage.CONTROL)
         with self._timed(Stage.CONTROL):
             patch = self._patch(selection, box)
@@ -135,6 +134,17 @@ class Job:
         with self._timed(Stage.FINISHING):
             finished = yield from finisher.run(painted.pictures, place)
         yield self._result(finished, control_map)
+
+    def control_maps(self) -> dict[str, Pixels]:
+        """What each of the recipe's controls would see, by name, without painting anything."""
+        selection = self._select()
+        patch = self._patch(selection, self._box(selection))
+        return {guide.control: guide.map for guide in patch.guides}
+
+    def _box(self, selection: Selection) -> Box:
+        """The part of the canvas to paint."""
+        alpha = np.rint(selection.alpha(self.recipe) * 255)
+        return mask_box(alpha > 0, min_side=self.style.native_size)
 
     def _select(self) -> Selection:
         selection = self.selector.select(

@@ -129,10 +129,25 @@ class Studio:
             MasqueradeError: it cannot be done; the message says what to do.
         """
         yield Progress(stage=Stage.LOADING)
+        yield from self._alone(self._job(photo, recipe, mask_image).run())
+
+    def control_maps(
+        self, photo: Photo, recipe: Recipe, mask_image: Photo | None = None
+    ) -> dict[str, Pixels]:
+        """What each of the recipe's controls sees of a photo, by name: (h, w, 3) uint8 each.
+
+        Raises:
+            MasqueradeError: as `paint`.
+        """
+        job = self._job(photo, recipe, mask_image)
+        with self._engine:
+            return job.control_maps()
+
+    def _job(self, photo: Photo, recipe: Recipe, mask_image: Photo | None) -> Job:
         style = self.style(recipe.style)
         recipe = recipe.with_seed().model_copy(update={"style": style.key})
         style = self.catalog.wearing(style, read(recipe.prompt).loras)
-        job = Job(
+        return Job(
             models=self.models(),
             selector=self._selector,
             maps=self._maps,
@@ -142,7 +157,6 @@ class Studio:
             recipe=recipe,
             mask_image=mask_image,
         )
-        yield from self._alone(job.run())
 
     def paint_grid(
         self, photo: Photo, grid: Grid, mask_image: Photo | None = None

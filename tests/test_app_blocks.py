@@ -115,3 +115,12 @@ def test_styles_stand_side_by_side_with_a_sheet_of_all(page: Page) -> None:
     page.locator("#vary input, #vary textarea").fill("glitter=1")
     page.keyboard.press("Tab")
     expect(generate(page)).to_contain_text("«glitter» cannot be varied", timeout=PATIENCE)
+
+
+def test_the_control_map_can_be_seen_before_painting(page: Page) -> None:
+    pick_example(page)
+    open_fold(page, "Control")
+    expect(page.locator("#control-map img")).to_have_count(0)
+    page.locator("#show-map").click()
+    expect(page.locator("#control-map img")).to_be_visible(timeout=PATIENCE)
+    expect(page.locator("#job")).not_to_contain_text("step")

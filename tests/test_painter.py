@@ -86,12 +86,14 @@ def difference(one: Pixels, other: Pixels) -> int:
 
 POSE = Guide(control="pose", map=picture(1), scale=0.8)
 CANNY = Guide(control="canny", map=picture(2), scale=0.5, start=0.3, end=0.8)
+LINES = Guide(control="lineart", map=picture(3), scale=1.0, start=0.0, end=0.4)
 
 EQUAL_TO_STOCK = [
     *[({"scheduler": name, "denoising_strength": 1.0}, ()) for name in SCHEDULERS],
     *[({"scheduler": name, "denoising_strength": 0.6}, (POSE,)) for name in SCHEDULERS],
     ({"denoising_strength": 0.8}, (POSE, CANNY)),
     ({"denoising_strength": 1.0}, (CANNY,)),
+    ({"denoising_strength": 1.0, "steps": 6}, (LINES, POSE, CANNY)),
     ({"cfg_scale": 1.0}, (POSE,)),
     ({"cfg_scale": 0.0}, ()),
     ({"steps": 1, "denoising_strength": 1.0}, (POSE,)),
