@@ -8,7 +8,7 @@ import os
 import tempfile
 import tomllib
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -56,6 +56,15 @@ def path_of(payload: ImageData | None) -> str | None:
 def asset(name: str) -> str:
     """The text of a file of ours."""
     return (ASSETS / name).read_text(encoding="utf-8")
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """What goes wrong where the page has no place of its own for it is shown above the page."""
+    try:
+        yield
+    except MasqueradeError as error:
+        raise gr.Error(str(error), print_exception=False) from error
 
 
 class Page:
@@ -373,10 +382,8 @@ class Page:
 
     def write_block(self, **fields: Any) -> str:
         """All settings as a block that can be pasted anywhere."""
-        try:
+        with told():
             return format_block(recipe_of(fields))
-        except MasqueradeError as error:
-            raise gr.Error(str(error), print_exception=False) from error
 
     def _started(self, image: Photo | None) -> Update:
         recipe = Recipe(mask_prompt="", mask_negative="", mask_invert=False) if image else Recipe()
@@ -398,12 +405,10 @@ class Page:
     ) -> Pixels | None:
         """What guides the painting, before anything is painted."""
         own = {name: fields[name] for name in (*self.knobs, "dilate_unit")}
-        try:
+        with told():
             if photo is None:
                 raise InvalidPhoto("Choose a photo first, or pick an example.")
             maps = self.studio.control_maps(photo, recipe_of(own), mask_image)
-        except MasqueradeError as error:
-            raise gr.Error(str(error), print_exception=False) from error
         return contact_sheet(list(maps.items()), len(maps)) if maps else None
 
     def convert(
@@ -413,11 +418,9 @@ class Page:
         unit, short_side = Unit(dilate_unit), 512
         old = Unit.PERCENT if unit is Unit.PIXELS else Unit.PIXELS
         if photo is not None:
-            try:
+            with told():
                 recipe = recipe_of({**fields, "mask_dilate": 0, "dilate_unit": unit})
                 short_side = self.studio.select(photo, recipe, mask_image).evidence.short_side
-            except MasqueradeError as error:
-                raise gr.Error(str(error), print_exception=False) from error
         return dilate_slider(Length(value=fields["mask_dilate"], unit=old).to(unit, short_side))
 
     def begin(self) -> Update:

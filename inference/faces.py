@@ -8,8 +8,17 @@ import cv2
 import numpy as np
 
 from inference.compose import Alpha
-from inference.geometry import Box, Size, View, fit_within, generation_size, mask_box
+from inference.geometry import (
+    LATENT_FACTOR,
+    Box,
+    Size,
+    View,
+    fit_within,
+    generation_size,
+    mask_box,
+)
 from inference.masking import Bools, Heatmap, logit, resample
+from inference.photo import Pixels
 
 # Longer side of the grid on which faces are told apart.
 GRID = 384
@@ -54,6 +63,14 @@ def find_faces(heat: Heatmap, reach: Alpha, native: int) -> list[Face]:
     count, labels = cv2.connectedComponents(found.astype(np.uint8))
     each = (np.asarray(labels == k) for k in range(1, count))
     return [_face(one, size, native) for one in each if _counts(one, is_open)]
+
+
+def portrait_of(heat: Heatmap, picture: Pixels) -> Pixels | None:
+    """The largest face of a picture, cropped, (h, w, 3); None if it shows none."""
+    everywhere = np.full(picture.shape[:2], 255, dtype=np.uint8)
+    faces = find_faces(heat, everywhere, native=LATENT_FACTOR)
+    largest = max(faces, key=lambda face: int(face.soft.sum()), default=None)
+    return None if largest is None else picture[largest.box.slices]
 
 
 def _counts(face: Bools, is_open: Bools) -> bool:

@@ -13,8 +13,9 @@ ColorGrading = Literal["Film Velvia", "Film Portra", "Ektar"]
 class FinishSettings(Settings):
     """The stages after the painting, in their order.
 
-    `super_resolution` → `hires_fix` → `inpaint_faces` → `face_correct` → `film_grain` →
-    `color_grading`; with `protect`, what the mask keeps is put back from the photo after each.
+    `super_resolution` → `hires_fix` → `inpaint_faces` → `face_correct` → `face_swap` →
+    `film_grain` → `color_grading`; with `protect`, what the mask keeps is put back from the photo
+    after each of them.
     """
 
     protect: bool = Knob(
@@ -46,6 +47,11 @@ class FinishSettings(Settings):
         False,
         "Correct faces",
         "As Repaint faces, so faintly that each face stays who it is.",
+    )
+    face_swap: bool = Knob(
+        False,
+        "Face likeness",
+        "Gives the painted faces the likeness of the photo's face; needs a full-size style.",
     )
     film_grain: bool = Knob(
         False, "Film grain", "Lays grain over the painting, so that it sits in the photo."

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from inference import grading, grain
+from inference.catalog import FACE
 from inference.compose import Alpha, paste, resize
 from inference.faces import find_faces
 from inference.geometry import Box
 from inference.masking import Heatmap
-from inference.patch import Patch
+from inference.patch import Guide, Patch
 from inference.photo import Photo, Pixels
 from inference.placement import Placement
 from inference.recipe import Recipe
@@ -31,8 +32,9 @@ if TYPE_CHECKING:
 
 # How much larger a painting is refined at where no enlarger made it larger.
 REFINED = 2
-# Denoising strength at which a face is corrected: it stays who it is.
-CORRECTION = 0.25
+# Denoising strength at which a face is corrected, so that it stays who it is, and at which it is
+# given another's likeness.
+CORRECTION, LIKENESS = 0.25, 0.6
 # The least grain that is asked for by asking for grain.
 LEAST_GRAIN = 3.0
 
@@ -60,6 +62,7 @@ class Finisher:
         painter: paints once more where a stage asks for it.
         enlarger: loads the enlarger when it is needed.
         find: looks words up in a picture.
+        likeness: the photo's face, for `face_swap`.
     """
 
     recipe: Recipe
@@ -67,6 +70,7 @@ class Finisher:
     painter: Painter
     enlarger: Callable[[], Enlarger]
     find: Callable[[Photo, str], Heatmap]
+    likeness: Pixels | None = None
 
     def run(self, patches: Pictures, place: Placement) -> Generator[Progress, None, Finished]:
         """Finish painted patches.
@@ -95,6 +99,7 @@ class Finisher:
         for wanted, stage, strength in (
             (recipe.inpaint_faces, Stage.FACES, recipe.hires_denoising_strength),
             (recipe.face_correct, Stage.CORRECTING, CORRECTION),
+            (recipe.face_swap, Stage.LIKENESS, LIKENESS),
         ):
             if wanted:
                 work = partial(self._faces, reach=reach, stage=stage, strength=strength)
@@ -166,14 +171,17 @@ class Finisher:
         return painted.pictures[0]
 
     def _faces(self, k: int, image: Pixels, reach: Alpha, stage: Stage, strength: float) -> Work:
-        """`inpaint_faces` and `face_correct`: each face that may be changed, closer up."""
+        """`inpaint_faces` and its kin: each face that may be changed, closer up."""
         yield Progress(stage=stage)
+        shown = self.likeness if stage is Stage.LIKENESS else None
+        guides = () if shown is None else (Guide(control=FACE, map=shown),)
         heat = self.find(Photo.of(image), "face")
         for face in find_faces(heat, reach, self.native):
             inside = face.box.slices
             patch = Patch(
                 picture=resize(image[inside], face.size),
                 repaint=(face.at(face.size) > 0) & (resize(reach[inside], face.size) > 0),
+                guides=guides,
             )
             painted = yield from self._paint_again(k, patch, stage, strength)
             alpha = np.zeros_like(reach)

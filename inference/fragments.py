@@ -33,13 +33,19 @@ def job_html(progress: Progress) -> str:
 
 
 def result_html(result: Result) -> str:
-    """The seed, the time, and the proof that the kept pixels were kept."""
+    """The seed, the time, the proof that the kept pixels were kept, and what was not read."""
     seconds = sum(result.seconds.values())
     proof = f"kept pixels changed: {result.kept_pixels_changed:,} of {result.kept_pixels:,}"
     return (
         f"<p class='message' role='status'><span class='chip plus'>{proof}</span> "
         f"seed <b id='seed-used'>{result.recipe.seed}</b> · {seconds:.1f} s</p>"
+        + (message_html(f"Too long, so not read: «{_short(result.unread)}».") * bool(result.unread))
     )
+
+
+def _short(text: str) -> str:
+    """A text cut where it would fill the page."""
+    return text if len(text) <= 200 else f"{text[:200]}…"
 
 
 def grid_html(done: GridResult) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -13,14 +13,16 @@ import numpy as np
 
 from inference.background import Watch, in_background
 from inference.cache import Cache
-from inference.catalog import Catalog, Style
+from inference.catalog import FACE, Catalog, Style
 from inference.compose import kept_pixels_changed, resize
 from inference.control_list import Control
 from inference.controls import CONTROLS, Scene
-from inference.errors import InvalidRecipe
+from inference.errors import InvalidPhoto, InvalidRecipe
+from inference.faces import portrait_of
 from inference.finishing import Finished, Finisher
 from inference.geometry import Box, Size, View, generation_size, mask_box
 from inference.hub import DownloadProgress, fetch
+from inference.masking import Heatmap
 from inference.patch import Guide, Patch
 from inference.photo import Photo, Pixels
 from inference.placement import Placement
@@ -45,6 +47,13 @@ def load(models: Models, style: Style, recipe: Recipe) -> Generator[Progress, No
         ModelUnavailable: a model cannot be had.
     """
     controls = controls_of(recipe, models.catalog, style)
+    if recipe.face_swap and models.catalog.family(style.family).face is None:
+        title = Recipe.model_fields["face_swap"].title
+        raise InvalidRecipe(
+            f"{title} (face_swap): the style {style.title} has no model for it, so turn it off or "
+            "choose another style.",
+            field="face_swap",
+        )
 
     def work(watch: Watch[DownloadProgress]) -> Painter:
         get = partial(fetch, progress=watch.report, cancelled=watch.cancelled)
@@ -52,7 +61,7 @@ def load(models: Models, style: Style, recipe: Recipe) -> Generator[Progress, No
         models.pose(style.family, get)
         if recipe.super_resolution:
             models.enlarger(style.family, get)
-        names = tuple(control.name for control in controls)
+        names = (*(control.name for control in controls), *((FACE,) if recipe.face_swap else ()))
         if "depth" in names:
             models.depth(style.family, get)
         if "segroom" in names:
@@ -114,6 +123,7 @@ class Job:
         with self._timed(Stage.MASK):
             selection = self._select()
             box = self._box(selection)
+            likeness = self._likeness() if self.recipe.face_swap else None
         yield Progress(stage=Stage.CONTROL)
         with self._timed(Stage.CONTROL):
             patch = self._patch(selection, box)
@@ -127,19 +137,31 @@ class Job:
             native=self.style.native_size,
             painter=painter,
             enlarger=partial(self.models.enlarger, self.style.family, fetch),
-            find=lambda photo, word: self.selector.heatmaps(photo, (word,), self.style.family)[0],
+            find=self._find,
+            likeness=likeness,
         )
         size = selection.canvas.size
         place = Placement(selection=selection, recipe=self.recipe, size=size, box=box)
         with self._timed(Stage.FINISHING):
             finished = yield from finisher.run(painted.pictures, place)
-        yield self._result(finished, control_map)
+        unread = painter.unread(dressed.prompt, use_lpw=dressed.use_lpw)
+        yield replace(self._result(finished, control_map), unread=unread)
 
     def control_maps(self) -> dict[str, Pixels]:
         """What each of the recipe's controls would see, by name, without painting anything."""
         selection = self._select()
         patch = self._patch(selection, self._box(selection))
         return {guide.control: guide.map for guide in patch.guides}
+
+    def _find(self, photo: Photo, word: str) -> Heatmap:
+        return self.selector.heatmaps(photo, (word,), self.style.family)[0]
+
+    def _likeness(self) -> Pixels:
+        """The face of the photo."""
+        face = portrait_of(self._find(self.photo, "face"), self.photo.pixels)
+        if face is None:
+            raise InvalidPhoto("The photo shows no face to take a likeness from: turn it off.")
+        return face
 
     def _box(self, selection: Selection) -> Box:
         """The part of the canvas to paint."""

@@ -29,6 +29,7 @@ class Stage(StrEnum):
     FINISHING = "Putting the person back"
     FACES = "Repainting faces"
     CORRECTING = "Correcting faces"
+    LIKENESS = "Giving faces their likeness"
     GRAIN = "Adding film grain"
     GRADING = "Grading the colours"
 
@@ -69,6 +70,7 @@ class Result:
         seconds: how long each stage took.
         kept_pixels: how many pixels were to be kept.
         kept_pixels_changed: how many of those differ from the upload in any image; counted.
+        unread: what of the prompt was not read because it is too long; "" for nothing.
     """
 
     images: tuple[Pixels, ...] = field(repr=False)
@@ -80,6 +82,7 @@ class Result:
     seconds: Mapping[str, float]
     kept_pixels: int
     kept_pixels_changed: int
+    unread: str = ""
 
     def pictures(self) -> dict[str, Pixels]:
         """Input, mask, control map and results by their names, all as (H, W, 3) uint8."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from contextlib import closing
 from itertools import product
 from pathlib import Path
@@ -12,11 +13,15 @@ import pytest
 from inference import Photo, Progress, Recipe, Result, Studio
 from inference.catalog import Catalog
 from inference.compose import resize
-from inference.errors import MissingModel
+from inference.errors import InvalidPhoto, InvalidRecipe, MissingModel
 from inference.faces import find_faces
+from inference.finishing import Finished, Finisher
+from inference.geometry import Box
 from inference.grain import measure
 from inference.masking import Heatmap
+from inference.placement import Placement
 from inference.results import Stage
+from tests.hub_repositories import save_image_encoder, save_ip_adapter
 from tests.test_studio import halved, photo, result_of
 
 STAGES = {
@@ -105,6 +110,15 @@ def test_the_picture_grows_where_the_painting_has_more_pixels_than_the_photo(
     assert result.mask.shape == size[::-1]
     if "w" not in stages:
         np.testing.assert_array_equal(result.original, resize(picture.pixels, size))
+
+
+def returned(work: Generator[Progress, None, Finished]) -> Finished:
+    """What a generator returns at its end."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as done:
+            return done.value
 
 
 # --- stages -------------------------------------------------------------------------------------
@@ -211,3 +225,76 @@ def test_faces_are_told_apart_and_kept_ones_left_alone(
         middle = np.argwhere(whole > 128).mean(axis=0)[::-1] / 4
         assert min(np.hypot(*(middle - spot)) for spot in spots) < 3
         assert 150 < face.box.size[0] < 400
+
+
+# --- likeness -----------------------------------------------------------------------------------
+
+WITH_FACE = """
+[families.pack.face]
+title = "Face"
+source = { folder = "adapters" }
+[families.pack.face.adapter]
+file = "face.safetensors"
+encoder_folder = "encoder"
+encoder = { folder = "adapters" }
+"""
+
+
+@pytest.fixture(scope="module")
+def with_face(tiny_catalog: Path) -> Studio:
+    """A studio whose models can take a likeness."""
+    folder = tiny_catalog.parent
+    save_ip_adapter(folder / "adapters" / "face.safetensors", parts=True, seed=3)
+    save_image_encoder(folder / "adapters" / "encoder")
+    (folder / "face.toml").write_text(tiny_catalog.read_text() + WITH_FACE)
+    return Studio(catalog=Catalog.load(folder / "face.toml"), style="drawn")
+
+
+def in_the_middle(_photo: Photo, _word: str) -> Heatmap:
+    """Random weights see no faces; this sees one in the middle of every picture."""
+    y, x = np.mgrid[:64, :64]
+    disc = np.where(np.hypot(x - 32, y - 32) < 12, 5, -5).astype(np.float32)
+    return Heatmap(phrase="face", logits=disc)
+
+
+@pytest.mark.parametrize(
+    ("stage", "same"), [("face_swap", False), ("face_correct", True), ("inpaint_faces", True)]
+)
+def test_the_likeness_decides_how_a_face_is_painted_and_only_there(
+    with_face: Studio, stage: str, same: bool
+) -> None:
+    picture = photo()
+    recipe = halved(with_face, picture, protect=False, **{stage: True})
+    selection = with_face.select(picture, recipe)
+    place = Placement(
+        selection=selection, recipe=recipe, size=picture.size, box=Box.whole(picture.size)
+    )
+    painter = with_face.models().painter(with_face.style(), ("face",), lambda one: one.folder)
+    images = []
+    for seed in (1, 2):
+        finisher = Finisher(
+            recipe=recipe, native=64, painter=painter, enlarger=lambda: pytest.fail("not asked"),
+            find=in_the_middle, likeness=photo(40, 40, seed).pixels,
+        )  # fmt: skip
+        finished = returned(finisher.run((picture.pixels,), place))
+        changed = (finished.images[0] != picture.pixels).any(axis=2)
+        assert changed[60, 48]
+        assert not changed[:20].any()
+        assert not changed[-20:].any()
+        images.append(finished.images[0])
+    assert (images[0] == images[1]).all() == same
+
+
+def test_a_photo_without_a_face_is_told_before_anything_is_painted(with_face: Studio) -> None:
+    picture = photo(seed=9)
+    nowhere = np.full((64, 64), -5, dtype=np.float32)
+    with_face._selector._heat.keep(
+        repr(("pack", picture.digest, "face")), Heatmap(phrase="face", logits=nowhere)
+    )
+    with pytest.raises(InvalidPhoto, match="no face to take a likeness from"):
+        painted(with_face, picture, face_swap=True)
+
+
+def test_a_style_without_a_model_for_likeness_says_so(studio: Studio) -> None:
+    with pytest.raises(InvalidRecipe, match=r"\(face_swap\): the style .* has no model for it"):
+        painted(studio, photo(), face_swap=True)

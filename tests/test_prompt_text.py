@@ -31,6 +31,7 @@ super_resolution=true
 inpaint_faces=false
 face_correct=true
 film_grain=false
+face_swap=false
 hires_fix=true
 ar=1:1
 scheduler=dpm++sde_karras
@@ -192,6 +193,7 @@ def some_recipe(rng: random.Random) -> Recipe:
         hires_denoising_strength=rng.random(),
         inpaint_faces=rng.random() < 0.5,
         face_correct=rng.random() < 0.5,
+        face_swap=rng.random() < 0.5,
         film_grain=rng.random() < 0.5,
         film_grain_amount=rng.choice([None, rng.uniform(0, 30)]),
         film_grain_size=rng.choice([None, rng.uniform(1, 6)]),
