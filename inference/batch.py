@@ -17,6 +17,7 @@ from inference.studio import Studio
 
 SUFFIXES = (
     ".jpg", ".jpeg", ".png", ".webp", ".avif", ".gif", ".bmp", ".tif", ".tiff",
+    ".heic", ".heif",
 )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from transformers import AutoModelForDepthEstimation
 from transformers.models.dpt.image_processing_pil_dpt import DPTImageProcessorPil
 
+from inference.faults import sound
 from inference.photo import Pixels
 
 Nearness = NDArray[np.float32]
@@ -45,5 +46,6 @@ class DepthEstimator:
             picture, input_data_format="channels_last", return_tensors="pt"
         ).pixel_values
         outputs = self._model(pixels.to(self._device))
+        sound(outputs.predicted_depth)
         found = self._processor.post_process_depth_estimation(outputs, [picture.shape[:2]])[0]
         return np.asarray(found["predicted_depth"].cpu().numpy(), dtype=np.float32)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from transformers import Swin2SRForImageSuperResolution
 from transformers.models.swin2sr.image_processing_pil_swin2sr import Swin2SRImageProcessorPil
 
+from inference.faults import sound
 from inference.photo import Pixels
 from inference.tiles import Tiling
 
@@ -96,7 +97,7 @@ class Enlarger:
     @torch.inference_mode()
     def _run(self, tile: torch.Tensor) -> NDArray[np.float32]:
         """One tile through the model: (3, h, w) → (scale·h, scale·w, 3), both in 0–1."""
-        output = self._model(tile[None].to(self._device)).reconstruction[0]
+        output = sound(self._model(tile[None].to(self._device)).reconstruction[0])
         array = output.clamp(0, 1).permute(1, 2, 0).float().cpu().numpy()
         return np.asarray(array, dtype=np.float32)
 

@@ -11,7 +11,8 @@
     │   ├── MissingModel       unknown key, absent folder, absent or closed repository
     │   └── InvalidCatalog     a catalog file has a mistake
     ├── OutOfMemory            the device has too little memory for this picture
-    ├── PaintingFailed         the model returned something that is not a picture (NaN)
+    ├── ModelFailed            a model broke off, for a reason of its own
+    │   └── PaintingFailed     … or returned something that is not a picture (NaN)
     └── Cancelled              the user pressed Cancel
 
 `str(error)` is always one sentence for the person at the screen, and says what to do next. The
@@ -91,7 +92,17 @@ class OutOfMemory(MasqueradeError):
         super().__init__(message)
 
 
-class PaintingFailed(MasqueradeError):
+class ModelFailed(MasqueradeError):
+    """A model, or what it needs, broke off; the next job finds everything as it was."""
+
+    def __init__(
+        self,
+        message: str = "The model failed: press Generate again, or choose another style.",
+    ) -> None:
+        super().__init__(message)
+
+
+class PaintingFailed(ModelFailed):
     """The model produced NaN or infinity instead of a picture."""
 
     def __init__(

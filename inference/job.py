@@ -23,12 +23,13 @@ from inference.finishing import Finished, Finisher
 from inference.geometry import Box, Size, View, generation_size, mask_box
 from inference.hub import DownloadProgress, fetch
 from inference.masking import Heatmap
-from inference.patch import Guide, Patch
+from inference.patch import Guide, Painted, PaintStep, Patch
 from inference.photo import Photo, Pixels
 from inference.placement import Placement
 from inference.prompt_words import read
 from inference.recipe import Recipe
 from inference.results import Progress, Result, Stage
+from inference.retry import in_pieces
 from inference.selection import Selection
 from inference.selector import Selector
 from inference.skeleton import Keypoints
@@ -102,7 +103,7 @@ class Job:
     """A photo, a recipe with a concrete seed, and what is needed to paint them.
 
     `maps` keeps control maps between jobs; `trigger_words` open the prompt; what is light in the
-    mask image counts as found, as words do.
+    mask image counts as found, as words do; a thrifty job takes less memory and more time.
     """
 
     models: Models
@@ -113,6 +114,7 @@ class Job:
     photo: Photo
     recipe: Recipe
     mask_image: Photo | None = None
+    thrifty: bool = False
     _seconds: dict[str, float] = field(default_factory=dict)
 
     def run(self) -> Generator[Progress | Result]:
@@ -131,7 +133,7 @@ class Job:
         yield Progress(stage=Stage.CONTROL, control_map=control_map)
         dressed = self._dressed()
         with self._timed(Stage.PAINTING):
-            painted = yield from watched(painter.paint(patch, dressed), Stage.PAINTING)
+            painted = yield from watched(self._painting(painter, patch, dressed), Stage.PAINTING)
         finisher = Finisher(
             recipe=dressed,
             native=self.style.native_size,
@@ -146,6 +148,14 @@ class Job:
             finished = yield from finisher.run(painted.pictures, place)
         unread = painter.unread(dressed.prompt, use_lpw=dressed.use_lpw)
         yield replace(self._result(finished, control_map), unread=unread)
+
+    def _painting(
+        self, painter: Painter, patch: Patch, recipe: Recipe
+    ) -> Generator[PaintStep | Painted]:
+        painter.thrifty = self.thrifty
+        if self.thrifty:
+            return in_pieces(painter, patch, recipe, self.style.native_size)
+        return painter.paint(patch, recipe)
 
     def control_maps(self) -> dict[str, Pixels]:
         """What each of the recipe's controls would see, by name, without painting anything."""

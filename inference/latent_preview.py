@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKL
 
+from inference.faults import sound
 from inference.photo import Pixels
 
 SIDE = 256
@@ -31,7 +32,7 @@ class LatentPreview:
         tiles = np.random.default_rng(0).random((SIDE // TILE, SIDE // TILE, 3), dtype=np.float32)
         image = torch.from_numpy(tiles.repeat(TILE, 0).repeat(TILE, 1)).permute(2, 0, 1)[None]
         latents = vae.encode((2 * image - 1).to(vae.device, vae.dtype)).latent_dist.mode()
-        latents = (latents * vae.config.scaling_factor).float().cpu()
+        latents = sound(latents * vae.config.scaling_factor).float().cpu()
         colours = torch.nn.functional.interpolate(image, size=latents.shape[-2:], mode="area")
         solution = torch.linalg.lstsq(_with_one(latents), colours[0].flatten(1).T).solution
         return cls(matrix=solution)

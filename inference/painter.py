@@ -23,7 +23,8 @@ from diffusers.utils.torch_utils import randn_tensor
 
 from inference.adapters import Adapters, Shown
 from inference.cache import Cache, digest
-from inference.errors import OutOfMemory, PaintingFailed
+from inference.errors import OutOfMemory
+from inference.faults import sound
 from inference.latent_preview import LatentPreview
 from inference.loras import Loras
 from inference.patch import Guide, Painted, PaintStep, Patch
@@ -73,6 +74,7 @@ class Painter:
         self._pipe = pipe
         self._device = device
         self._dtype = pipe.unet.dtype
+        self.thrifty = False  # whether the autoencoder works in tiles, however small the picture
         self._wording = Wording(pipe, device)
         self.loras = Loras(pipe)
         self.adapters = Adapters(pipe, device)
@@ -118,9 +120,8 @@ class Painter:
             clean = self._step(job, index)
             preview = partial(self._preview, clean[:1])
             yield PaintStep(step=index + 1, steps=len(job.timesteps), preview=preview)
-        if not torch.isfinite(job.latents).all():
-            raise PaintingFailed
-        yield Painted(pictures=tuple(self._decode(one) for one in job.latents[:, None]))
+        latents = sound(job.latents)[:, None]
+        yield Painted(pictures=tuple(self._decode(one) for one in latents))
 
     def _prepare(self, patch: Patch, recipe: Recipe) -> _Job:
         """Everything before the first step; draws random numbers in the stock pipeline's order."""
@@ -181,14 +182,14 @@ class Painter:
         """Latents of an image in −1…1, one sample per generator; the encoder runs once."""
         image = image.to(self._device, self._dtype)
         self._mind_memory(image[0, 0].numel())
-        key = digest(image.float().cpu().numpy())
-        moments = self._moments.get(key, lambda: self._pipe.vae.encode(image).latent_dist)
+        key = f"{digest(image.float().cpu().numpy())} {self._pipe.vae.use_tiling}"
+        moments = self._moments.get(key, lambda: sound(self._pipe.vae.encode(image).latent_dist))
         samples = torch.cat([moments.sample(generator) for generator in generators])
         return samples.mul(self._pipe.vae.config.scaling_factor)
 
     def _mind_memory(self, pixels: int) -> None:
         """Let the autoencoder cut a large picture into tiles."""
-        if pixels > LARGE:
+        if self.thrifty or pixels > LARGE:
             self._pipe.vae.enable_tiling()
         else:
             self._pipe.vae.disable_tiling()
@@ -198,7 +199,7 @@ class Painter:
         words = (recipe.prompt, recipe.negative_prompt)
         positive, negative = self._words.get(
             repr((words, recipe.use_lpw, self.loras.weights)),
-            lambda: self._wording.encode(*words, use_lpw=recipe.use_lpw),
+            lambda: sound(self._wording.encode(*words, use_lpw=recipe.use_lpw)),
         )
         positive = positive.repeat(recipe.num_images, 1, 1)
         if recipe.cfg_scale <= 1:
@@ -295,9 +296,7 @@ class Painter:
         """One picture at a time, so that the decoder's peak memory is that of one."""
         self._mind_memory(latents[0, 0].numel() * self._pipe.vae_scale_factor**2)
         image = self._pipe.vae.decode(latents / self._pipe.vae.config.scaling_factor).sample
-        if not torch.isfinite(image).all():
-            raise PaintingFailed
-        return _to_pixels(image)
+        return _to_pixels(sound(image))
 
     @torch.inference_mode()
     def _preview(self, clean: torch.Tensor) -> Pixels:
@@ -306,7 +305,7 @@ class Painter:
             return self._decode(clean)
         if self._rough is None:
             self._rough = LatentPreview.fit(self._pipe.vae)
-        return self._rough.show(clean)
+        return self._rough.show(sound(clean))
 
 
 def _to_tensor(picture: Pixels) -> torch.Tensor:

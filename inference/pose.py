@@ -10,6 +10,7 @@ from PIL import Image
 from transformers import VitPoseForPoseEstimation
 from transformers.models.vitpose.image_processing_pil_vitpose import VitPoseImageProcessorPil
 
+from inference.faults import sound
 from inference.geometry import Box
 from inference.photo import Pixels
 from inference.skeleton import Keypoints
@@ -51,6 +52,7 @@ class PoseEstimator:
         boxes = [[[float(person.left), float(person.top), *map(float, person.size)]]]
         pixels = self._processor(Image.fromarray(picture), boxes=boxes, return_tensors="pt")
         outputs = self._model(pixels.pixel_values.to(self._device))
+        sound(outputs.heatmaps)
         found = self._processor.post_process_pose_estimation(outputs, boxes=boxes)[0][0]
         points = torch.cat([found["keypoints"], found["scores"][:, None]], dim=1)
         return points.numpy().astype(np.float32)

@@ -206,6 +206,8 @@ def _needed(field: FieldInfo, fault: ErrorDetails) -> str:
         kind = "a whole number" if int in kinds(field) else "a number"
         kind = f"a multiple of {limits['multiple_of']}" if "multiple_of" in limits else kind
         return f"takes {kind} from {limits['ge']:.10g} to {limits['le']:.10g}"
+    if fault["type"] == "string_unicode":
+        return "takes text of whole characters, and there is half of one: type it anew"
     if "max_length" in limits and fault["type"] != "value_error":
         return f"takes text of at most {limits['max_length']} characters"
     if field.annotation is bool:

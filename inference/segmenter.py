@@ -17,6 +17,7 @@ from PIL import Image
 from transformers import CLIPSegForImageSegmentation, CLIPSegProcessor, CLIPTokenizer
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
+from inference.faults import sound
 from inference.masking import Heatmap
 from inference.photo import Pixels
 
@@ -66,7 +67,7 @@ class Segmenter:
         hidden = self._model.clip.get_image_features(
             pixels.to(self._device), output_hidden_states=True
         ).hidden_states
-        return Activations(layers=tuple(hidden[i + 1] for i in self._model.extract_layers))
+        return Activations(layers=sound(tuple(hidden[i + 1] for i in self._model.extract_layers)))
 
     @torch.inference_mode()
     def find(self, seen: Activations, phrases: Sequence[str]) -> tuple[Heatmap, ...]:
@@ -86,7 +87,7 @@ class Segmenter:
             tokens.input_ids, attention_mask=tokens.attention_mask
         ).pooler_output
         # The decoder spreads one photo over all phrases where the words first meet it.
-        logits = self._model.decoder(list(seen.layers), words).logits
+        logits = sound(self._model.decoder(list(seen.layers), words).logits)
         maps = logits.reshape(len(phrases), *logits.shape[-2:]).float().cpu().numpy()
         return tuple(
             Heatmap(phrase=phrase, logits=np.asarray(one, dtype=np.float32))

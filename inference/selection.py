@@ -162,4 +162,6 @@ class Selection:
         if not (alpha > 0).any():
             raise EmptyMask
         if bool(np.all(alpha == 1)):
-            raise EmptyMask("The mask covers all, nothing would be kept: lower mask dilate.")
+            raise EmptyMask(
+                "The mask covers all, nothing would be kept: mask less, or lower mask dilate."
+            )

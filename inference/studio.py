@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, TypeVar
 from inference.cache import Cache
 from inference.catalog import Catalog, Style
 from inference.errors import MasqueradeError, ModelUnavailable
+from inference.faults import told
 from inference.grid import Grid, GridResult
 from inference.hub import fetch
 from inference.job import Job, load
@@ -26,6 +27,7 @@ from inference.photo import Photo, Pixels
 from inference.prompt_words import read
 from inference.recipe import Recipe
 from inference.results import Progress, Result, Stage
+from inference.retry import with_retry
 from inference.selection import Selection
 from inference.selector import Selector
 
@@ -115,7 +117,8 @@ class Studio:
             InvalidPhoto: the mask image has another shape than the photo.
         """
         style = self.style(recipe.style)
-        return self._selector.select(photo, recipe, style.family, style.native_size, mask_image)
+        with told():
+            return self._selector.select(photo, recipe, style.family, style.native_size, mask_image)
 
     def paint(
         self, photo: Photo, recipe: Recipe, mask_image: Photo | None = None
@@ -128,8 +131,8 @@ class Studio:
         Raises:
             MasqueradeError: it cannot be done; the message says what to do.
         """
-        yield Progress(stage=Stage.LOADING)
-        yield from self._alone(self._job(photo, recipe, mask_image).run())
+        yield Progress(stage=Stage.LOADING, detail=photo.note)
+        yield from self._alone(with_retry(self._job(photo, recipe, mask_image)))
 
     def control_maps(
         self, photo: Photo, recipe: Recipe, mask_image: Photo | None = None
@@ -140,7 +143,7 @@ class Studio:
             MasqueradeError: as `paint`.
         """
         job = self._job(photo, recipe, mask_image)
-        with self._engine:
+        with self._engine, told():
             return job.control_maps()
 
     def _job(self, photo: Photo, recipe: Recipe, mask_image: Photo | None) -> Job:
@@ -198,9 +201,9 @@ class Studio:
         while not self._engine.acquire(timeout=POLL_SECONDS):
             yield Progress(stage=Stage.WAITING)
         try:
-            yield from work
+            with told(), closing(work):
+                yield from work
         finally:
-            work.close()
             self._engine.release()
 
     def _segmenter(self, family: str) -> Segmenter:

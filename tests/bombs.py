@@ -6,6 +6,7 @@ import io
 import struct
 import zlib
 from collections.abc import Callable
+from functools import cache
 
 from PIL import Image
 
@@ -25,6 +26,7 @@ def png(width: int, height: int, *before: bytes, rows: bytes = b"", colour: int 
     return b"".join([PNG_SIGNATURE, chunk(b"IHDR", header), *before, body, chunk(b"IEND", b"")])
 
 
+@cache
 def packed_zeros(count: int) -> bytes:
     """So many zeros, compressed bit by bit so that they never lie in memory together."""
     packer, piece = zlib.compressobj(9), bytes(MEGABYTE)
@@ -120,7 +122,7 @@ def absurd_jpeg() -> bytes:
     return bytes(data)
 
 
-def jpeg_with_endless_scans(size: tuple[int, int] = (8_000, 5_000), count: int = 20_000) -> bytes:
+def jpeg_with_endless_scans(size: tuple[int, int] = (4_000, 2_000), count: int = 20_000) -> bytes:
     """A progressive JPEG within the limits, every scan of which goes over all of it again."""
     file = io.BytesIO()
     Image.new("L", size).save(file, "JPEG", progressive=True)
@@ -129,12 +131,45 @@ def jpeg_with_endless_scans(size: tuple[int, int] = (8_000, 5_000), count: int =
     return data[:-2] + data[last:-2] * count + data[-2:]
 
 
+def overlapping_values(length: int) -> bytes:
+    """EXIF data with 500 values, each of which is all of the data."""
+    rows = [struct.pack("<HHII", 1000 + k, 7, length, 0) for k in range(500)]
+    directory = b"II*\0" + struct.pack("<IH", 8, len(rows)) + b"".join(rows) + bytes(4)
+    return directory + bytes(max(0, length - len(directory)))
+
+
+def jpeg_with_overlapping_exif() -> bytes:
+    """The EXIF data lie in many segments, which decoders put together."""
+    file = io.BytesIO()
+    Image.new("RGB", (64, 64)).save(file, "JPEG")
+    data, exif = file.getvalue(), overlapping_values(2 * MEGABYTE)
+    parts = [b"Exif\0\0" + exif[k : k + 60_000] for k in range(0, len(exif), 60_000)]
+    segments = [b"\xff\xe1" + struct.pack(">H", len(part) + 2) + part for part in parts]
+    return b"".join([data[:2], *segments, data[2:]])
+
+
+def png_with_overlapping_exif() -> bytes:
+    return png(64, 64, chunk(b"eXIf", overlapping_values(2 * MEGABYTE)))
+
+
+def tiff_with_overlapping_values() -> bytes:
+    entries = [(2000 + k, 7, 2 * MEGABYTE, 0) for k in range(500)]
+    return tiff(*entries, extra=bytes(2 * MEGABYTE))
+
+
+def avif_with_overlapping_exif() -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (64, 64)).save(file, "AVIF", exif=overlapping_values(2 * MEGABYTE))
+    return file.getvalue()
+
+
 BOMBS: dict[str, Callable[[], bytes]] = {
     make.__name__: make
     for make in (
         huge_png, large_png_in_a_small_file, text_chunk, packed_text_chunk,
         packed_international_text_chunk, many_packed_text_chunks, huge_profile, many_gif_frames,
         many_apng_frames, tiff_with_huge_tiles, tiff_with_millions_of_strips, absurd_jpeg,
-        jpeg_with_endless_scans,
+        jpeg_with_endless_scans, jpeg_with_overlapping_exif, png_with_overlapping_exif,
+        tiff_with_overlapping_values, avif_with_overlapping_exif,
     )
 }  # fmt: skip

@@ -17,10 +17,10 @@ FILES = sorted([*(ROOT / "inference").glob("*.py"), ROOT / "app.py"])
 
 # Lowest first: a module may import from lower layers and from the earlier ones of its own line.
 LAYERS = (
-    ("errors", "length", "strokes", "control_list", "knob", "settings", "tiles"),
+    ("errors", "faults", "length", "strokes", "control_list", "knob", "settings", "tiles"),
     ("prompt_words", "prompt_weights", "entries"),
     ("mask_settings", "finish_settings"),
-    ("recipe", "photo", "cache", "background", "device", "skeleton", "ade20k"),
+    ("recipe", "file_header", "photo", "cache", "background", "device", "skeleton", "ade20k"),
     ("grain", "grading", "address"),
     ("geometry", "catalog", "schedulers", "latent_preview", "patch", "loras", "prompt_text"),
     ("brush", "edges", "masking", "hub_client", "hub", "compose", "controls", "pose", "form"),
@@ -37,7 +37,7 @@ LAYERS = (
         "selection",
     ),
     ("selector", "models"),
-    ("steps", "placement", "faces", "finishing"),
+    ("steps", "retry", "placement", "faces", "finishing"),
     ("job",),
     ("studio",),
     ("warmth", "fragments", "mask_view"),
@@ -53,6 +53,7 @@ ALONE = {
     },
     "transformers": {"segmenter", "pose", "models", "enlarger", "depth", "rooms", "adapters"},
     "huggingface_hub": {"hub_client"},
+    "pillow_heif": {"photo"},
     "httpx": {"address"},
     "httpcore": {"address"},
     "torch": {

@@ -1,0 +1,217 @@
+"""Hours of odd jobs in a row: nothing may crash, leak, or change what was to be kept.
+
+    python tools/soak.py --minutes 60 [--catalog my.toml] [--seed 1]
+
+Each round picks a photo (whole, mutated, or no picture at all), a recipe (sound, or with a value
+that no recipe takes), and what happens to it (painted to the end, cancelled at a random step, or a
+model that breaks off). At the end a table tells how often each came out in which way, and how
+memory, threads and temporary files went. The exit status is 1 where anything is not as it must be.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import io
+import logging
+import random
+import resource
+import sys
+import tempfile
+import threading
+import time
+import warnings
+from collections import Counter
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from inference import MasqueradeError, Photo, Recipe, Result, Studio
+from inference.catalog import Catalog
+
+KINDS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "TIFF", "BMP")
+ODD_VALUES: tuple[Any, ...] = (
+    float("nan"),
+    float("inf"),
+    -1,
+    10**9,
+    "perhaps",
+    [1],
+    None,
+    "\ud800",
+)
+FAULTS = (torch.OutOfMemoryError("out of memory"), RuntimeError("broken"), SystemExit(1))
+# Memory settles within the first rounds; what it grows by afterwards is a leak.
+SETTLED = 0.3
+MOST_GROWTH_MB = 200
+
+
+@dataclass
+class Soak:
+    """Rounds of a soak, and what came of them."""
+
+    studio: Studio
+    chance: random.Random
+    outcomes: Counter[str] = field(default_factory=Counter)
+    faults: list[str] = field(default_factory=list)
+
+    def round(self) -> None:
+        """One job."""
+        try:
+            self._job()
+        except MasqueradeError as error:
+            sentence = str(error)
+            self.outcomes[f"refused: {type(error).__name__}"] += 1
+            if "\n" in sentence or not sentence.endswith("."):
+                self.faults.append(f"not a sentence: {sentence[:200]!r}")
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - it is what is looked for
+            self.faults.append(f"{type(error).__name__}: {str(error)[:200]}")
+        if self.studio._engine.locked():
+            self.faults.append("the engine is still locked")
+
+    def _job(self) -> None:
+        photo = Photo.open(self._file())
+        recipe = Recipe.parse(self._fields())
+        stop = self.chance.choice((None, None, None, self.chance.randrange(12)))
+        hook = self._breaks() if self.chance.random() < 0.1 else None
+        try:
+            with closing(self.studio.paint(photo, recipe)) as events:
+                for number, event in enumerate(events):
+                    if isinstance(event, Result):
+                        self._check(event)
+                    elif number == stop:
+                        self.outcomes["cancelled"] += 1
+                        return
+        finally:
+            if hook is not None:
+                hook.remove()
+
+    def _check(self, result: Result) -> None:
+        self.outcomes["painted"] += 1
+        if result.kept_pixels_changed:
+            self.faults.append(f"{result.kept_pixels_changed} kept pixels changed")
+        if not all(image[result.mask > 0].any() for image in result.images):
+            self.faults.append("a black picture")
+        if self.chance.random() < 0.1:
+            with tempfile.TemporaryDirectory() as folder:
+                result.save(Path(folder) / "out.png")
+
+    def _file(self) -> bytes:
+        """A photo, now and then mutated, now and then not a picture at all."""
+        chance, kind = self.chance, self.chance.choice(KINDS)
+        size = chance.choice((32, 77, 96, 128, 300)), chance.choice((32, 101, 120, 256))
+        pixels = np.random.default_rng(chance.randrange(50)).integers(0, 256, (*size, 3), np.uint8)
+        file = io.BytesIO()
+        Image.fromarray(pixels).save(file, kind)
+        data = bytearray(file.getvalue())
+        for _ in range(chance.choice((0, 0, 0, 0, 1, 5))):
+            data[chance.randrange(min(400, len(data)))] = chance.randrange(256)
+        return chance.randbytes(500) if chance.random() < 0.03 else bytes(data)
+
+    def _fields(self) -> dict[str, Any]:
+        chance = self.chance
+        fields: dict[str, Any] = {
+            "prompt": " ".join(chance.choices(("garden", "(space:1.2)", "\u202e", "é"), k=5)),
+            "steps": chance.randint(1, 4),
+            "num_images": chance.choice((1, 1, 2)),
+            "mask_threshold": 0.05,
+            "mask_negative": "",
+            "mask_strokes": "-2000:5000,5000",
+            "controlnet": chance.choice(("", "pose", "canny")),
+            "scheduler": chance.choice(("euler_a", "dpm++2m_karras", "dpm++sde", "lcm")),
+            "denoising_strength": chance.choice((0.3, 0.8, 1.0)),
+            "ar": chance.choice(("", "", "1:1", "16:9")),
+            "film_grain": chance.random() < 0.1,
+        }
+        if chance.random() < 0.1:
+            fields[chance.choice(list(Recipe.model_fields))] = chance.choice(ODD_VALUES)
+        return fields
+
+    def _breaks(self) -> Any:
+        """Let the UNet break off at a random call."""
+        loaded = self.studio.models()._painter
+        if loaded is None:
+            return None
+        calls, fault = [self.chance.randrange(4)], self.chance.choice(FAULTS)
+
+        def hook(*_: object) -> None:
+            calls[0] -= 1
+            if calls[0] == -1:
+                raise type(fault)(*fault.args)  # a raised one would keep all its frames
+
+        return loaded[1]._pipe.unet.register_forward_hook(hook)
+
+
+def memory() -> float:
+    """What the process holds now, in MB; its peak where the system does not tell."""
+    status = Path("/proc/self/statm")
+    if status.exists():
+        return int(status.read_text().split()[1]) * resource.getpagesize() / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def temporary_files() -> list[str]:
+    return sorted(one.name for one in Path(tempfile.gettempdir()).iterdir())
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--catalog", type=Path)
+    parser.add_argument("--style", default="drawn")
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    logging.disable(logging.WARNING)
+    warnings.simplefilter("ignore")
+    with tempfile.TemporaryDirectory() as folder:
+        tempfile.tempdir = folder
+        try:
+            return soak(options)
+        finally:
+            tempfile.tempdir = None
+
+
+def soak(options: argparse.Namespace) -> int:
+    studio = Studio(catalog=Catalog.load(options.catalog), style=options.style)
+    list(studio.warm_up())
+    run = Soak(studio=studio, chance=random.Random(options.seed))
+    started, end = time.monotonic(), time.monotonic() + 60 * options.minutes
+    rounds, settled, threads, files = 0, 0.0, 0, 0
+    while time.monotonic() < end:
+        run.round()
+        rounds += 1
+        if not settled and time.monotonic() - started > SETTLED * 60 * options.minutes:
+            gc.collect()
+            settled, threads = memory(), threading.active_count()
+            files = len(temporary_files())  # libraries make folders of their own at first
+    gc.collect()
+    now = memory()
+    print(f"{'rounds':<32}{rounds:>8}")
+    for name, count in run.outcomes.most_common():
+        print(f"{name:<32}{count:>8}")
+    print(f"{'memory when settled, MB':<32}{settled:>8.0f}")
+    print(f"{'memory at the end, MB':<32}{now:>8.0f}")
+    print(f"{'threads when settled':<32}{threads:>8}")
+    print(f"{'threads at the end':<32}{threading.active_count():>8}")
+    print(f"{'temporary files when settled':<32}{files:>8}")
+    print(f"{'temporary files at the end':<32}{len(temporary_files()):>8}  {temporary_files()[:5]}")
+    print(f"{'faults':<32}{len(run.faults):>8}")
+    for fault in run.faults[:20]:
+        print(f"  {fault}")
+    leaks = (
+        now - settled > MOST_GROWTH_MB
+        or threading.active_count() > threads
+        or len(temporary_files()) > files
+    )
+    return int(bool(run.faults) or leaks or not run.outcomes["painted"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
