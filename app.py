@@ -74,6 +74,7 @@ class Page:
         self.studio = studio
         self.warmth = warmth
         self.knobs: dict[str, Any] = {}
+        self.recipe_files = sorted((ASSETS / "recipes").glob("*.txt"))
         self.examples = tomllib.loads(asset("examples/examples.toml"))["example"]
 
     def build(self) -> Any:
@@ -167,7 +168,7 @@ class Page:
                         self._knob(name)
                     if title == "Mask":
                         self.mask_file = gr.File(
-                            label="Mask image", file_types=["image"], type="filepath", height=90,
+                            label="Mask image", file_types=["image"], type="filepath", height=124,
                             elem_id="mask-image",
                         )  # fmt: skip
                     if title == "Control":
@@ -193,6 +194,11 @@ class Page:
                     "into the prompt: it runs as it is.",
                 )  # fmt: skip
                 self.read = gr.Button("Take the settings of this block", size="sm", elem_id="read")
+                self.recipes = gr.Dataset(
+                    components=[gr.Textbox(visible=False)], type="index", label="To begin with",
+                    samples=[[path.stem.capitalize()] for path in self.recipe_files],
+                    elem_id="recipes",
+                )  # fmt: skip
 
     def _knob(self, name: str, **look: Any) -> None:
         """The control of one recipe field; ranges, defaults and texts are the recipe's."""
@@ -248,6 +254,7 @@ class Page:
         prompt.change(self.notice, prompt, self.pasted, **LIVE)
         self.pasted.change(self.read_block, self.pasted, filled, **QUICK).then(**look)
         self.read.click(self.read_block, self.block, filled, **QUICK).then(**look)
+        self.recipes.click(self.read_recipe, self.recipes, filled, **QUICK).then(**look)
         self.write.click(self.write_block, inputs_kwargs=fields, outputs=self.block, **QUICK)
         address.submit(self.fetch, address, opened, **QUICK).then(**look)
         self.unit.input(
@@ -379,6 +386,10 @@ class Page:
         opened = {} if photo is None else self._opened(photo)
         masked = {} if mask is None else {self.mask_image: mask}
         return {**opened, **masked, **self._filled(block.recipe), self.job: message_html(told)}
+
+    def read_recipe(self, index: int) -> Update:
+        """Take the settings of one of our own blocks."""
+        return self.read_block(self.recipe_files[index].read_text(encoding="utf-8"))
 
     def write_block(self, **fields: Any) -> str:
         """All settings as a block that can be pasted anywhere."""

@@ -124,3 +124,12 @@ def test_the_control_map_can_be_seen_before_painting(page: Page) -> None:
     page.locator("#show-map").click()
     expect(page.locator("#control-map img")).to_be_visible(timeout=PATIENCE)
     expect(page.locator("#job")).not_to_contain_text("step")
+
+
+def test_a_recipe_to_begin_with_is_one_click_away(page: Page) -> None:
+    pick_example(page)
+    open_fold(page, "Prompt block")
+    page.locator("#recipes button", has_text="Product").click()
+    expect(page.locator("#job")).to_contain_text("settings are taken")
+    expect(page.locator("#prompt textarea")).not_to_have_value("")
+    expect(page.locator("#mask_negative textarea")).to_have_value("")

@@ -63,7 +63,7 @@ ALONE = {
     "gradio": set(),
 }  # fmt: skip
 MAX_FILE_LINES, MAX_FUNCTION_LINES, MAX_PARAMETERS = 320, 45, 6
-MAX_PAGE_LINES = 560  # the page has to be one file at the top level
+MAX_PAGE_LINES = 570  # the page has to be one file at the top level
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
