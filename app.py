@@ -340,7 +340,7 @@ class Page:
             self.upload: gr.update(value=None, visible=photo is None),
             self.looking: gr.update(visible=photo is not None),
             self.gallery: gr.update(visible=photo is None),
-            self.job: "",
+            self.job: message_html(photo.note) if photo and photo.note else "",
             self.mask_image: None,
             self.mask_file: None,
             self.knobs["mask_strokes"]: "",
