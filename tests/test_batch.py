@@ -306,9 +306,15 @@ def started(out: Path, recipe: Path, stderr: int) -> subprocess.Popen[str]:
         "--style",
         "drawn",
     ]
+
+    def as_in_a_terminal() -> None:
+        # A test run in the background ignores Ctrl+C, and so would everything that it starts.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
     return subprocess.Popen(
         [sys.executable, "-m", "inference", *map(str, arguments)],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=stderr, text=True,
+        preexec_fn=as_in_a_terminal,
     )  # fmt: skip
 
 
