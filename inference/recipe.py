@@ -124,7 +124,7 @@ class Recipe(MaskSettings, FinishSettings):
         "", "Photo address", "Where the photo is on the web, instead of an upload.", max_length=2000
     )
     mask_image_url: str = Knob(
-        "", "Mask address", "Where a mask image is on the web; its white is repainted.",
+        "", "Mask address", "Where a mask image is on the web; its white counts as found.",
         max_length=2000,
     )  # fmt: skip
     ar: Annotated[AspectRatio | None, Blank] = Knob(

@@ -216,7 +216,9 @@ def test_dilating_moves_the_edge_of_a_brushed_disc_by_so_much(page: Page, radius
     brush(page, "repaint", (0.5, 0.5), (0.5, 0.5))
     disc = drawn_mask(page) > 0
     page.locator("#mask_dilate_unit label", has_text="px").click()
-    page.wait_for_timeout(1200)  # 0 stays 0, so there is nothing to see of the answer
+    # 0 stays 0, but the slider's range is the unit's once the server has answered.
+    expect(page.locator("#mask_dilate input[type=range]")).to_have_attribute("max", "256")
+    page.wait_for_timeout(1200)  # its value follows a moment after its range
     set_number(page, "mask_dilate", radius)
     grown = drawn_mask(page) > 0
     # The pack paints this photo at about 168 pixels across; a grid pixel is a fraction of one.
