@@ -131,7 +131,9 @@ def brush(page: Page, tool: str, *spots: Spot) -> None:
     button = page.locator(f"[data-tool={tool}]")
     if button.get_attribute("aria-pressed") == "false":
         button.click()
-    box = page.locator(".mc-picture").bounding_box()
+    picture = page.locator(".mc-picture")
+    picture.scroll_into_view_if_needed()
+    box = picture.bounding_box()
     assert box is not None
     places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in spots]
     page.mouse.move(*places[0])

@@ -215,6 +215,7 @@ def test_dilating_moves_the_edge_of_a_brushed_disc_by_so_much(page: Page, radius
     page.locator(".mc-tools input").fill("85")
     brush(page, "repaint", (0.5, 0.5), (0.5, 0.5))
     disc = drawn_mask(page) > 0
+    assert disc.any()
     page.locator("#mask_dilate_unit label", has_text="px").click()
     # 0 stays 0, but the slider's range is the unit's once the server has answered.
     expect(page.locator("#mask_dilate input[type=range]")).to_have_attribute("max", "256")
