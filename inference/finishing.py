@@ -92,7 +92,7 @@ class Finisher:
             patches = yield from self._each(patches, lambda k, one: self._refine(k, one, place))
         yield Progress(stage=Stage.FINISHING)
         place = place.grown(patches[0].shape[1::-1]) if grows else place
-        original, alpha = place.original(), place.alpha()
+        original, alpha = place.original(), place.alpha
         wide = alpha if recipe.protect or not grows else _whole_patch(place)
         images = tuple(paste(original, patch, wide, place.box) for patch in patches)
         reach = alpha if recipe.protect else np.full_like(alpha, 255)

@@ -20,7 +20,7 @@ from inference.controls import CONTROLS, Scene
 from inference.errors import InvalidPhoto, InvalidRecipe
 from inference.faces import portrait_of
 from inference.finishing import Finished, Finisher
-from inference.geometry import Box, Size, View, generation_size, mask_box
+from inference.geometry import Box, Size, View, generation_size
 from inference.hub import DownloadProgress, fetch
 from inference.masking import Heatmap
 from inference.patch import Guide, Painted, PaintStep, Patch
@@ -124,11 +124,11 @@ class Job:
         yield Progress(stage=Stage.MASK)
         with self._timed(Stage.MASK):
             selection = self._select()
-            box = self._box(selection)
+            place = self._place(selection)
             likeness = self._likeness() if self.recipe.face_swap else None
         yield Progress(stage=Stage.CONTROL)
         with self._timed(Stage.CONTROL):
-            patch = self._patch(selection, box)
+            patch = self._patch(selection, place.box)
         control_map = patch.guides[0].map if patch.guides else None
         yield Progress(stage=Stage.CONTROL, control_map=control_map)
         dressed = self._dressed()
@@ -142,8 +142,6 @@ class Job:
             find=self._find,
             likeness=likeness,
         )
-        size = selection.canvas.size
-        place = Placement(selection=selection, recipe=self.recipe, size=size, box=box)
         with self._timed(Stage.FINISHING):
             finished = yield from finisher.run(painted.pictures, place)
         unread = painter.unread(dressed.prompt, use_lpw=dressed.use_lpw)
@@ -160,7 +158,7 @@ class Job:
     def control_maps(self) -> dict[str, Pixels]:
         """What each of the recipe's controls would see, by name, without painting anything."""
         selection = self._select()
-        patch = self._patch(selection, self._box(selection))
+        patch = self._patch(selection, self._place(selection).box)
         return {guide.control: guide.map for guide in patch.guides}
 
     def _find(self, photo: Photo, word: str) -> Heatmap:
@@ -173,10 +171,9 @@ class Job:
             raise InvalidPhoto("The photo shows no face to take a likeness from: turn it off.")
         return face
 
-    def _box(self, selection: Selection) -> Box:
+    def _place(self, selection: Selection) -> Placement:
         """The part of the canvas to paint."""
-        alpha = np.rint(selection.alpha(self.recipe) * 255)
-        return mask_box(alpha > 0, min_side=self.style.native_size)
+        return Placement.around_mask(selection, self.recipe, self.style.native_size)
 
     def _select(self) -> Selection:
         selection = self.selector.select(

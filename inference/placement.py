@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from inference.compose import Alpha, paste, resize
-from inference.geometry import Box, Size, View
+from inference.geometry import Box, Size, View, mask_box
 from inference.photo import MAX_PIXELS, MAX_SIDE, Pixels
 from inference.recipe import Recipe
 from inference.selection import Selection
@@ -22,34 +22,41 @@ class Placement:
         recipe: its sliders make the mask.
         size: of the whole picture, (width, height).
         box: the part, in pixels of the whole picture.
+        alpha: the mask of the whole picture, (H, W); 0 = kept, 255 = repainted.
     """
 
     selection: Selection
     recipe: Recipe
     size: Size
     box: Box
+    alpha: Alpha = field(repr=False)
+
+    @classmethod
+    def around_mask(cls, selection: Selection, recipe: Recipe, min_side: int) -> Placement:
+        """The part of the canvas that is painted: the mask with context, at least so large."""
+        size = selection.canvas.size
+        alpha = _alpha(selection, recipe, View(whole=size, box=Box.whole(size), size=size))
+        box = mask_box(alpha > 0, min_side=min_side)
+        return cls(selection=selection, recipe=recipe, size=size, box=box, alpha=alpha)
 
     def original(self) -> Pixels:
         """The upload's own pixels for the whole picture, (H, W, 3)."""
         return self.selection.picture(self.size)
 
-    def alpha(self) -> Alpha:
-        """The mask of the whole picture, (H, W); 0 = kept, 255 = repainted."""
-        return self._alpha(Box.whole(self.size), self.size)
-
-    def _alpha(self, box: Box, size: Size) -> Alpha:
-        view = View(whole=self.size, box=box, size=size)
-        return np.rint(self.selection.alpha(self.recipe, view) * 255).astype(np.uint8)
+    def _alpha(self, size: Size) -> Alpha:
+        """The mask of the part at a size of its own."""
+        view = View(whole=self.size, box=self.box, size=size)
+        return _alpha(self.selection, self.recipe, view)
 
     def put_back(self, patch: Pixels) -> Pixels:
         """A patch of any resolution with the kept pixels of the upload in it."""
         size = patch.shape[1], patch.shape[0]
         source = resize(self.original()[self.box.slices], size)
-        return paste(source, patch, self._alpha(self.box, size), Box.whole(size))
+        return paste(source, patch, self._alpha(size), Box.whole(size))
 
     def repaint(self, size: Size) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
         """Where a patch of this size is repainted, (H, W) bool."""
-        return self._alpha(self.box, size) > 0
+        return self._alpha(size) > 0
 
     def grown(self, patch: Size) -> Placement:
         """The same part of a picture so large that a patch of this size loses nothing in it.
@@ -70,4 +77,10 @@ class Placement:
             right=round(self.box.right * x),
             bottom=round(self.box.bottom * y),
         )
-        return replace(self, size=sides, box=box)
+        everywhere = View(whole=sides, box=Box.whole(sides), size=sides)
+        alpha = _alpha(self.selection, self.recipe, everywhere)
+        return replace(self, size=sides, box=box, alpha=alpha)
+
+
+def _alpha(selection: Selection, recipe: Recipe, view: View) -> Alpha:
+    return np.rint(selection.alpha(recipe, view) * 255).astype(np.uint8)

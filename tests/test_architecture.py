@@ -24,7 +24,7 @@ LAYERS = (
     ("grain", "grading", "address"),
     ("geometry", "catalog", "schedulers", "latent_preview", "patch", "loras", "prompt_text"),
     ("brush", "edges", "masking", "hub_client", "hub", "compose", "controls", "pose", "form"),
-    ("wording", "adapters", "depth", "rooms"),
+    ("wording", "adapters", "depth", "rooms", "metadata"),
     (
         "windows",
         "enlarger",

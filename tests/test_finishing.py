@@ -16,7 +16,6 @@ from inference.compose import resize
 from inference.errors import InvalidPhoto, InvalidRecipe, MissingModel
 from inference.faces import find_faces
 from inference.finishing import Finished, Finisher
-from inference.geometry import Box
 from inference.grain import measure
 from inference.masking import Heatmap
 from inference.placement import Placement
@@ -266,9 +265,7 @@ def test_the_likeness_decides_how_a_face_is_painted_and_only_there(
     picture = photo()
     recipe = halved(with_face, picture, protect=False, **{stage: True})
     selection = with_face.select(picture, recipe)
-    place = Placement(
-        selection=selection, recipe=recipe, size=picture.size, box=Box.whole(picture.size)
-    )
+    place = Placement.around_mask(selection, recipe, min_side=max(picture.size))
     painter = with_face.models().painter(with_face.style(), ("face",), lambda one: one.folder)
     images = []
     for seed in (1, 2):
