@@ -172,6 +172,10 @@ class Lessons:
             for s, gone in zip(seeds, dropped, strict=True)
         ]
 
+    def maps(self, seeds: Tensor, bucket: str) -> Tensor:
+        """The control maps of the first samples of a batch."""
+        return pose_maps(seeds[:POSED].tolist(), latents.BUCKETS[bucket])
+
     def loss(self, model: Pair) -> Tensor:
         """Squared error of the velocity on one batch, mostly where repainted."""
         bucket = ("square", "tall")[self.rng.integers(2)]
@@ -186,9 +190,8 @@ class Lessons:
         a = self.alphas[when].sqrt()[:, None, None, None]
         b = (1 - self.alphas[when]).sqrt()[:, None, None, None]
         seeds = data["seeds"][rows]
-        poses = pose_maps(seeds[:POSED].tolist(), latents.BUCKETS[bucket])
         words = self.words(self._captions(seeds))
-        predicted = model(a * clean + b * noise, extra, when, words, poses)
+        predicted = model(a * clean + b * noise, extra, when, words, self.maps(seeds, bucket))
         weight = mask + KEPT_WEIGHT * (1 - mask)
         squares: Tensor = weight * (predicted - (a * noise - b * clean)) ** 2
         return squares.mean()
@@ -198,14 +201,16 @@ class Lessons:
 def sample(
     model: Pair, extra: Tensor, words: Tensor, poses: Tensor, guidance: float = 4.0
 ) -> Tensor:
-    """Paint latents from pure noise in 20 steps; words (2n, 77, width), empty prompts first."""
+    """Paint latents from pure noise in 20 steps.
+
+    Of words (2n, 77, width) and of what guides (2n or none) the first half is for the empty prompt.
+    """
     scheduler = DPMSolverMultistepScheduler.from_config(build_scheduler().config)
     scheduler.set_timesteps(20)
     x = torch.randn(len(extra), 4, *extra.shape[-2:], generator=torch.Generator().manual_seed(1))
-    both = torch.cat([poses, poses])
     for t in scheduler.timesteps:
         when = t.expand(2 * len(x))
-        v = model(torch.cat([x, x]), torch.cat([extra, extra]), when, words, both)
+        v = model(torch.cat([x, x]), torch.cat([extra, extra]), when, words, poses)
         empty, told = v.chunk(2)
         x = scheduler.step(empty + guidance * (told - empty), t, x).prev_sample
     return x
@@ -227,7 +232,7 @@ def report(job: Job, trainer: Trainer[Pair], lessons: Lessons, style: str = "fla
     words = lessons.words([""] * len(seeds) + captions)
     rows = [to_pictures(goals), to_pictures(shown)]
     for poses in (pose_maps(seeds, SQUARE), torch.zeros(0, 3, *SQUARE)):
-        painted = sample(model, extra, words, poses)
+        painted = sample(model, extra, words, torch.cat([poses, poses]))
         with torch.no_grad():
             rows.append(to_pictures(vae.decode(painted / scale).sample))
     write_sheet(job.work / f"{trainer.name}.png", rows)

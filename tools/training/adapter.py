@@ -1,0 +1,227 @@
+"""The image prompt: a small CLIP image encoder and the IP-Adapter that goes with it.
+
+Ye et al. 2023 (arXiv:2308.06721). The real ones stand on a CLIP that has seen the world; here the
+encoder learns together with the adapter, from the painter's own task, the UNet frozen. It is shown
+the goal or its head alone, and captions are mostly withheld, so that there is something to learn.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from diffusers.models.embeddings import ImageProjection, MultiIPAdapterImageProjection
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.nn import functional as F
+from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+
+from inference.geometry import Box, mask_box
+from tools.portraits import HELD_OUT_SEED, draw, sample_spec, solo
+from tools.training import latents, text
+from tools.training import vae as autoencoder
+from tools.training.common import (
+    SQUARE,
+    Job,
+    Trainer,
+    averaged,
+    to_pictures,
+    to_tensor,
+    write_sheet,
+)
+from tools.training.painter import Lessons, Pair, sample
+from tools.training.scenarios import sample_scenarios
+
+SIDE = 64
+EMBEDDED = 96
+TOKENS = 4
+UNCAPTIONED = 0.6
+UNSEEN = 0.1
+HEADS = 0.35  # of what is shown
+FLIPPED = 0.5
+
+
+def build_encoder() -> CLIPVisionModelWithProjection:
+    """An untrained image encoder."""
+    return CLIPVisionModelWithProjection(
+        CLIPVisionConfig(
+            image_size=SIDE,
+            patch_size=8,
+            hidden_size=96,
+            intermediate_size=256,
+            num_hidden_layers=4,
+            num_attention_heads=4,
+            projection_dim=EMBEDDED,
+        )
+    )
+
+
+def _untrained(pair: Pair) -> dict[str, dict[str, Tensor]]:
+    """Adapter weights in the layout of the files: attention starts as that to the words."""
+    attention = {}
+    weights = pair.unet.state_dict()
+    names = [name for name in pair.unet.attn_processors if "attn2" in name]
+    for place, name in enumerate(names):
+        layer = name.removesuffix(".processor")
+        for part in ("to_k", "to_v"):
+            attention[f"{2 * place + 1}.{part}_ip.weight"] = weights[f"{layer}.{part}.weight"]
+    projection = {
+        "proj.weight": torch.randn(TOKENS * text.WIDTH, EMBEDDED) / EMBEDDED**0.5,
+        "proj.bias": torch.zeros(TOKENS * text.WIDTH),
+        "norm.weight": torch.ones(text.WIDTH),
+        "norm.bias": torch.zeros(text.WIDTH),
+    }
+    return {"image_proj": projection, "ip_adapter": attention}
+
+
+class Seeing(Pair):
+    """The frozen painter with an adapter and its encoder, which learn."""
+
+    def __init__(self) -> None:
+        """Build all of it, untrained."""
+        super().__init__()
+        self.encoder = build_encoder()
+
+    def put_on(self) -> None:
+        """Lay the adapter over the UNet's attention, as diffusers does."""
+        self.requires_grad_(False)
+        weights = _untrained(self)
+        processors = self.unet._convert_ip_adapter_attn_to_diffusers([weights])
+        layer = self.unet._convert_ip_adapter_image_proj_to_diffusers(weights["image_proj"])
+        self.unet.set_attn_processor(processors)
+        self.unet.encoder_hid_proj = MultiIPAdapterImageProjection([layer])
+        self.unet.config.encoder_hid_dim_type = "ip_image_proj"
+        for part in (self.encoder, self.unet.encoder_hid_proj):
+            part.requires_grad_(True)
+        for processor in self.unet.attn_processors.values():
+            if isinstance(processor, torch.nn.Module):
+                processor.requires_grad_(True)
+
+    def forward(
+        self, noisy: Tensor, extra: Tensor, when: Tensor, words: Tensor, poses: Tensor
+    ) -> Tensor:
+        """Velocity (n, 4, h, w); `poses` are the pictures shown, (n, 3, 64, 64), zero for none."""
+        seen = self.encoder(poses).image_embeds
+        nothing = (poses == 0).flatten(1).all(1, keepdim=True)
+        velocity: Tensor = self.unet(
+            torch.cat([noisy, extra], 1),
+            when,
+            words,
+            added_cond_kwargs={"image_embeds": [seen.masked_fill(nothing, 0)[:, None]]},
+        ).sample
+        return velocity
+
+
+def build(job: Job) -> Seeing:
+    """The trained painter with an untrained adapter."""
+    model = Seeing()
+    trained = averaged(job.work, "painter", Pair())
+    model.unet.load_state_dict(trained.unet.state_dict())
+    model.put_on()
+    return model
+
+
+def shown(seed: int, head: bool, style: str = "flat") -> np.ndarray:
+    """What the encoder is shown of a seed: the drawing, or the head in it; (64, 64, 3) uint8."""
+    portrait = draw(solo(sample_spec(seed), style), SQUARE, with_masks=head)
+    image = portrait.image
+    if head:
+        box: Box = mask_box(portrait.masks["face"], min_side=1)
+        image = image[box.slices]
+    height, width = image.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    square = image[top : top + side, left : left + side]
+    return cv2.resize(square, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+
+
+def to_input(pictures: list[np.ndarray]) -> Tensor:
+    """(n, 3, 64, 64), normalized as the product's image processor does."""
+    processor = CLIPImageProcessorPil()
+    mean, deviation = (
+        torch.tensor(values)[:, None, None]
+        for values in (processor.image_mean, processor.image_std)
+    )
+    stack = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 255
+    return (stack - mean) / deviation
+
+
+class SeenLessons(Lessons):
+    """Batches without skeletons, mostly without captions, each with a picture to go by."""
+
+    def maps(self, seeds: Tensor, bucket: str) -> Tensor:  # noqa: ARG002, one size for both
+        """The pictures that the encoder is shown, (n, 3, 64, 64); a part of them zero."""
+        pictures = [shown(int(seed), self.rng.random() < HEADS) for seed in seeds]
+        pictures = [
+            np.ascontiguousarray(one[:, ::-1]) if self.rng.random() < FLIPPED else one
+            for one in pictures
+        ]
+        hidden = torch.from_numpy(self.rng.random((len(pictures), 1, 1, 1)) < UNSEEN)
+        return to_input(pictures).masked_fill(hidden, 0)
+
+    def _captions(self, seeds: Tensor) -> list[str]:
+        captions = super()._captions(seeds)
+        return ["" if self.rng.random() < UNCAPTIONED else caption for caption in captions]
+
+
+def report(job: Job, trainer: Trainer[Seeing], lessons: SeenLessons) -> None:
+    """Write a sheet for held-out seeds without captions: shown, upload, painted, without."""
+    model, vae = trainer.average, autoencoder.load(job)
+    seeds = [HELD_OUT_SEED + k for k in range(10)]
+    scenarios = [sample_scenarios(seed, SQUARE, 1)[0] for seed in seeds]
+    mask = torch.from_numpy(np.stack([one.mask for one in scenarios]))[:, None].float()
+    upload = latents.masked(to_tensor([one.upload for one in scenarios]), mask)
+    scale = vae.config.scaling_factor
+    with torch.no_grad():
+        held = vae.encode(upload).latent_dist.mode() * scale
+    extra = torch.cat([F.interpolate(mask, size=held.shape[-2:]), held], 1)
+    words = lessons.words([""] * 2 * len(seeds))
+    # Each is shown another one's goal, so that nothing but the picture can tell.
+    pictures = [shown(seed, False) for seed in seeds[1:] + seeds[:1]]
+    seen = to_input(pictures)
+    rows = [[cv2.resize(one, SQUARE) for one in pictures], to_pictures(upload)]
+    for halves in ([torch.zeros_like(seen), seen], [torch.zeros_like(seen)] * 2):
+        painted = sample(model, extra, words, torch.cat(halves), 2.0)
+        with torch.no_grad():
+            rows.append(to_pictures(vae.decode(painted / scale).sample))
+    write_sheet(job.work / f"{trainer.name}.png", rows)
+
+
+def train(job: Job) -> None:
+    """Train encoder and adapter on the latents that `latents` made."""
+    torch.manual_seed(0)
+    trainer = Trainer(job, "adapter", build(job), lr=1e-3, decay=0.998)
+    torch.manual_seed(trainer.step)
+    lessons = SeenLessons(job, trainer.step + 10)
+    trainer.run(lambda: lessons.loss(trainer.model), lambda: report(job, trainer, lessons))
+
+
+def save(job: Job, folder: Path) -> None:
+    """Write the adapter as one file in the published layout, and its encoder beside it."""
+    model: Seeing = averaged(job.work, "adapter", build(job))
+    weights = {
+        f"image_proj.{name}": weight
+        for name, weight in _projection(model.unet.encoder_hid_proj).items()
+    }
+    seers = [one for one in model.unet.attn_processors.values() if hasattr(one, "to_k_ip")]
+    for place, processor in enumerate(seers):
+        for part in ("to_k_ip", "to_v_ip"):
+            name = f"ip_adapter.{2 * place + 1}.{part}.weight"
+            weights[name] = getattr(processor, part)[0].weight
+    folder.mkdir(parents=True, exist_ok=True)
+    halves = {name: weight.half().contiguous() for name, weight in weights.items()}
+    save_file(halves, folder / "ip-adapter.safetensors")
+    model.encoder.half().save_pretrained(folder / "image_encoder")
+
+
+def _projection(layers: MultiIPAdapterImageProjection) -> dict[str, Tensor]:
+    """The published names of diffusers' own."""
+    layer: ImageProjection = layers.image_projection_layers[0]
+    names = {"image_embeds": "proj", "norm": "norm"}
+    return {
+        ".".join([names[name.split(".")[0]], *name.split(".")[1:]]): weight
+        for name, weight in layer.state_dict().items()
+    }

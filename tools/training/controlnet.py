@@ -1,0 +1,116 @@
+"""The ControlNet of all the pack's controls: pose, edges, lines, tile and pattern in one model.
+
+It starts from the one that learned the skeleton together with the UNet, and goes on against the
+frozen UNet with maps of every kind, each drawn by the product's own functions from the goal. No
+switch tells it which kind it sees: they look different enough.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from diffusers import ControlNetModel
+from torch import Tensor
+
+from inference.controls import CONTROLS, Scene
+from tools.portraits import HELD_OUT_SEED, PortraitSpec, draw, sample_spec, solo
+from tools.portraits.figure import keypoints_of
+from tools.training import latents
+from tools.training.common import SQUARE, Job, Trainer, averaged, write_sheet
+from tools.training.painter import Lessons, Pair, report
+
+KINDS = ("canny", "lineart", "hed", "mlsd", "tile", "qr")
+SHARES = (0.22, 0.22, 0.22, 0.08, 0.13, 0.13)
+SKELETONS = 0.58  # of a batch; the thinnest map and the hardest to follow
+
+
+def map_of(kind: str, spec: PortraitSpec, size: tuple[int, int]) -> np.ndarray:
+    """What the product's control of this kind draws of a flat drawing: (h, w, 3) uint8."""
+
+    def absent() -> np.ndarray:
+        raise LookupError(kind)
+
+    scene = Scene(
+        picture=np.zeros((size[1], size[0], 3), np.uint8)
+        if kind == "pose"
+        else draw(spec, size, with_masks=False).image,
+        keypoints=lambda: keypoints_of(spec, size),
+        nearness=absent,
+        classes=absent,
+    )
+    return CONTROLS[kind](scene)
+
+
+def maps_of(
+    seeds: Sequence[int], kinds: Sequence[str], size: tuple[int, int], style: str = "flat"
+) -> Tensor:
+    """Control maps of the drawings of `seeds`, (n, 3, height, width) in 0-1."""
+    drawn = [
+        map_of(kind, solo(sample_spec(int(seed)), style), size)
+        for seed, kind in zip(seeds, kinds, strict=True)
+    ]
+    return torch.from_numpy(np.stack(drawn)).permute(0, 3, 1, 2).float() / 255
+
+
+class Controlled(Pair):
+    """The painter of which only the ControlNet learns."""
+
+    def __init__(self) -> None:
+        """Build both, the UNet frozen."""
+        super().__init__()
+        self.unet.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> Controlled:
+        """Switch the ControlNet; the UNet stays as it paints."""
+        super().train(mode)
+        self.unet.eval()
+        return self
+
+
+class MappedLessons(Lessons):
+    """Batches in which every sample has a control map of some kind."""
+
+    def maps(self, seeds: Tensor, bucket: str) -> Tensor:
+        """Skeletons and maps of the other kinds, mixed at random."""
+        kinds = [
+            "pose" if self.rng.random() < SKELETONS else str(self.rng.choice(KINDS, p=SHARES))
+            for _ in seeds
+        ]
+        return maps_of(seeds.tolist(), kinds, latents.BUCKETS[bucket])
+
+
+def build(job: Job) -> Controlled:
+    """The painter as it was trained, its ControlNet included."""
+    return averaged(job.work, "painter", Controlled())
+
+
+def _sheet(job: Job, name: str) -> None:
+    """The maps of some held-out drawings, one kind a row."""
+    seeds = [HELD_OUT_SEED + k for k in range(10)]
+    pictures = [draw(solo(sample_spec(seed)), SQUARE, with_masks=False).image for seed in seeds]
+    rows = [pictures]
+    for kind in ("pose", *KINDS):
+        maps = maps_of(seeds, [kind] * len(seeds), SQUARE)
+        rows.append(list((maps * 255).byte().permute(0, 2, 3, 1).numpy()))
+    write_sheet(job.work / f"{name}-maps.png", rows)
+
+
+def train(job: Job) -> None:
+    """Train the ControlNet alone, on the latents that `latents` made."""
+    torch.manual_seed(0)
+    model = build(job)
+    model.controlnet.requires_grad_(True)
+    trainer = Trainer(job, "controlnet", model, lr=6e-4, decay=0.998)
+    torch.manual_seed(trainer.step)
+    lessons = MappedLessons(job, trainer.step + 8)
+    _sheet(job, "controlnet")
+    trainer.run(lambda: lessons.loss(trainer.model), lambda: report(job, trainer, lessons))
+
+
+def load(job: Job) -> ControlNetModel:
+    """The trained ControlNet; the painter's own where there is no other."""
+    name = "controlnet" if (job.work / "controlnet.pt").exists() else "painter"
+    model: ControlNetModel = averaged(job.work, name, Controlled()).controlnet
+    return model
