@@ -1,6 +1,6 @@
 """Train the embedded model pack: `python tools/train_pack.py STAGE --minutes 20 --threads 2`.
 
-Stages, in the order of their needs: tokenizer, text, vae, segmenter, pose, latents, painter,
+Stages, in the order of their needs: tokenizer, text, vae, segmenter, pose, depth, latents, painter,
 controlnet, adapter, lora, decoder, sharpener, enlarger, judges, export; `all` runs them one after
 the other. Every stage but the first resumes from its checkpoint in `--work` when started again;
 `export` may run at any time after a save. The judges are no part of the pack: `tools/eval_pack.py`
@@ -25,6 +25,7 @@ STAGE_MINUTES = {
     "vae": 26.0,
     "segmenter": 96.0,
     "pose": 13.0,
+    "depth": 12.0,
     "latents": 0.0,
     "painter": 130.0,
     "controlnet": 100.0,

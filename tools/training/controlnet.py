@@ -1,4 +1,4 @@
-"""The ControlNet of all the pack's controls: pose, edges, lines, tile and pattern in one model.
+"""The ControlNet of all the pack's controls: pose, edges, lines, depth, tile and pattern in one.
 
 It starts from the one that learned the skeleton together with the UNet, and goes on against the
 frozen UNet with maps of every kind, each drawn by the product's own functions from the goal. No
@@ -19,26 +19,26 @@ from tools.portraits import HELD_OUT_SEED, PortraitSpec, draw, sample_spec, solo
 from tools.portraits.figure import keypoints_of
 from tools.training import latents
 from tools.training.common import SQUARE, Job, Trainer, averaged, write_sheet
+from tools.training.depth import nearness_of
 from tools.training.painter import Lessons, Pair, report
 
-KINDS = ("canny", "lineart", "hed", "mlsd", "tile", "qr")
-SHARES = (0.22, 0.22, 0.22, 0.08, 0.13, 0.13)
+KINDS = ("canny", "lineart", "hed", "mlsd", "depth", "tile", "qr")
+SHARES = (0.2, 0.2, 0.2, 0.08, 0.1, 0.12, 0.1)
 SKELETONS = 0.58  # of a batch; the thinnest map and the hardest to follow
 
 
 def map_of(kind: str, spec: PortraitSpec, size: tuple[int, int]) -> np.ndarray:
     """What the product's control of this kind draws of a flat drawing: (h, w, 3) uint8."""
 
-    def absent() -> np.ndarray:
-        raise LookupError(kind)
+    def classes() -> np.ndarray:
+        raise LookupError(f"{kind} needs a segmenter, which the pack has not")
 
+    drawn = draw(spec, size, with_masks=kind == "depth")
     scene = Scene(
-        picture=np.zeros((size[1], size[0], 3), np.uint8)
-        if kind == "pose"
-        else draw(spec, size, with_masks=False).image,
+        picture=drawn.image,
         keypoints=lambda: keypoints_of(spec, size),
-        nearness=absent,
-        classes=absent,
+        nearness=lambda: nearness_of(drawn),
+        classes=classes,
     )
     return CONTROLS[kind](scene)
 
