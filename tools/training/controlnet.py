@@ -110,7 +110,6 @@ def train(job: Job) -> None:
 
 
 def load(job: Job) -> ControlNetModel:
-    """The trained ControlNet; the painter's own where there is no other."""
-    name = "controlnet" if (job.work / "controlnet.pt").exists() else "painter"
-    model: ControlNetModel = averaged(job.work, name, Controlled()).controlnet
+    """The trained ControlNet."""
+    model: ControlNetModel = averaged(job.work, "controlnet", Controlled()).controlnet
     return model

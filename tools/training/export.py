@@ -8,7 +8,17 @@ from pathlib import Path
 import torch
 from diffusers import StableDiffusionInpaintPipeline
 
-from tools.training import enlarger, lora, painter, pose, segmenter, text
+from tools.training import (
+    adapter,
+    controlnet,
+    depth,
+    enlarger,
+    lora,
+    painter,
+    pose,
+    segmenter,
+    text,
+)  # fmt: skip
 from tools.training import tokenizer as tokens
 from tools.training import vae as autoencoder
 from tools.training.common import Job, averaged
@@ -17,9 +27,13 @@ STAGES = (
     "text",
     "vae",
     "decoder",
+    "sharpener",
     "segmenter",
     "pose",
+    "depth",
     "painter",
+    "controlnet",
+    "adapter",
     "lora-ink",
     "lora-soft",
     "enlarger",
@@ -34,6 +48,11 @@ def _segmenter(job: Job, folder: Path) -> None:
 def _pose(job: Job, folder: Path) -> None:
     pose.load(job).half().save_pretrained(folder)
     pose.build_processor().save_pretrained(folder)
+
+
+def _depth(job: Job, folder: Path) -> None:
+    depth.load(job).half().save_pretrained(folder)
+    depth.build_processor().save_pretrained(folder)
 
 
 def _enlarger(job: Job, folder: Path) -> None:
@@ -54,7 +73,6 @@ def _painter(job: Job) -> None:
         requires_safety_checker=False,
     )
     pipeline.save_pretrained(job.out / "painter")
-    pair.controlnet.half().save_pretrained(job.out / "controlnet-pose")
 
 
 def _lora(job: Job, style: str) -> None:
@@ -81,7 +99,10 @@ def train(job: Job) -> None:
         "segmenter": lambda: _segmenter(job, job.out / "segmenter"),
         "pose": lambda: _pose(job, job.out / "pose"),
         "enlarger": lambda: _enlarger(job, job.out / "enlarger"),
+        "depth": lambda: _depth(job, job.out / "depth"),
         "painter": lambda: _painter(job),
+        "controlnet": lambda: controlnet.load(job).half().save_pretrained(job.out / "controlnet"),
+        "adapter": lambda: adapter.save(job, job.out / "ip-adapter"),
         "lora-ink": lambda: _lora(job, "ink"),
         "lora-soft": lambda: _lora(job, "soft"),
     }

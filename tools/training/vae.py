@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
@@ -14,7 +16,6 @@ from tools.training.common import (
     TALL,
     Job,
     Trainer,
-    averaged,
     to_pictures,
     to_tensor,
     write_sheet,
@@ -99,10 +100,22 @@ def train(job: Job) -> None:
 
 def load(job: Job) -> AutoencoderKL:
     """The trained autoencoder, its scaling factor set to one over the latents' deviation."""
-    name = "decoder" if (job.work / "decoder.pt").exists() else "vae"
-    vae = averaged(job.work, name, build_vae())
+    vae = build_vae()
+    vae.load_state_dict(_finest(job.work))
+    vae.eval().requires_grad_(False)
     images = [draw(solo(sample_spec(k)), SQUARE, False).image for k in range(32)]
     with torch.no_grad():
         latents = vae.encode(to_tensor(images)).latent_dist.mode()
     vae.register_to_config(scaling_factor=round(1 / latents.std().item(), 4))
     return vae
+
+
+def _finest(work: Path) -> dict[str, Tensor]:
+    """The averaged weights of the last stage that there is: all leave the encoder as it was."""
+    paths = [work / f"{stage}.pt" for stage in ("sharpener", "decoder", "vae")]
+    path = next(path for path in paths if path.exists())
+    weights: dict[str, Tensor] = torch.load(path, weights_only=True)["average"]
+    if path.stem == "sharpener":  # it has the critic's weights too
+        parts = {name.partition(".")[::2]: weight for name, weight in weights.items()}
+        weights = {name: weight for (part, name), weight in parts.items() if part == "vae"}
+    return weights

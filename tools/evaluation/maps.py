@@ -1,0 +1,82 @@
+"""8. Maps: is what a control sees of the painting what it saw of the photo?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.compose import resize
+from inference.controls import CONTROLS, Scene
+from inference.geometry import generation_size
+from inference.hub import fetch
+from inference.photo import Pixels
+from tools.evaluation.bench import FAMILY, Bench, Painting, sitter
+from tools.evaluation.prompt import recipe
+from tools.evaluation.table import Row
+
+KINDS = ("canny", "lineart", "hed", "mlsd", "depth", "tile", "qr")
+MORE = 0.1  # what a control must add to the agreement to be worth its place
+NATIVE = 192
+BLUR = 2.0  # sigma in pixels at generation size: a line may lie a little beside
+
+
+def map_of(bench: Bench, kind: str, picture: Pixels) -> NDArray[np.float32]:
+    """A control's map of a picture at generation size, blurred, (h, w, 3)."""
+
+    def absent() -> NDArray[np.float32]:
+        raise LookupError(f"{kind} is measured otherwise")
+
+    small = resize(picture, generation_size(picture.shape[1::-1], NATIVE))
+    scene = Scene(
+        picture=small,
+        keypoints=absent,
+        nearness=lambda: bench.studio.models().depth(FAMILY, fetch).find(small),
+        classes=absent,
+    )
+    drawn = CONTROLS[kind](scene).astype(np.float32)
+    return np.asarray(cv2.GaussianBlur(drawn, (0, 0), BLUR), dtype=np.float32)
+
+
+def agreement(bench: Bench, kind: str, photo: Pixels, painting: Painting) -> float:
+    """Correlation (−1…1) of both maps where it was repainted; 0 where one of them is empty."""
+    wanted, painted = (map_of(bench, kind, one) for one in (photo, painting.image))
+    size = wanted.shape[1::-1]
+    shown = painting.repainted.astype(np.uint8)
+    where = cv2.resize(shown, size, interpolation=cv2.INTER_NEAREST) > 0
+    pair = np.stack([wanted[where].ravel(), painted[where].ravel()])
+    return float(np.corrcoef(pair)[0, 1]) if (pair.std(axis=1) > 0).all() else 0.0
+
+
+def measure(bench: Bench, count: int) -> dict[str, Any]:
+    """Mean agreement with each kind of map, with its control and without any."""
+    values: dict[str, Any] = {kind: {"with": [], "without": []} for kind in KINDS}
+    for k in range(count):
+        photo = sitter(k).image
+        free = bench.paint(photo, recipe(k, controlnet=None))
+        for kind, found in values.items():
+            guided = bench.paint(photo, recipe(k, controlnet=kind))
+            for name, painting in (("with", guided), ("without", free)):
+                found[name].append(
+                    0 if painting is None else agreement(bench, kind, photo, painting)
+                )
+    return {
+        kind: {name: float(np.mean(each)) for name, each in found.items()}
+        for kind, found in values.items()
+    }
+
+
+def rows(values: dict[str, Any]) -> list[Row]:
+    """The lines of the table."""
+    return [
+        Row(
+            part="8 Maps",
+            what=f"agreement of the painting with the map, with “{kind}” and off",
+            goal=f"at least {MORE:g} more",
+            value=f"{values[kind]['with']:.2f}, {values[kind]['without']:.2f}",
+            passed=values[kind]["with"] >= values[kind]["without"] + MORE,
+        )
+        for kind in KINDS
+    ]
