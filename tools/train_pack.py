@@ -1,10 +1,10 @@
 """Train the embedded model pack: `python tools/train_pack.py STAGE --minutes 20 --threads 2`.
 
 Stages, in the order of their needs: tokenizer, text, vae, segmenter, pose, depth, latents, painter,
-controlnet, adapter, lora, decoder, sharpener, enlarger, judges, export; `all` runs them one after
-the other. Every stage but the first resumes from its checkpoint in `--work` when started again;
-`export` may run at any time after a save. The judges are no part of the pack: `tools/eval_pack.py`
-measures with them.
+controlnet, encoder, adapter, lora, decoder, sharpener, enlarger, judges, export; `all` runs them
+one after the other. Every stage but the first resumes from its checkpoint in `--work` when started
+again; `export` may run at any time after a save. The judges are no part of the pack:
+`tools/eval_pack.py` measures with them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ STAGE_MINUTES = {
     "latents": 0.0,
     "painter": 130.0,
     "controlnet": 100.0,
-    "adapter": 40.0,
+    "encoder": 8.0,
+    "adapter": 30.0,
     "lora": 12.0,
     "decoder": 33.0,
     "sharpener": 45.0,

@@ -1,8 +1,8 @@
 """The image prompt: a small CLIP image encoder and the IP-Adapter that goes with it.
 
-Ye et al. 2023 (arXiv:2308.06721). The real ones stand on a CLIP that has seen the world; here the
-encoder learns together with the adapter, from the painter's own task, the UNet frozen. It is shown
-the goal or its head alone, and captions are mostly withheld, so that there is something to learn.
+Ye et al. 2023 (arXiv:2308.06721). The encoder goes on learning with the adapter, from the painter's
+own task, the UNet frozen. It is shown the goal or its head alone, and captions are mostly withheld,
+so that there is something to learn.
 """
 
 from __future__ import annotations
@@ -16,12 +16,9 @@ from diffusers.models.embeddings import ImageProjection, MultiIPAdapterImageProj
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F
-from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
-from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
-from inference.geometry import Box, mask_box
-from tools.portraits import HELD_OUT_SEED, draw, sample_spec, solo
-from tools.training import latents, text
+from tools.portraits import HELD_OUT_SEED
+from tools.training import encoder, latents, text
 from tools.training import vae as autoencoder
 from tools.training.common import (
     SQUARE,
@@ -32,31 +29,13 @@ from tools.training.common import (
     to_tensor,
     write_sheet,
 )
+from tools.training.encoder import EMBEDDED, build_encoder, pictures_of, shown, to_input
 from tools.training.painter import Lessons, Pair, sample
 from tools.training.scenarios import sample_scenarios
 
-SIDE = 64
-EMBEDDED = 96
 TOKENS = 4
 UNCAPTIONED = 0.6
 UNSEEN = 0.1
-HEADS = 0.35  # of what is shown
-FLIPPED = 0.5
-
-
-def build_encoder() -> CLIPVisionModelWithProjection:
-    """An untrained image encoder."""
-    return CLIPVisionModelWithProjection(
-        CLIPVisionConfig(
-            image_size=SIDE,
-            patch_size=8,
-            hidden_size=96,
-            intermediate_size=256,
-            num_hidden_layers=4,
-            num_attention_heads=4,
-            projection_dim=EMBEDDED,
-        )
-    )
 
 
 def _untrained(pair: Pair) -> dict[str, dict[str, Tensor]]:
@@ -120,33 +99,9 @@ def build(job: Job) -> Seeing:
     model = Seeing()
     trained = averaged(job.work, "painter", Pair())
     model.unet.load_state_dict(trained.unet.state_dict())
+    model.encoder.load_state_dict(encoder.load(job).state_dict())
     model.put_on()
     return model
-
-
-def shown(seed: int, head: bool, style: str = "flat") -> np.ndarray:
-    """What the encoder is shown of a seed: the drawing, or the head in it; (64, 64, 3) uint8."""
-    portrait = draw(solo(sample_spec(seed), style), SQUARE, with_masks=head)
-    image = portrait.image
-    if head:
-        box: Box = mask_box(portrait.masks["face"], min_side=1)
-        image = image[box.slices]
-    height, width = image.shape[:2]
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    square = image[top : top + side, left : left + side]
-    return cv2.resize(square, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-
-
-def to_input(pictures: list[np.ndarray]) -> Tensor:
-    """(n, 3, 64, 64), normalized as the product's image processor does."""
-    processor = CLIPImageProcessorPil()
-    mean, deviation = (
-        torch.tensor(values)[:, None, None]
-        for values in (processor.image_mean, processor.image_std)
-    )
-    stack = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 255
-    return (stack - mean) / deviation
 
 
 class SeenLessons(Lessons):
@@ -154,11 +109,7 @@ class SeenLessons(Lessons):
 
     def maps(self, seeds: Tensor, bucket: str) -> Tensor:  # noqa: ARG002, one size for both
         """The pictures that the encoder is shown, (n, 3, 64, 64); a part of them zero."""
-        pictures = [shown(int(seed), self.rng.random() < HEADS) for seed in seeds]
-        pictures = [
-            np.ascontiguousarray(one[:, ::-1]) if self.rng.random() < FLIPPED else one
-            for one in pictures
-        ]
+        pictures, _ = pictures_of(seeds.tolist(), self.rng)
         hidden = torch.from_numpy(self.rng.random((len(pictures), 1, 1, 1)) < UNSEEN)
         return to_input(pictures).masked_fill(hidden, 0)
 

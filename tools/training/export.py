@@ -33,6 +33,7 @@ STAGES = (
     "depth",
     "painter",
     "controlnet",
+    "encoder",
     "adapter",
     "lora-ink",
     "lora-soft",
