@@ -2,50 +2,51 @@
 
 from __future__ import annotations
 
-import argparse
-import logging
-import os
-import tempfile
 import tomllib
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from threading import Event
 from typing import Any
+from urllib.parse import urlsplit
 
 import gradio as gr
 from gradio.data_classes import ImageData
 
-from inference import MasqueradeError, Photo, Progress, Recipe, Result, Studio
-from inference.address import fetch_photo
+from inference import MasqueradeError, Progress, Recipe, Result, Studio
 from inference.catalog import Catalog
-from inference.contact_sheet import contact_sheet
-from inference.errors import Cancelled, InvalidPhoto, ModelUnavailable
-from inference.exhibit import Exhibit
+from inference.desk import Desk, File
+from inference.errors import Cancelled, ModelUnavailable
+from inference.exhibit import Exhibit, Sketches
 from inference.form import FOLDS, UNSET, control_menu, menus, recipe_of, values_of
-from inference.fragments import grid_html, job_html, message_html, result_html, status_html
-from inference.grid import Axis, Grid, GridResult
-from inference.mask_view import mask_view
+from inference.fragments import done_html, job_html, message_html, status_html
+from inference.grid import GridResult
+from inference.guard import BUSY, Guard
+from inference.options import Options, prepare
 from inference.photo import MAX_BYTES, Pixels
 from inference.prompt_text import format_block, is_block, parse
 from inference.recipe import Length, Unit
 from inference.warmth import Warmth
+from inference.workplace import Workplace, opened
 
 ASSETS = Path(__file__).parent / "assets"
 EXAMPLES = ASSETS / "examples"
-QUEUE = 20
+QUEUE, SESSIONS = 20, 500  # how many wait, and of how many the page keeps the photo's path
 TITLE = "Masquerade"
 TAGLINE = "Puts a person, untouched, into any scene."
 FIRST_STEPS = "Pick an example or drop a photo, say where it should be, and press Generate."
+ENDPOINTS = dict.fromkeys(("paint", "mask"), ("photo", "recipe", "mask_image"))
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 ORDER = "words → minus «but not» → threshold, without specks → brush → invert → dilate → feather"
 WORDS = ("mask_prompt", "mask_negative", "mask_invert")
 MASK_CANVAS = ("mask_math.js", "mask_canvas.js", "mask_tools.js", "mask_words.js")
-
 QUICK: dict[str, Any] = {"queue": False, "show_progress": "hidden", **PRIVATE}
 LIVE: dict[str, Any] = {**QUICK, "trigger_mode": "always_last"}
+PAINTER: dict[str, Any] = {"concurrency_id": "painter", "concurrency_limit": 1}
 
 Update = dict[Any, Any]
+Upload = gr.FileData | None
+Asked = str | dict[str, Any]
 
 
 def path_of(payload: ImageData | None) -> str | None:
@@ -70,20 +71,18 @@ def told() -> Iterator[None]:
 class Page:
     """The components, and what happens between them."""
 
-    def __init__(self, studio: Studio, warmth: Warmth) -> None:
-        self.studio = studio
-        self.warmth = warmth
+    def __init__(self, studio: Studio, warmth: Warmth, work: Workplace) -> None:
+        self.studio, self.warmth, self.work = studio, warmth, work
+        self.desk = Desk(studio, work)
         self.knobs: dict[str, Any] = {}
         self.recipe_files = sorted((ASSETS / "recipes").glob("*.txt"))
         self.examples = tomllib.loads(asset("examples/examples.toml"))["example"]
 
     def build(self) -> Any:
         """Lay out the page and connect it."""
-        with gr.Blocks(
-            title=TITLE, fill_width=True, analytics_enabled=False, delete_cache=(3600, 86400)
-        ) as blocks:
-            self.photo, self.mask_image = gr.State(), gr.State()
-            self.pictures, self.cancelled = gr.State(), gr.State()
+        with gr.Blocks(title=TITLE, fill_width=True, analytics_enabled=False) as blocks:
+            states = (gr.State() for _ in range(4))
+            self.photo, self.mask_image, self.pictures, self.cancelled = states
             with gr.Row(elem_id="header"):
                 gr.HTML(f"<h1>{TITLE}</h1><p>{TAGLINE}</p>", elem_id="title")
                 self.status = gr.HTML(status_html(self.warmth), elem_id="status")
@@ -93,8 +92,11 @@ class Page:
                 self._result_column()
             self._folds()
             self._timer = gr.Timer(0.5)
+            gr.events.api(self.paint_over_http, api_name="paint", **PAINTER)
+            gr.events.api(self.mask_over_http, api_name="mask")
             self._connect()
-        blocks.queue(max_size=QUEUE)
+        blocks.unload(self.leave)
+        blocks.queue(max_size=QUEUE, api_open=False)
         return blocks
 
     # --- layout ------------------------------------------------------------------------------
@@ -246,9 +248,9 @@ class Page:
             self.photo, self.upload, self.looking, self.gallery, self.job, self.mask_image,
             self.mask_file, self.knobs["mask_strokes"],
         ]  # fmt: skip
-        self.upload.upload(self.open, self.upload, opened, **PRIVATE).then(**look)
-        self.change.click(self.close, None, opened, **QUICK)
         filled = [*{*opened, *self.knobs.values(), self.unit}]
+        self.upload.upload(self.open, self.upload, filled, **PRIVATE).then(**look)
+        self.change.click(lambda: self._opened(None), None, opened, **QUICK)
         self.gallery.click(self.pick, self.gallery, filled, **QUICK).then(**look)
         prompt, address = self.knobs["prompt"], self.knobs["input_image_url"]
         prompt.change(self.notice, prompt, self.pasted, **LIVE)
@@ -268,8 +270,8 @@ class Page:
         ).then(**look)  # fmt: skip
         mask_address = self.knobs["mask_image_url"]
         mask_address.submit(self.fetch_mask, mask_address, started, **QUICK).then(**look)
-        grid = {"styles": self.styles, "vary": self.vary}
-        self._connect_job({"cancelled": self.cancelled, **grid, **masked})
+        job = {"cancelled": self.cancelled, "before": self.pictures}
+        self._connect_job({**job, "styles": self.styles, "vary": self.vary, **masked})
 
     def _connect_job(self, inputs: dict[str, Any]) -> None:
         shown: list[Any] = [
@@ -281,8 +283,8 @@ class Page:
             [self.cancelled, self.generate, self.cancel, self.job], **QUICK,
         ).then(
             self.paint, inputs_kwargs=inputs, outputs=shown, show_progress="minimal",
-            show_progress_on=self.job, concurrency_id="painter", concurrency_limit=1, **PRIVATE,
-        )  # fmt: skip
+            show_progress_on=self.job, **PAINTER, **PRIVATE,
+        ).failure(self.turn_away, None, shown, **QUICK)  # fmt: skip
         self.show_map.click(
             self.look_at_map, inputs_kwargs=inputs, outputs=self.control_map, **PRIVATE
         )
@@ -308,35 +310,41 @@ class Page:
         menu = control_menu(catalog, catalog.style(style))
         return gr.Dropdown(menu, value=control if control in dict(menu).values() else UNSET)
 
-    def open(self, path: str | None) -> Update:
-        """Take in an uploaded photo."""
-        return {self.upload: None, **self._taken(Photo.open, path, self._opened)}
+    def open(self, path: File) -> Update:
+        """Take in an uploaded photo; a picture of ours brings its settings and its mask along."""
+        return {self.upload: None, **self._told(self._uploaded, path)}
+
+    def _uploaded(self, path: File) -> Update:
+        opened, ours = self._opened(path), self.desk.embedded(path)
+        if ours is None:
+            return opened
+        shown = {self.mask_image: self.desk.kept(ours.mask), self.job: message_html(ours.told)}
+        return {**opened, **self._filled(ours.masked_recipe), **shown}
 
     def fetch(self, url: str) -> Update:
         """Take in a photo from the web."""
-        return self._taken(fetch_photo, url, self._opened) if url else {self.job: gr.skip()}
+        return self._told(lambda: self._opened(self.desk.fetched(url)) if url else {})
 
-    def start_from(self, path: str | None) -> Update:
+    def start_from(self, path: File) -> Update:
         """Take in a mask image, whose white is repainted; without one the words come back."""
-        return self._taken(Photo.open, path, self._started)
+        return self._told(self._started, path)
 
     def fetch_mask(self, url: str) -> Update:
         """Take in a mask image from the web."""
-        return self._taken(fetch_photo, url, self._started)
+        return self._told(lambda: self._started(self.desk.fetched(url)))
 
-    def _taken(
-        self, read: Callable[[str], Photo], source: str | None,
-        use: Callable[[Photo | None], Update],
-    ) -> Update:  # fmt: skip
+    def _told(self, take: Callable[..., Update], *given: object) -> Update:
+        """What taking something in changes, or why it cannot be taken."""
         try:
-            return use(read(source) if source else None)
+            return take(*given) or {self.job: gr.skip()}
         except MasqueradeError as error:
             return {self.job: message_html(str(error), "alert")}
 
-    def _opened(self, photo: Photo | None) -> Update:
+    def _opened(self, path: File) -> Update:
         """The page with a photo, or the empty one; what was drawn over another one is gone."""
+        photo = self.desk.photo(path)
         return {
-            self.photo: photo,
+            self.photo: path,
             self.upload: gr.update(value=None, visible=photo is None),
             self.looking: gr.update(visible=photo is not None),
             self.gallery: gr.update(visible=photo is None),
@@ -346,15 +354,11 @@ class Page:
             self.knobs["mask_strokes"]: "",
         }
 
-    def close(self) -> Update:
-        """Back to the empty page, to choose another photo."""
-        return self._opened(None)
-
     def pick(self, index: int) -> Update:
         """Fill everything in from an example."""
         example = self.examples[index]
         filled = self._filled(Recipe(prompt=example["prompt"]))
-        return {**filled, **self._opened(Photo.open(EXAMPLES / example["file"]))}
+        return {**filled, **self._opened(EXAMPLES / example["file"])}
 
     def _filled(self, recipe: Recipe) -> Update:
         """Every control as a recipe has it; the style stays where it names none."""
@@ -372,20 +376,16 @@ class Page:
 
     def read_block(self, text: str) -> Update:
         """Fill everything in from a prompt block, its photo included."""
-        try:
-            block = parse(text)
-            photo, mask = (
-                fetch_photo(url) if url else None
-                for url in (block.recipe.input_image_url, block.recipe.mask_image_url)
-            )
-        except MasqueradeError as error:
-            return {self.job: message_html(str(error), "alert")}
-        told = "The block's settings are taken."
-        if block.unknown:
-            told = f"Taken, but for what is unknown here: {', '.join(block.unknown)}."
+        return self._told(self._read, text)
+
+    def _read(self, text: str) -> Update:
+        block = parse(text)
+        photo = self.desk.fetched(block.recipe.input_image_url)
+        mask = self.desk.fetched(block.recipe.mask_image_url)
         opened = {} if photo is None else self._opened(photo)
         masked = {} if mask is None else {self.mask_image: mask}
-        return {**opened, **masked, **self._filled(block.recipe), self.job: message_html(told)}
+        filled = self._filled(block.recipe)
+        return {**opened, **masked, **filled, self.job: message_html(block.told)}
 
     def read_recipe(self, index: int) -> Update:
         """Take the settings of one of our own blocks."""
@@ -396,43 +396,26 @@ class Page:
         with told():
             return format_block(recipe_of(fields))
 
-    def _started(self, image: Photo | None) -> Update:
+    def _started(self, path: File) -> Update:
+        image = self.desk.photo(path)
         recipe = Recipe(mask_prompt="", mask_negative="", mask_invert=False) if image else Recipe()
         words = {self.knobs[name]: getattr(recipe, name) for name in WORDS}
-        return {self.mask_image: image, self.job: "", **words}
+        return {self.mask_image: path, self.job: "", **words}
 
-    def look(self, photo: Photo | None, mask_image: Photo | None, **fields: Any) -> Any:
+    def look(self, photo: File, mask_image: File, **fields: Any) -> Any:
         """What the words find, from which the browser draws the mask."""
-        if photo is None:
-            return gr.skip()
-        try:
-            recipe = recipe_of(fields)
-            return mask_view(self.studio.select(photo, recipe, mask_image).evidence, recipe)
-        except MasqueradeError as error:
-            return {"error": str(error)}
+        return gr.skip() if photo is None else self.desk.view(photo, mask_image, fields)
 
-    def look_at_map(
-        self, photo: Photo | None, mask_image: Photo | None, **fields: Any
-    ) -> Pixels | None:
+    def look_at_map(self, photo: File, mask_image: File, **fields: Any) -> Pixels | None:
         """What guides the painting, before anything is painted."""
-        own = {name: fields[name] for name in (*self.knobs, "dilate_unit")}
         with told():
-            if photo is None:
-                raise InvalidPhoto("Choose a photo first, or pick an example.")
-            maps = self.studio.control_maps(photo, recipe_of(own), mask_image)
-        return contact_sheet(list(maps.items()), len(maps)) if maps else None
+            own = {name: fields[name] for name in (*self.knobs, "dilate_unit")}
+            return self.desk.control_sheet(photo, mask_image, own)
 
-    def convert(
-        self, photo: Photo | None, mask_image: Photo | None, dilate_unit: str, **fields: Any
-    ) -> gr.Slider:
+    def convert(self, photo: File, mask_image: File, **fields: Any) -> gr.Slider:
         """The same length in the other unit."""
-        unit, short_side = Unit(dilate_unit), 512
-        old = Unit.PERCENT if unit is Unit.PIXELS else Unit.PIXELS
-        if photo is not None:
-            with told():
-                recipe = recipe_of({**fields, "mask_dilate": 0, "dilate_unit": unit})
-                short_side = self.studio.select(photo, recipe, mask_image).evidence.short_side
-        return dilate_slider(Length(value=fields["mask_dilate"], unit=old).to(unit, short_side))
+        with told():
+            return dilate_slider(self.desk.converted(photo, mask_image, fields))
 
     def begin(self) -> Update:
         """A new job, which its own Cancel button can reach even while it waits in the queue."""
@@ -449,62 +432,48 @@ class Page:
             cancelled.set()
         return gr.update(interactive=False)
 
+    def turn_away(self) -> Update:
+        """The queue was full."""
+        return {**self._idle(), self.job: message_html(BUSY, "alert")}
+
     def paint(
-        self, photo: Photo | None, mask_image: Photo | None, cancelled: Event, **fields: Any
-    ) -> Iterator[Update]:
+        self, request: gr.Request, photo: File, mask_image: File, cancelled: Event,
+        before: Exhibit | None, **fields: Any,
+    ) -> Iterator[Update]:  # fmt: skip
         """Run the job, showing everything on the way."""
+        folder, done = self.work.folder(request.session_hash), False
         try:
-            if photo is None:
-                raise InvalidPhoto("Choose a photo first, or pick an example.")
-            with closing(self._painting(photo, mask_image, fields)) as events:
+            sketches, order = Sketches(folder), self.desk.order(photo, mask_image, fields)
+            with closing(self.desk.paint(order, cancelled)) as events:
                 for event in events:
-                    if cancelled.is_set():
-                        raise Cancelled
-                    yield self._show(event) if isinstance(event, Progress) else self._finish(event)
-        except Cancelled as error:
-            yield {**self._idle(), self.job: message_html(str(error))}
-        except ModelUnavailable as error:
-            style = self.studio.fall_back(str(error))
-            hint = f"{error} The style is now {style.title}, which is built in."
-            yield {
-                **self._idle(),
-                self.job: message_html(hint, "alert"),
-                self.knobs["style"]: style.key,
-            }
+                    if isinstance(event, Progress):
+                        yield self._show(event, sketches)
+                    else:
+                        update, done = self._finish(event, folder), True
+                        yield update
+                        self.work.drop(before.folder if before else None)
         except MasqueradeError as error:
-            yield {**self._idle(), self.job: message_html(str(error), "alert")}
+            yield self._stopped(error, before)
+        finally:
+            if not done:
+                self.work.drop(folder)
 
-    def _painting(
-        self, photo: Photo, mask_image: Photo | None, fields: dict[str, Any]
-    ) -> Generator[Progress | Result | GridResult]:
-        """One painting, or a grid of them where styles or values to compare are given."""
-        styles, rows = tuple(fields.pop("styles") or ()), Axis.parse(fields.pop("vary") or "")
-        recipe = recipe_of(fields)
-        if not styles and rows is None:
-            return (yield from self.studio.paint(photo, recipe, mask_image))
-        grid = Grid.of(recipe, Axis(name="style", values=styles) if styles else None, rows)
-        yield from self.studio.paint_grid(photo, grid, mask_image)
-
-    def _show(self, progress: Progress) -> Update:
+    def _show(self, progress: Progress, sketches: Sketches) -> Update:
         update: Update = {self.job: job_html(progress)}
         if progress.preview is not None:
-            update[self.forming] = gr.update(value=progress.preview, visible=True)
+            update[self.forming] = gr.update(value=sketches.add(progress.preview), visible=True)
             update[self.compare] = gr.update(visible=False)
         if progress.control_map is not None:
-            update[self.control_map] = progress.control_map
+            update[self.control_map] = sketches.keep("control-map", progress.control_map)
         return update
 
-    def _finish(self, done: Result | GridResult) -> Update:
-        folder = Path(tempfile.mkdtemp(prefix="masquerade-", dir=gr.utils.get_upload_folder()))
-        if isinstance(done, GridResult):
-            pictures, told = Exhibit.of_grid(done, folder), grid_html(done)
-        else:
-            pictures, told = Exhibit.of(done, folder), result_html(done)
+    def _finish(self, done: Result | GridResult, folder: Path) -> Update:
+        pictures = Exhibit.of(done, folder)
         first = pictures.first
         return {
             **self._idle(),
-            self.job: told,
-            self.forming: gr.update(visible=False),
+            self.job: done_html(done),
+            self.forming: gr.update(value=None, visible=False),
             self.compare: gr.update(value=(pictures.shown[0], pictures.shown[first]), visible=True),
             self.strip: gr.update(
                 value=list(zip(pictures.shown, pictures.captions, strict=True)),
@@ -513,6 +482,18 @@ class Page:
             self.download: gr.update(value=pictures.files[first], visible=True),
             self.pictures: pictures,
         }  # fmt: skip
+
+    def _stopped(self, error: MasqueradeError, before: Exhibit | None) -> Update:
+        """Nothing was finished: what was there before is shown again."""
+        role = "status" if isinstance(error, Cancelled) else "alert"
+        style = self.studio.style().key if isinstance(error, ModelUnavailable) else gr.skip()
+        return {
+            **self._idle(),
+            self.job: message_html(str(error), role),
+            self.forming: gr.update(value=None, visible=before is None),
+            self.compare: gr.update(visible=before is not None),
+            self.knobs["style"]: style,
+        }
 
     def _idle(self) -> Update:
         """Ready for the next job."""
@@ -526,6 +507,29 @@ class Page:
         pair = (pictures.shown[0], pictures.shown[event.index])
         return pair, gr.update(value=pictures.files[event.index])
 
+    def leave(self, request: gr.Request) -> None:
+        """The tab is closed, or out of reach."""
+        self.work.leave(request.session_hash)
+
+    def paint_over_http(
+        self, photo: Upload = None, recipe: Asked = "", mask_image: Upload = None
+    ) -> Iterator[dict[str, Any]]:
+        """Repaint a photo. `recipe` is a prompt block, or the fields of a recipe.
+
+        Gives how far it is and, at the end, the images, the seed, and how many kept pixels changed.
+        """
+        with told(), closing(self.desk.paint_for_program(photo, recipe, mask_image)) as answers:
+            for files, report in answers:
+                yield {"images": [gr.FileData(path=str(file)) for file in files], **report}
+
+    def mask_over_http(
+        self, photo: Upload = None, recipe: Asked = "", mask_image: Upload = None
+    ) -> dict[str, Any]:
+        """The mask of a photo, white where it would be repainted, and how sure each word is."""
+        with told():
+            file, report = self.desk.mask_for_program(photo, recipe, mask_image)
+        return {"images": [gr.FileData(path=str(file))], **report}
+
 
 def dilate_slider(length: Length) -> gr.Slider:
     """The slider set to a length, with its unit's range."""
@@ -533,35 +537,40 @@ def dilate_slider(length: Length) -> gr.Slider:
     return gr.Slider(-limit, limit, value=round(length.value, 1))
 
 
+@contextmanager
+def served(studio: Studio, options: Options, folder: Path | None = None) -> Iterator[Any]:
+    """The page on a server, which runs inside the block; the models load behind it."""
+    hosts: set[str | None] = {*options.hosts}
+    with opened("GRADIO_TEMP_DIR", folder) as work:
+        blocks = Page(studio, warmth := Warmth(studio), work).build()
+        blocks.launch(
+            server_name=options.host, server_port=options.port, share=options.share or None,
+            auth=list(options.auth) or None, max_file_size=MAX_BYTES, css_paths=ASSETS / "page.css",
+            theme=gr.themes.Base(
+                primary_hue="orange", neutral_hue="slate", font=["system-ui", "sans-serif"]
+            ),
+            app_kwargs={"middleware": [(Guard, (), {"hosts": hosts, "endpoints": ENDPOINTS})]},
+            state_session_capacity=SESSIONS, footer_links=["api", "gradio", "settings"],
+            run_history=False, ssr_mode=False, prevent_thread_lock=True,
+        )  # fmt: skip
+        hosts.add(urlsplit(blocks.share_url or "").hostname)
+        work.settle()
+        warmth.start()
+        try:
+            yield blocks
+        finally:
+            blocks.close()
+
+
 def main() -> None:
-    """Start the server; the models load behind the page."""
-    parser = argparse.ArgumentParser(description=TAGLINE)
-    parser.add_argument("--host", help="address to listen on; only this machine by default")
-    parser.add_argument("--port", type=int, help="port to listen on; 7860 by default")
-    parser.add_argument("--share", action="store_true", help="open a public Gradio link")
-    parser.add_argument("--style", help="default style; see inference/catalog.toml")
-    parser.add_argument("--catalog", type=Path, help="your own styles, laid over the built-in ones")
-    options = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    studio = Studio(catalog=Catalog.load(options.catalog), style=options.style)
-    warmth = Warmth(studio)
-    blocks = Page(studio, warmth).build()
-    blocks.launch(
-        server_name=options.host,
-        server_port=options.port,
-        share=options.share,
-        css_paths=ASSETS / "page.css",
-        theme=gr.themes.Base(
-            primary_hue="orange", neutral_hue="slate", font=["system-ui", "sans-serif"]
-        ),
-        max_file_size=MAX_BYTES,
-        footer_links=["gradio", "settings"],
-        prevent_thread_lock=True,
-    )
-    warmth.start()
-    blocks.block_thread()
+    """Start the server and stay until it is stopped."""
+    options = Options.read(TAGLINE)
+    prepare()
+    catalog = Catalog.load(options.catalog)
+    checks, compiled = options.safety_checker, options.compiled
+    studio = Studio(catalog=catalog, style=options.style, safety_checker=checks, compiled=compiled)
+    with served(studio, options) as blocks:
+        blocks.block_thread()
 
 
 if __name__ == "__main__":

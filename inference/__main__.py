@@ -1,4 +1,8 @@
-"""The command line: `python -m inference recipe.txt photos/ -o out/`."""
+"""The command line: `python -m inference recipe.txt photos/ -o out/`.
+
+A PNG that was painted here may stand in place of the text file: its settings are replayed, with a
+fresh mask for each photo.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +13,12 @@ from contextlib import closing
 from pathlib import Path
 from typing import TextIO
 
+from inference import metadata
 from inference.batch import Outcome, pictures, run
 from inference.catalog import Catalog
 from inference.errors import InvalidRecipe, MasqueradeError, ModelUnavailable
-from inference.prompt_text import MAX_BLOCK, parse
+from inference.photo import MAX_BYTES
+from inference.prompt_text import parse
 from inference.recipe import Recipe
 from inference.results import Progress
 from inference.studio import Studio
@@ -61,7 +67,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m inference", description="Paint many photos by one prompt block."
     )
-    parser.add_argument("recipe", type=Path, help="text file with a prompt block")
+    parser.add_argument("recipe", type=Path, help="text file with a prompt block, or a PNG of ours")
     parser.add_argument(
         "photos", type=Path, nargs="+", help="pictures, and folders whose pictures are painted"
     )
@@ -75,17 +81,20 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def _recipe(path: Path, stderr: TextIO) -> Recipe:
-    """The recipe in a text file; what it has and a recipe has not is said."""
+    """The recipe in a text file or in a PNG of ours; what is not taken of it is said."""
     try:
-        with path.open(encoding="utf-8-sig") as file:
-            block = parse(file.read(MAX_BLOCK + 1))
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+        found = metadata.read(data) or parse(data.decode("utf-8-sig"))
     except (OSError, UnicodeError) as error:
-        raise InvalidRecipe(f"{path} cannot be read: give a text file in UTF-8.") from error
-    if block.unknown:
-        stderr.write(f"Not known, left out: {', '.join(block.unknown)}\n")
-    if block.recipe.mask_strokes:
+        raise InvalidRecipe(
+            f"{path} cannot be read: give a text file in UTF-8, or a picture that was made here."
+        ) from error
+    if found.unknown:
+        stderr.write(f"Not known, left out: {', '.join(found.unknown)}\n")
+    if found.recipe.mask_strokes:
         stderr.write("Left out: mask_strokes, which belong to one photo\n")
-    return block.recipe
+    return found.recipe
 
 
 def _finished(

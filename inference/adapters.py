@@ -21,6 +21,7 @@ from transformers import CLIPVisionModelWithProjection
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 from inference.cache import Cache, digest
+from inference.device import Turns
 from inference.errors import InvalidCatalog
 from inference.patch import Guide
 from inference.photo import Pixels
@@ -43,18 +44,18 @@ class Shown:
     guides: tuple[Guide, ...]
     scales: list[float]
 
-    def at(self, index: int, total: int) -> dict[str, list[torch.Tensor]] | None:
-        """What the UNet takes as `added_cond_kwargs` in a step; sets the scales for it."""
+    def at(self, index: int, total: int) -> None:
+        """Set the scales for a step."""
         self.scales[:] = [one.scale if one.guides(index, total) else 0.0 for one in self.guides]
-        return {"image_embeds": self.embeddings} if self.embeddings else None
 
 
 class Adapters:
     """The IP-Adapters of one pipeline and their image encoders. Not thread-safe."""
 
-    def __init__(self, pipe: StableDiffusionInpaintPipeline, device: torch.device) -> None:
+    def __init__(self, pipe: StableDiffusionInpaintPipeline, turns: Turns) -> None:
         self._unet = pipe.unet
-        self._device = device
+        self._device = turns.device
+        self._turns = turns
         self._bare = dict(pipe.unet.attn_processors)
         self._weights: dict[str, Weights] = {}
         self._encoder_of: dict[str, Path] = {}
@@ -81,9 +82,10 @@ class Adapters:
             weights = self._read(file)
             self._put_on((weights,))
             if encoder not in self._encoders:
-                self._encoders[encoder] = CLIPVisionModelWithProjection.from_pretrained(
+                model = CLIPVisionModelWithProjection.from_pretrained(
                     encoder, dtype=self._unet.dtype, use_safetensors=True, local_files_only=True
-                ).to(self._device)
+                )
+                self._encoders[encoder] = self._turns.place(model)
         except (OSError, SafetensorError, ValueError, RuntimeError, KeyError) as error:
             raise InvalidCatalog(
                 f"The IP-Adapter {key!r} does not fit this style's model: correct its entry in "
@@ -165,6 +167,7 @@ class Adapters:
         self, picture: Pixels, encoder: CLIPVisionModelWithProjection, whole: bool
     ) -> Embeddings:
         """One embedding of the `whole` picture, or one of each of its parts."""
+        self._turns.take(encoder)
         side = encoder.config.image_size
         processor = CLIPImageProcessorPil(
             size={"shortest_edge": side}, crop_size={"height": side, "width": side}

@@ -94,10 +94,19 @@ class Policy:
 
 
 def fetch_photo(url: str, policy: Policy | None = None) -> Photo:
-    """Fetch a photo from an untrusted address. Neither proxies nor cookies are used.
+    """Fetch a photo from an untrusted address.
 
     Raises:
-        InvalidPhoto: the address is not allowed, cannot be reached in time, or holds no photo.
+        InvalidPhoto: as `fetch_file`, or it is no photo.
+    """
+    return Photo.open(fetch_file(url, policy))
+
+
+def fetch_file(url: str, policy: Policy | None = None) -> bytes:
+    """Fetch a photo's file from an untrusted address. Neither proxies nor cookies are used.
+
+    Raises:
+        InvalidPhoto: the address is not allowed, or cannot be reached in time.
     """
     policy = policy or Policy()
     deadline = _Deadline(policy.seconds)
@@ -106,7 +115,7 @@ def fetch_photo(url: str, policy: Policy | None = None) -> Photo:
         for _ in range(MAX_REDIRECTS + 1):
             answer = _get(place, policy, deadline)
             if isinstance(answer, bytes):
-                return Photo.open(answer)
+                return answer
             place = answer
     except httpcore.TimeoutException as error:
         raise InvalidPhoto(

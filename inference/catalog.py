@@ -14,7 +14,7 @@ from pydantic import ValidationError, model_validator
 
 from inference.entries import SAFE_SUFFIXES as SAFE_SUFFIXES  # a part of the catalog's language
 from inference.entries import ControlModel as ControlModel
-from inference.entries import Entry, Family
+from inference.entries import Entry, Family, FastMode
 from inference.entries import HubSource as HubSource
 from inference.entries import LocalSource as LocalSource
 from inference.entries import Lora as Lora
@@ -119,6 +119,20 @@ class Catalog(Entry):
             )
         merged = {key: weight for key, weight in {**style.loras, **loras}.items() if weight}
         return style.model_copy(update={"loras": merged})
+
+    def fast(self, style: Style) -> FastMode:
+        """What fast means with this style.
+
+        Raises:
+            InvalidRecipe: its models have no fast mode.
+        """
+        mode = self.family(style.family).fast
+        if mode is None:
+            raise InvalidRecipe(
+                f"Fast (fast): the style {style.title} has no settings for it, so turn it off.",
+                field="fast",
+            )
+        return mode
 
     def trigger_words(self, style: Style) -> str:
         """What the style's LoRAs want to read at the front of the prompt, "" for nothing."""

@@ -10,8 +10,9 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_val
 
 from inference.prompt_words import LORA_WEIGHTS
 
-#: Only what cannot run code when it is opened; pickles (.bin, .ckpt, .pt) are never fetched.
-SAFE_SUFFIXES = (".safetensors", ".json", ".txt")
+#: Only what cannot run code when it is opened; pickles (.bin, .ckpt, .pt) are never fetched. An
+#: .onnx graph holds weights and the names of known operators.
+SAFE_SUFFIXES = (".safetensors", ".json", ".txt", ".onnx")
 
 #: Stable Diffusion 1.5 takes a 4:5 photo at 512×640, its usual size for portraits.
 SD15_NATIVE_SIZE = 576
@@ -113,12 +114,36 @@ class Lora(Entry):
     trigger_words: str = ""
 
 
+class FastMode(Entry):
+    """What a recipe's `fast` means: its settings of the same names, and LoRAs with weights."""
+
+    scheduler: str
+    steps: int
+    cfg_scale: float
+    guidance_stop: float = 1.0
+    loras: Mapping[str, float] = Field(default_factory=dict)
+
+    @property
+    def settings(self) -> dict[str, str | float]:
+        """The recipe's fields that it takes the place of."""
+        return {
+            "scheduler": self.scheduler,
+            "steps": self.steps,
+            "cfg_scale": self.cfg_scale,
+            "guidance_stop": self.guidance_stop,
+        }
+
+
 class Family(Entry):
     """Models that work together, because their latents and UNets have one shape.
 
     `configs` holds the diffusers configs that a style's single-file `checkpoint` is read with;
     `enlarger` a Swin2SR model for finished pictures; `depth` and `rooms` what the controls
-    depth and segroom draw their maps with: a depth estimator, a segmenter of ADE20K's classes.
+    depth and segroom draw their maps with: a depth estimator, a segmenter of ADE20K's classes;
+    `checker` flags pictures that are not for everybody, where that is asked for.
+    `restorer` is a face restoration network as an ONNX graph, for `face_correct`, which runs
+    where onnxruntime is installed.
+    `fast` is what a recipe's `fast` means with these models.
     `face` is a control that no recipe names: it makes faces resemble a picture of one.
     """
 
@@ -130,7 +155,10 @@ class Family(Entry):
     enlarger: Source | None = None
     depth: Source | None = None
     rooms: Source | None = None
+    checker: Source | None = None
+    restorer: Source | None = None
     face: ControlModel | None = None
+    fast: FastMode | None = None
     controls: Mapping[str, ControlModel] = Field(default_factory=dict)
     loras: Mapping[str, Lora] = Field(default_factory=dict)
 

@@ -13,6 +13,7 @@
     ├── OutOfMemory            the device has too little memory for this picture
     ├── ModelFailed            a model broke off, for a reason of its own
     │   └── PaintingFailed     … or returned something that is not a picture (NaN)
+    ├── Withheld               the safety checker flagged every picture
     └── Cancelled              the user pressed Cancel
 
 `str(error)` is always one sentence for the person at the screen, and says what to do next. The
@@ -108,6 +109,16 @@ class PaintingFailed(ModelFailed):
     def __init__(
         self,
         message: str = "The model produced no picture: lower the guidance or try another seed.",
+    ) -> None:
+        super().__init__(message)
+
+
+class Withheld(MasqueradeError):
+    """The safety checker is on and flagged what was painted."""
+
+    def __init__(
+        self,
+        message: str = "The safety checker held the picture back: try another seed or prompt.",
     ) -> None:
         super().__init__(message)
 

@@ -23,7 +23,9 @@ from inference.patch import Guide, Patch
 from inference.photo import Photo, Pixels
 from inference.placement import Placement
 from inference.recipe import Recipe
+from inference.restorer import Restorer
 from inference.results import Progress, Stage
+from inference.skeleton import Keypoints
 from inference.steps import watched
 
 if TYPE_CHECKING:
@@ -35,6 +37,8 @@ REFINED = 2
 # Denoising strength at which a face is corrected, so that it stays who it is, and at which it is
 # given another's likeness.
 CORRECTION, LIKENESS = 0.25, 0.6
+# How much wider than a face, in the face's sides on each side, is what shows whose face it is.
+BUST = 0.5
 # The least grain that is asked for by asking for grain.
 LEAST_GRAIN = 3.0
 
@@ -62,6 +66,8 @@ class Finisher:
         painter: paints once more where a stage asks for it.
         enlarger: loads the enlarger when it is needed.
         find: looks words up in a picture.
+        keypoints: finds the COCO key points of the person in a box of a picture.
+        restorer: loads the model for faces when it is needed; None where there is none.
         likeness: the photo's face, for `face_swap`.
     """
 
@@ -70,6 +76,8 @@ class Finisher:
     painter: Painter
     enlarger: Callable[[], Enlarger]
     find: Callable[[Photo, str], Heatmap]
+    keypoints: Callable[[Pixels, Box], Keypoints]
+    restorer: Callable[[], Restorer | None]
     likeness: Pixels | None = None
 
     def run(self, patches: Pictures, place: Placement) -> Generator[Progress, None, Finished]:
@@ -96,12 +104,15 @@ class Finisher:
         wide = alpha if recipe.protect or not grows else _whole_patch(place)
         images = tuple(paste(original, patch, wide, place.box) for patch in patches)
         reach = alpha if recipe.protect else np.full_like(alpha, 255)
+        restorer = self.restorer() if recipe.face_correct else None
         for wanted, stage, strength in (
             (recipe.inpaint_faces, Stage.FACES, recipe.hires_denoising_strength),
             (recipe.face_correct, Stage.CORRECTING, CORRECTION),
             (recipe.face_swap, Stage.LIKENESS, LIKENESS),
         ):
-            if wanted:
+            if wanted and stage is Stage.CORRECTING and restorer is not None:
+                images = yield from self._each(images, partial(self._restored, restorer, reach))
+            elif wanted:
                 work = partial(self._faces, reach=reach, stage=stage, strength=strength)
                 images = yield from self._each(images, work)
         if recipe.film_grain:
@@ -187,6 +198,21 @@ class Finisher:
             alpha = np.zeros_like(reach)
             alpha[inside] = np.minimum(face.at(face.box.size), reach[inside])
             image = paste(image, painted, alpha, face.box)
+        return image
+
+    def _restored(self, restorer: Restorer, reach: Alpha, _k: int, image: Pixels) -> Work:
+        """`face_correct` where there is a model for it; faces that are turned away stay."""
+        yield Progress(stage=Stage.CORRECTING)
+        for face in find_faces(self.find(Photo.of(image), "face"), reach, self.native):
+            points = self.keypoints(image, face.box.grown(BUST, image.shape[1::-1]))
+            restored = restorer.restore(image, points, face.box)
+            if restored is None:
+                continue
+            inside = face.box.slices
+            alpha = np.zeros_like(reach)
+            shown = np.minimum(face.at(face.box.size), restored.alpha)
+            alpha[inside] = np.minimum(shown, reach[inside])
+            image = paste(image, restored.pixels, alpha, face.box)
         return image
 
     def _grain(self, original: Pixels) -> grain.Grain:

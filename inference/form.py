@@ -7,14 +7,17 @@ from typing import Any, get_args
 from inference.catalog import Catalog, Style
 from inference.controls import CONTROLS
 from inference.finish_settings import ColorGrading
-from inference.recipe import SCHEDULERS, AspectRatio, Recipe
+from inference.recipe import SCHEDULERS, AspectRatio, Length, Recipe, Unit
 
 UNSET = "unset"  # a menu cannot hold None
 CHOICES = ("style", "scheduler", "controlnet", "ar", "color_grading")
 # What stands in which part of the page; the rest of a recipe is always in sight.
 FOLDS = {
     "Mask": ("mask_threshold", "mask_feather"),
-    "Sampling": ("negative_prompt", "num_images", "steps", "scheduler", "seed", "use_lpw"),
+    "Sampling": (
+        "fast", "negative_prompt", "num_images", "steps", "scheduler", "guidance_stop", "seed",
+        "use_lpw",
+    ),
     "Control": (
         "controlnet", "controlnet_conditioning_scale", "controlnet_txt2img", "controlnets",
         "controlnet_weights", "controlnet_windows",
@@ -56,6 +59,12 @@ def recipe_of(fields: dict[str, Any]) -> Recipe:
     given = {name: None if value == UNSET else value for name, value in fields.items()}
     length = f"{given.pop('mask_dilate')}{given.pop('dilate_unit')}"
     return Recipe.parse({**given, "mask_dilate": length})
+
+
+def converted(value: float, unit: Unit, short_side: int) -> Length:
+    """A length, given in the other unit, in this one."""
+    old = Unit.PERCENT if unit is Unit.PIXELS else Unit.PIXELS
+    return Length(value=value, unit=old).to(unit, short_side)
 
 
 def values_of(recipe: Recipe) -> dict[str, Any]:

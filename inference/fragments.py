@@ -32,32 +32,33 @@ def job_html(progress: Progress) -> str:
     return f"<p class='message' role='status'>{escape(text)}</p><progress {done}></progress>"
 
 
-def result_html(result: Result) -> str:
-    """The seed, the time, the proof that the kept pixels were kept, and what was not read."""
+def done_html(done: Result | GridResult) -> str:
+    """What became of a job."""
+    return _grid_html(done) if isinstance(done, GridResult) else _result_html(done)
+
+
+def _result_html(result: Result) -> str:
+    """The seed, the time, the proof that the kept pixels were kept, and what else to know."""
     seconds = sum(result.seconds.values())
     proof = f"kept pixels changed: {result.kept_pixels_changed:,} of {result.kept_pixels:,}"
     return (
         f"<p class='message' role='status'><span class='chip plus'>{proof}</span> "
         f"seed <b id='seed-used'>{result.recipe.seed}</b> · {seconds:.1f} s</p>"
-        + (message_html(f"Too long, so not read: «{_short(result.unread)}».") * bool(result.unread))
+        + "".join(map(message_html, result.notes))
     )
 
 
-def _short(text: str) -> str:
-    """A text cut where it would fill the page."""
-    return text if len(text) <= 200 else f"{text[:200]}…"
-
-
-def grid_html(done: GridResult) -> str:
-    """As `result_html`, of a whole grid; what failed is named."""
+def _grid_html(done: GridResult) -> str:
+    """As `_result_html`, of a whole grid; what failed is named."""
     results = done.painted.values()
     changed = max(one.kept_pixels_changed for one in results)
     seconds = sum(sum(one.seconds.values()) for one in results)
-    failed = "".join(
+    notes = dict.fromkeys(note for one in results for note in one.notes)
+    told = "".join(map(message_html, notes)) + "".join(
         message_html(f"{label}: {sentence}", "alert") for label, sentence in done.failures.items()
     )
     return (
         f"<p class='message' role='status'><span class='chip plus'>kept pixels changed: {changed:,}"
         f"</span> {len(results)} pictures · seed <b id='seed-used'>{done.first.recipe.seed}</b> · "
-        f"{seconds:.1f} s</p>{failed}"
+        f"{seconds:.1f} s</p>{told}"
     )

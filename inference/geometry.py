@@ -44,6 +44,16 @@ class Box:
         """Index of the box into an (H, W, …) array."""
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
+    def grown(self, share: float, canvas: Size) -> Box:
+        """The box with a share of its sides more on each side, within a picture of this size."""
+        wide, high = (round(share * side) for side in self.size)
+        return Box(
+            left=max(0, self.left - wide),
+            top=max(0, self.top - high),
+            right=min(canvas[0], self.right + wide),
+            bottom=min(canvas[1], self.bottom + high),
+        )
+
     @classmethod
     def whole(cls, size: Size) -> Box:
         """The box that covers a picture of this size."""

@@ -28,6 +28,7 @@ from inference.photo import Photo, Pixels
 from inference.placement import Placement
 from inference.prompt_words import read
 from inference.recipe import Recipe
+from inference.restorer import HOW_TO_INSTALL, Restorer
 from inference.results import Progress, Result, Stage
 from inference.retry import in_pieces
 from inference.selection import Selection
@@ -62,6 +63,10 @@ def load(models: Models, style: Style, recipe: Recipe) -> Generator[Progress, No
         models.pose(style.family, get)
         if recipe.super_resolution:
             models.enlarger(style.family, get)
+        if recipe.face_correct:
+            models.restorer(style.family, get)
+        if models.checks(style.family):
+            models.checker(style.family, get)
         names = (*(control.name for control in controls), *((FACE,) if recipe.face_swap else ()))
         if "depth" in names:
             models.depth(style.family, get)
@@ -134,23 +139,29 @@ class Job:
         dressed = self._dressed()
         with self._timed(Stage.PAINTING):
             painted = yield from watched(self._painting(painter, patch, dressed), Stage.PAINTING)
-        finisher = Finisher(
-            recipe=dressed,
-            native=self.style.native_size,
-            painter=painter,
-            enlarger=partial(self.models.enlarger, self.style.family, fetch),
-            find=self._find,
-            likeness=likeness,
-        )
+        finisher = self._finisher(painter, dressed, likeness)
         with self._timed(Stage.FINISHING):
             finished = yield from finisher.run(painted.pictures, place)
         unread = painter.unread(dressed.prompt, use_lpw=dressed.use_lpw)
         yield replace(self._result(finished, control_map), unread=unread)
 
+    def _finisher(self, painter: Painter, dressed: Recipe, likeness: Pixels | None) -> Finisher:
+        models, family = self.models, self.style.family
+        return Finisher(
+            recipe=dressed,
+            native=self.style.native_size,
+            painter=painter,
+            enlarger=partial(models.enlarger, family, fetch),
+            find=self._find,
+            keypoints=lambda picture, box: models.pose(family, fetch).find(picture, box),
+            restorer=partial(models.restorer, family, fetch),
+            likeness=likeness,
+        )
+
     def _painting(
         self, painter: Painter, patch: Patch, recipe: Recipe
     ) -> Generator[PaintStep | Painted]:
-        painter.thrifty = self.thrifty
+        painter.tile(self.thrifty)
         if self.thrifty:
             return in_pieces(painter, patch, recipe, self.style.native_size)
         return painter.paint(patch, recipe)
@@ -234,7 +245,14 @@ class Job:
             seconds=dict(self._seconds),
             kept_pixels=int(np.count_nonzero(alpha == 0)),
             kept_pixels_changed=max(changed),
+            hint=self._hint(),
         )
+
+    def _hint(self) -> str:
+        """What would have made more of the pictures, "" for nothing."""
+        restores = self.models.catalog.family(self.style.family).restorer is not None
+        faint = self.recipe.face_correct and restores and not Restorer.is_installed()
+        return HOW_TO_INSTALL if faint else ""
 
     def _dressed(self) -> Recipe:
         """The recipe as the painter takes it: with the words that belong to the style."""
@@ -243,8 +261,10 @@ class Job:
         negative = ", ".join(filter(None, (style.negative_prompt, recipe.negative_prompt)))
         asked = read(recipe.prompt).text  # its LoRAs are in the style
         words = (self.trigger_words, style.prompt_prefix, asked, style.prompt_suffix)
+        fast = self.models.catalog.fast(style).settings if recipe.fast else {}
         return recipe.model_copy(
             update={
+                **fast,
                 "prompt": "".join(words),
                 "negative_prompt": negative,
                 "denoising_strength": strength,

@@ -17,12 +17,18 @@ from inference.errors import InvalidCatalog
 
 
 class Loras:
-    """The LoRAs of one pipeline: loaded once each, in use as `use` says. Not thread-safe."""
+    """The LoRAs of one pipeline: loaded once each, in use as `use` says. Not thread-safe.
+
+    Attributes:
+        weights: of those in use.
+        dress: which are loaded, and which of them in use at what weight, as a key.
+    """
 
     def __init__(self, pipe: StableDiffusionInpaintPipeline) -> None:
         self._pipe = pipe
         self._dtype = pipe.unet.dtype
         self.weights: dict[str, float] = {}
+        self.dress = ""
 
     def __contains__(self, key: str) -> bool:
         """Whether this LoRA is loaded, in use or not."""
@@ -79,6 +85,8 @@ class Loras:
             self._pipe.set_adapters(list(weights), list(weights.values()))
         elif any(self._pipe.get_list_adapters().values()):
             self._pipe.disable_lora()
+        loaded = {key for keys in self._pipe.get_list_adapters().values() for key in keys}
+        self.dress = repr((sorted(loaded), self.weights))
 
 
 def _misfit(key: str) -> InvalidCatalog:

@@ -10,12 +10,14 @@ import base64
 from typing import Any
 
 import cv2
+import numpy as np
 import numpy.typing as npt
 
 from inference import masking
 from inference.geometry import CONTEXT, LATENT_FACTOR, MAX_CROP_ASPECT
-from inference.recipe import MaskSettings
-from inference.selection import USUAL_SHARES, Evidence
+from inference.photo import Pixels
+from inference.recipe import MaskSettings, Recipe
+from inference.selection import USUAL_SHARES, Evidence, Selection
 from inference.strokes import Stroke
 
 JPEG_QUALITY = 90
@@ -64,6 +66,14 @@ def mask_view(evidence: Evidence, settings: MaskSettings) -> dict[str, Any]:
         },
         "rules": RULES,
     }
+
+
+def mask_report(selection: Selection, recipe: Recipe) -> tuple[Pixels, dict[str, Any]]:
+    """The mask as a picture, (H, W, 3) uint8 with 255 = repaint, and what the words found."""
+    alpha = np.rint(selection.alpha(recipe) * 255).astype(np.uint8)
+    words = {word.phrase: round(word.score, 4) for word in selection.evidence.words}
+    share = float((alpha > 127).mean())
+    return alpha[..., None].repeat(3, axis=2), {"words": words, "repainted": round(share, 4)}
 
 
 def _uri(picture: npt.NDArray[Any], kind: str) -> str:

@@ -13,11 +13,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from types import MappingProxyType
 
-import cv2
-
-from inference.compose import Alpha
 from inference.errors import InvalidRecipe
-from inference.photo import Photo
 from inference.prompt_text import format_block, parse
 from inference.recipe import Length, Recipe
 
@@ -45,41 +41,47 @@ class Embedded:
 
     Attributes:
         recipe: all settings, with the seed and the style that were used.
-        mask: what was repainted, white; None where the file does not say.
+        mask: a picture file, white where it was repainted; None where the file does not say.
         unknown: fields that this version does not know.
     """
 
     recipe: Recipe
-    mask: Photo | None = field(default=None, repr=False)
+    mask: bytes | None = field(default=None, repr=False)
     unknown: tuple[str, ...] = ()
 
     @property
     def masked_recipe(self) -> Recipe:
-        """The settings under which the mask image makes the very mask that was painted with."""
-        return self.recipe.model_copy(update=AS_DRAWN)
+        """The settings under which the mask, as a mask image, is what was painted with."""
+        return self.recipe if self.mask is None else self.recipe.model_copy(update=AS_DRAWN)
+
+    @property
+    def told(self) -> str:
+        """What of it is taken, in a sentence."""
+        told = "This picture was painted here: its settings and its mask are back"
+        return f"{told}, but for {', '.join(self.unknown)}." if self.unknown else f"{told}."
 
 
-def embed(png: bytes, recipe: Recipe, mask: Alpha) -> bytes:
+def embed(png: bytes, recipe: Recipe, mask: bytes) -> bytes:
     """A PNG with a recipe and a mask in it.
 
     Args:
         png: a PNG file as an encoder wrote it.
         recipe: with its concrete seed.
-        mask: (H, W) uint8, 255 = repainted.
+        mask: another one, of the same size, white where it was repainted.
     """
     known = recipe.model_copy(update=dict.fromkeys(ADDRESSES))
     # Between keyword and text: not compressed, in no language, under no other keyword.
     text = KEYWORD.encode() + bytes(5) + format_block(known).encode()
-    drawn = cv2.imencode(".png", mask)[1].tobytes()
     first = len(SIGNATURE) + 25  # behind the header chunk, which has a fixed size
-    return png[:first] + _chunk(TEXT, text) + _chunk(MASK, drawn) + png[first:]
+    return png[:first] + _chunk(TEXT, text) + _chunk(MASK, mask) + png[first:]
 
 
 def read(data: bytes) -> Embedded | None:
     """What is embedded in a picture file; None if it is no PNG of ours.
 
+    The mask is as untrusted as any upload: `Photo.open` is its decoder too.
+
     Raises:
-        InvalidPhoto: the embedded mask is damaged or outside the limits of a photo.
         InvalidRecipe: the embedded recipe has a value that is not allowed.
     """
     found = {kind: body for kind, body in islice(_chunks(data), MAX_CHUNKS) if _is_ours(kind, body)}
@@ -90,8 +92,7 @@ def read(data: bytes) -> Embedded | None:
     except (IndexError, UnicodeDecodeError) as error:
         raise InvalidRecipe("The settings in this picture are damaged: set them anew.") from error
     block = parse(text)
-    mask = Photo.open(found[MASK]) if MASK in found else None
-    return Embedded(recipe=block.recipe, mask=mask, unknown=block.unknown)
+    return Embedded(recipe=block.recipe, mask=found.get(MASK), unknown=block.unknown)
 
 
 def _is_ours(kind: bytes, body: bytes) -> bool:

@@ -16,6 +16,8 @@ import transformers
 from diffusers import AutoencoderKL, ControlNetModel, StableDiffusionInpaintPipeline
 
 from inference.catalog import Catalog, ControlModel, Source, Style
+from inference.compiler import Compiler
+from inference.denoiser import Denoiser
 from inference.depth import DepthEstimator
 from inference.device import Device
 from inference.enlarger import Enlarger
@@ -23,7 +25,9 @@ from inference.errors import MissingModel
 from inference.hub import weights_variant
 from inference.painter import Painter
 from inference.pose import PoseEstimator
+from inference.restorer import Restorer
 from inference.rooms import RoomSegmenter
+from inference.safety import SafetyChecker
 from inference.segmenter import Segmenter
 
 log = logging.getLogger(__name__)
@@ -36,13 +40,24 @@ _Base = tuple[Source, str | None, Source | None]
 class Models:
     """One of each kind of helper per family, and the painter used last.
 
-    Only one painter stays, because two checkpoints of full size do not fit on most cards.
+    Only one painter stays, because two checkpoints of full size do not fit on most cards. With
+    `checks`, paintings go through the safety checker of a family that has one; with `compiled`,
+    steps are compiled behind the scenes, when left out where that pays.
     """
 
-    def __init__(self, catalog: Catalog, device: Device) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        device: Device,
+        *,
+        checks: bool = False,
+        compiled: bool | None = None,
+    ) -> None:
         for library in (diffusers.utils.logging, transformers.utils.logging):
             library.disable_progress_bar()  # our own progress is shown instead
         self.device = device
+        self._checks = checks
+        self._run = Compiler() if (device.compiles if compiled is None else compiled) else None
         self._lock = threading.Lock()
         self.catalog = catalog
         self._segmenters: dict[str, Segmenter] = {}
@@ -50,7 +65,14 @@ class Models:
         self._enlargers: dict[str, Enlarger] = {}
         self._depths: dict[str, DepthEstimator] = {}
         self._rooms: dict[str, RoomSegmenter] = {}
+        self._checkers: dict[str, SafetyChecker] = {}
+        self._restorers: dict[str, Restorer] = {}
         self._painter: tuple[_Base, Painter] | None = None
+
+    @property
+    def compiles(self) -> bool:
+        """Whether denoising steps are compiled."""
+        return self._run is not None
 
     def segmenter(self, family: str, fetch: Fetch) -> Segmenter:
         """The family's CLIPSeg.
@@ -97,6 +119,26 @@ class Models:
             self._rooms[family] = RoomSegmenter.load(folder, self.device.torch_device)
         return self._rooms[family]
 
+    def checker(self, family: str, fetch: Fetch) -> SafetyChecker:
+        """The family's safety checker; MissingModel if it has none."""
+        if family not in self._checkers:
+            folder = fetch(_present(self.catalog.family(family).checker, family, "safety checker"))
+            self._checkers[family] = SafetyChecker.load(folder, self.device.torch_device)
+        return self._checkers[family]
+
+    def restorer(self, family: str, fetch: Fetch) -> Restorer | None:
+        """The family's model for faces; None if it has none, or what it runs on is missing."""
+        source = self.catalog.family(family).restorer
+        if source is None or not Restorer.is_installed():
+            return None
+        if family not in self._restorers:
+            self._restorers[family] = Restorer.load(fetch(source))
+        return self._restorers[family]
+
+    def checks(self, family: str) -> bool:
+        """Whether what this family paints goes through its safety checker."""
+        return self._checks and self.catalog.family(family).checker is not None
+
     def painter(self, style: Style, controls: tuple[str, ...], fetch: Fetch) -> Painter:
         """The style's checkpoint with these controls and the style's LoRAs, and no others."""
         wanted = [self.catalog.control(style.family, key) for key in controls]
@@ -129,7 +171,7 @@ class Models:
             use_safetensors=True,
             local_files_only=True,
         )
-        painter.add_control(control.key, model)
+        painter.add_control(control.key, model.to(memory_format=self.device.layout))
 
     def _load_painter(self, style: Style, fetch: Fetch) -> Painter:
         base, dtype = fetch(style.base), self.device.dtype
@@ -163,12 +205,18 @@ class Models:
                 local_files_only=True,
                 **parts,
             )
-        pipe.to(self.device.torch_device)
-        log.info("style %s is loaded on %s", style.key, self.device.title)
-        return Painter(pipe, self.device.torch_device)
+        policy = self.device.memory()
+        run = self._run or Denoiser.__call__
+        for model in (pipe.unet, pipe.vae):
+            model.to(memory_format=self.device.layout)
+        painter = Painter(pipe, self.device.torch_device, run, policy)
+        log.info("style %s is loaded on %s, %s", style.key, self.device.title, policy.title)
+        return painter
 
     def release(self) -> None:
         """Give back what the last job left on the card."""
+        if self._painter is not None:
+            self._painter[1].forget()
         if self.device.torch_device.type == "cuda":
             torch.cuda.empty_cache()
 

@@ -36,6 +36,13 @@ class PromptBlock:
     recipe: Recipe
     unknown: tuple[str, ...]
 
+    @property
+    def told(self) -> str:
+        """What became of it, in a sentence."""
+        if self.unknown:
+            return f"Taken, but for what is unknown here: {', '.join(self.unknown)}."
+        return "The block's settings are taken."
+
 
 def is_block(text: str) -> bool:
     """Whether a text is more than a prompt: it has a flag, or a line that sets a field."""

@@ -71,6 +71,20 @@ class Recipe(MaskSettings, FinishSettings):
         le=15,
         step=0.1,
     )
+    fast: bool = Knob(
+        False,
+        "Fast",
+        "Few steps, with the settings and the LoRA that the style's models have for it; they take "
+        "the place of CFG scale, Guidance until, Steps and Scheduler.",
+    )
+    guidance_stop: float = Knob(
+        1.0,
+        "Guidance until",
+        "The part of the steps after which guidance is dropped, which halves what a step costs.",
+        ge=0,
+        le=1,
+        step=0.05,
+    )
     steps: int = Knob(
         20, "Steps", "Denoising steps. More are slower and finer.", ge=1, le=50, step=1
     )
@@ -206,12 +220,12 @@ def _needed(field: FieldInfo, fault: ErrorDetails) -> str:
         kind = "a whole number" if int in kinds(field) else "a number"
         kind = f"a multiple of {limits['multiple_of']}" if "multiple_of" in limits else kind
         return f"takes {kind} from {limits['ge']:.10g} to {limits['le']:.10g}"
+    if field.annotation is bool:
+        return "takes true or false"
     if fault["type"] == "string_unicode":
         return "takes text of whole characters, and there is half of one: type it anew"
     if "max_length" in limits and fault["type"] != "value_error":
         return f"takes text of at most {limits['max_length']} characters"
-    if field.annotation is bool:
-        return "takes true or false"
     if fault["type"] == "literal_error":
         return f"takes one of {fault['ctx']['expected']}"
     return fault["msg"].removeprefix("Value error, ")

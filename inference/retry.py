@@ -40,7 +40,7 @@ def with_retry(job: Job) -> Generator[Progress | Result]:
     with told(), closing(replace(job, thrifty=True).run()) as events:
         for event in events:
             if isinstance(event, Result):
-                yield event
+                yield replace(event, thrifty=True)
             else:
                 yield replace(event, detail=", ".join(filter(None, (event.detail, SMALLER))))
 

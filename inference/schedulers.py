@@ -55,6 +55,23 @@ def start_at(scheduler: Any, steps: int, strength: float) -> torch.Tensor:
     return timesteps
 
 
+def noised(
+    scheduler: Any, time: torch.Tensor, dtype: torch.dtype
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """How much of a picture and how much noise make the picture noised to a timestep.
+
+    On the host whatever device the picture is on, so that nothing has to wait for it.
+
+    Args:
+        time: (1,), the timestep at which the scheduler stands.
+
+    Returns:
+        Two () tensors.
+    """
+    one, nothing = torch.ones(1, dtype=dtype), torch.zeros(1, dtype=dtype)
+    return scheduler.add_noise(one, nothing, time)[0], scheduler.add_noise(nothing, one, time)[0]
+
+
 def step_options(scheduler: Any, generators: list[torch.Generator]) -> dict[str, Any]:
     """What this scheduler's `step` takes beyond the tensors."""
     accepted = inspect.signature(scheduler.step).parameters

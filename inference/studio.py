@@ -50,11 +50,23 @@ class Studio:
         catalog: which models there are; the built-in catalog when left out.
         style: key of the style for recipes that name none. When left out: the first full-size one
             on a machine with a GPU, the embedded pack's otherwise.
+        safety_checker: hold back what a style's own safety checker flags, where it has one.
+        compiled: whether denoising steps are compiled behind the scenes; when left out, where
+            that pays.
     """
 
-    def __init__(self, *, catalog: Catalog | None = None, style: str | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        catalog: Catalog | None = None,
+        style: str | None = None,
+        safety_checker: bool = False,
+        compiled: bool | None = None,
+    ) -> None:
         self.catalog = catalog or Catalog.load()
         self._default = style
+        self._safety_checker = safety_checker
+        self._compiled = compiled
         self.fallback_reason = ""
         self._models: Models | None = None
         self._models_lock = threading.Lock()
@@ -69,7 +81,12 @@ class Studio:
                 from inference.device import Device
                 from inference.models import Models
 
-                self._models = Models(self.catalog, Device.probe())
+                self._models = Models(
+                    self.catalog,
+                    Device.probe(),
+                    checks=self._safety_checker,
+                    compiled=self._compiled,
+                )
             return self._models
 
     def style(self, key: str | None = None) -> Style:
@@ -93,12 +110,19 @@ class Studio:
         yield Progress(stage=Stage.LOADING, detail="starting PyTorch")
         style, recipe = self.style(), Recipe()
         try:
-            yield from self._alone(load(self.models(), style, recipe))
+            yield from self._alone(self._readied(style, recipe))
         except ModelUnavailable as error:
             if style.family == PACK:
                 raise
             style = self.fall_back(str(error))
-            yield from self._alone(load(self.models(), style, recipe))
+            yield from self._alone(self._readied(style, recipe))
+
+    def _readied(self, style: Style, recipe: Recipe) -> Generator[Progress]:
+        """Load a style; where steps are compiled, have the first one begun."""
+        painter = yield from load(self.models(), style, recipe)
+        if self.models().compiles:
+            yield Progress(stage=Stage.LOADING, detail="the first step")
+            painter.rehearse(recipe, style.native_size)
 
     def fall_back(self, reason: str) -> Style:
         """Make the embedded pack the default, because another style's models cannot be had."""
@@ -132,7 +156,16 @@ class Studio:
             MasqueradeError: it cannot be done; the message says what to do.
         """
         yield Progress(stage=Stage.LOADING, detail=photo.note)
-        yield from self._alone(with_retry(self._job(photo, recipe, mask_image)))
+        yield from self._alone(self._work(self._job(photo, recipe, mask_image)))
+
+    def _work(self, job: Job) -> Generator[Progress | Result]:
+        """What a job does, without the pictures that are held back."""
+        work, family = with_retry(job), job.style.family
+        if not job.models.checks(family):
+            return work
+        from inference.safety import held_back
+
+        return held_back(work, lambda images: job.models.checker(family, fetch).flags(images))
 
     def control_maps(
         self, photo: Photo, recipe: Recipe, mask_image: Photo | None = None
@@ -149,7 +182,8 @@ class Studio:
     def _job(self, photo: Photo, recipe: Recipe, mask_image: Photo | None) -> Job:
         style = self.style(recipe.style)
         recipe = recipe.with_seed().model_copy(update={"style": style.key})
-        style = self.catalog.wearing(style, read(recipe.prompt).loras)
+        fast = self.catalog.fast(style).loras if recipe.fast else {}
+        style = self.catalog.wearing(style, {**fast, **read(recipe.prompt).loras})
         return Job(
             models=self.models(),
             selector=self._selector,

@@ -16,7 +16,7 @@ class Window:
 
     Attributes:
         rows, columns: which part.
-        weight: (h, w) float32, how much its output counts where windows overlap.
+        weight: (h, w) share of its output in the sum of all; those of a place add up to 1.
     """
 
     rows: slice
@@ -31,8 +31,8 @@ class Window:
         return tensor[..., rows, columns]
 
 
-def windows_of(latents: torch.Tensor, side: int | None, factor: int) -> list[Window]:
-    """Overlapping windows that cover (n, c, h, w) latents.
+def windows_of(latents: torch.Tensor, side: int | None, factor: int) -> tuple[Window, ...]:
+    """Overlapping windows that cover (n, c, h, w) latents; their weights are where those are.
 
     Args:
         side: of a window in pixels of the picture; None for one window over everything.
@@ -41,14 +41,16 @@ def windows_of(latents: torch.Tensor, side: int | None, factor: int) -> list[Win
     height, width = latents.shape[-2:]
     tile = max(height, width) if side is None else side // factor
     tiling = Tiling(tile=tile, overlap=tile // 3, margin=tile // 24)
-    return [
+    places = [(one, other) for one in tiling.spans(height) for other in tiling.spans(width)]
+    ramps = [np.outer(tiling.ramp(one, height), tiling.ramp(other, width)) for one, other in places]
+    total = np.zeros((height, width))
+    for place, ramp in zip(places, ramps, strict=True):
+        total[place] += ramp
+    return tuple(
         Window(
-            rows=rows,
-            columns=columns,
-            weight=torch.from_numpy(
-                np.outer(tiling.ramp(rows, height), tiling.ramp(columns, width)).astype(np.float32)
-            ),
+            rows=place[0],
+            columns=place[1],
+            weight=torch.from_numpy(ramp / total[place]).to(latents),
         )
-        for rows in tiling.spans(height)
-        for columns in tiling.spans(width)
-    ]
+        for place, ramp in zip(places, ramps, strict=True)
+    )

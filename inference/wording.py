@@ -14,6 +14,10 @@ import numpy as np
 import torch
 from diffusers import StableDiffusionInpaintPipeline
 
+from inference.cache import Cache
+from inference.device import Turns
+from inference.faults import sound
+from inference.loras import Loras
 from inference.prompt_weights import Piece, weigh
 
 # Any English prompt of the longest that a recipe takes fits; what has more is cut there.
@@ -23,6 +27,7 @@ MAX_WEIGHTS = 8
 # So many tokens before the end of a window, a comma or the end of a word is looked for.
 LOOK_BACK = 20
 WORD_END = "</w>"  # as CLIP's tokenizer marks it
+KEPT = 16  # texts whose embeddings are kept
 
 
 class _Token(NamedTuple):
@@ -36,12 +41,19 @@ class _Token(NamedTuple):
 class Wording:
     """The tokenizer and text encoder of one pipeline. Not thread-safe."""
 
-    def __init__(self, pipe: StableDiffusionInpaintPipeline, device: torch.device) -> None:
+    def __init__(self, pipe: StableDiffusionInpaintPipeline, loras: Loras, turns: Turns) -> None:
         self._pipe = pipe
-        self._device = device
+        self._loras = loras
+        self._device = turns.device
+        self._turns = turns
         # Not every tokenizer's files say how much the text encoder reads.
         longest = pipe.text_encoder.config.max_position_embeddings
         self._window = min(pipe.tokenizer.model_max_length, longest) - 2
+        self.forget()
+
+    def forget(self) -> None:
+        """Let go of what is kept of earlier texts."""
+        self._kept: Cache[tuple[torch.Tensor, ...]] = Cache(KEPT)
 
     def encode(
         self, positive: str, negative: str, *, use_lpw: bool
@@ -51,11 +63,11 @@ class Wording:
         Args:
             use_lpw: read weights and all windows; else plain words and the first window.
         """
-        both = [self._encode(text, use_lpw) for text in (positive, negative)]
+        both = [list(self._encode(text, use_lpw)) for text in (positive, negative)]
         most = max(len(one) for one in both)
         for one in both:
             if len(one) < most:
-                one += [self._run([])] * (most - len(one))
+                one += [*self._encode("", use_lpw)] * (most - len(one))
         return torch.cat(both[0], dim=1), torch.cat(both[1], dim=1)
 
     def unread(self, text: str, *, use_lpw: bool = False) -> str:
@@ -64,9 +76,16 @@ class Wording:
         beyond = self._windows(pieces, use_lpw)[1]
         return "".join(piece.text for piece in pieces)[beyond[0].start :] if beyond else ""
 
-    def _encode(self, text: str, use_lpw: bool) -> list[torch.Tensor]:
-        windows, _ = self._windows(_pieces(text, use_lpw), use_lpw)
-        return [self._read(tokens) for tokens in windows]
+    def _encode(self, text: str, use_lpw: bool) -> tuple[torch.Tensor, ...]:
+        """Each window's embeddings, read once for a text; LoRAs may change how it is read."""
+
+        def read() -> tuple[torch.Tensor, ...]:
+            self._turns.take(self._pipe.text_encoder)
+            windows, _ = self._windows(_pieces(text, use_lpw), use_lpw)
+            embeddings: tuple[torch.Tensor, ...] = sound(tuple(map(self._read, windows)))
+            return embeddings
+
+        return self._kept.get(repr((text, use_lpw, self._loras.dress)), read)
 
     def _read(self, tokens: list[_Token]) -> torch.Tensor:
         """One window through the text encoder, and the weights upon it."""

@@ -12,9 +12,11 @@ from pathlib import Path
 
 import torch
 from diffusers import PNDMScheduler, StableDiffusionInpaintPipeline
+from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 from peft import LoraConfig, get_peft_model_state_dict
 from safetensors.torch import save_file
 from transformers import (
+    CLIPConfig,
     CLIPSegConfig,
     CLIPSegForImageSegmentation,
     CLIPVisionModelWithProjection,
@@ -221,6 +223,42 @@ def save_room_segmenter(folder: Path) -> None:
     save_unwanted(folder, "pytorch_model.bin")
 
 
+def save_safety_checker(folder: Path) -> None:
+    """Flags nothing; as on the hub, the tower's weights are named a level deeper than today."""
+    torch.manual_seed(0)
+    narrow = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
+    heads = {"num_attention_heads": 2}
+    config = CLIPConfig(
+        vision_config={**narrow, **heads, "image_size": 32, "patch_size": 16},
+        text_config={**narrow, **heads},
+        projection_dim=16,
+    )
+    model = StableDiffusionSafetyChecker(config)
+    weights = model.state_dict() | {
+        name: torch.randn(getattr(model, name).shape)
+        for name in ("concept_embeds", "special_care_embeds")
+    }
+    # No cosine is above these, so that nothing is flagged.
+    for name in ("concept_embeds_weights", "special_care_embeds_weights"):
+        weights[name] = torch.full_like(weights[name], 2.0)
+    model.save_pretrained(folder)
+    tower = "vision_model."
+    save_file(
+        {
+            name.replace(tower, tower * 2, 1) if name.startswith(tower) else name: value.clone()
+            for name, value in weights.items()
+        },
+        folder / "model.safetensors",
+    )
+    processor = {
+        "image_processor_type": "CLIPImageProcessor",
+        "size": {"shortest_edge": 32},
+        "crop_size": {"height": 32, "width": 32},
+    }
+    (folder / "preprocessor_config.json").write_text(json.dumps(processor))
+    save_unwanted(folder, "pytorch_model.bin")
+
+
 def save_ip_adapter(file: Path, *, parts: bool, seed: int = 0) -> None:
     """An IP-Adapter for `tiny.unet`; with `parts` one of those that see parts of the picture."""
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -274,6 +312,7 @@ LAYOUTS: dict[str, Callable[[Path], None]] = {
     "ostris/ip-composition-adapter": _composition,
     "depth-anything/Depth-Anything-V2-Small-hf": save_depth_estimator,
     "openmmlab/upernet-convnext-tiny": save_room_segmenter,
+    "CompVis/stable-diffusion-safety-checker": save_safety_checker,
     "CIDAS/clipseg-rd64-refined": save_segmenter,
     "usyd-community/vitpose-base-simple": save_pose_finder,
     "caidas/swin2SR-classical-sr-x4-64": save_enlarger,

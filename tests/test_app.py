@@ -11,6 +11,8 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from inference import Photo
+from inference.exhibit import STAY
+from inference.guard import BUSY
 from tests.hub_server import Fault, HubServer
 from tests.page import (
     EXAMPLE,
@@ -24,6 +26,7 @@ from tests.page import (
     set_number,
     share,
 )
+from tests.served import wait_until
 
 pytestmark = pytest.mark.browser
 
@@ -236,3 +239,41 @@ def test_a_full_size_style_downloads_in_sight_and_without_the_hub_the_pack_goes_
         expect(generate(page)).to_contain_text("answers with error 503", timeout=PATIENCE)
         expect(page.locator("#style input")).to_have_value("Drawn")
         expect(generate(page)).to_contain_text("kept pixels changed: 0", timeout=PATIENCE)
+
+
+def test_a_full_queue_is_told_and_generate_can_be_pressed_again(page: Page) -> None:
+    pick_example(page)
+    page.route(
+        "**/gradio_api/queue/join*",
+        lambda route: route.fulfill(status=503, json={"detail": BUSY}),
+    )
+    expect(generate(page)).to_contain_text("queue are taken: try again")
+    expect(page.locator("#generate")).to_be_enabled()
+    page.unroute("**/gradio_api/queue/join*")
+    open_fold(page, "Sampling")
+    set_number(page, "steps", 2)
+    expect(generate(page)).to_contain_text("kept pixels changed: 0", timeout=PATIENCE)
+
+
+def test_a_closed_tab_leaves_no_half_painted_picture(browser: Browser, tmp_path: Path) -> None:
+    def sketches() -> list[str]:
+        return [path.name for path in tmp_path.rglob("sketch-*.jpg")]
+
+    with running_app(tmp_path) as url:
+        with opened(browser, url) as page:
+            pick_example(page)
+            open_fold(page, "Sampling")
+            set_number(page, "steps", 50)
+            generate(page)
+            expect(page.locator("#forming img")).to_be_visible(timeout=PATIENCE)
+            assert 0 < len(sketches()) <= STAY
+        wait_until(lambda: not sketches())
+        with opened(browser, url) as page:
+            pick_example(page)
+            open_fold(page, "Sampling")
+            set_number(page, "steps", 2)
+            for _ in range(2):
+                expect(generate(page)).to_contain_text("step", timeout=PATIENCE)
+                expect(page.locator("#job")).to_contain_text("kept pixels", timeout=PATIENCE)
+            wait_until(lambda: len(list(tmp_path.rglob("masquerade-seed-*.png"))) == 1)
+    assert not list(tmp_path.rglob("masquerade-*")), "a server that ends takes its files with it"

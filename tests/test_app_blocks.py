@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from inference.prompt_text import parse
-from tests.page import PATIENCE, generate, open_fold, pick_example, set_number
+from tests.page import PATIENCE, generate, open_fold, pick_example, set_number, share
 
 pytestmark = pytest.mark.browser
 
@@ -133,3 +134,29 @@ def test_a_recipe_to_begin_with_is_one_click_away(page: Page) -> None:
     expect(page.locator("#job")).to_contain_text("settings are taken")
     expect(page.locator("#prompt textarea")).not_to_have_value("")
     expect(page.locator("#mask_negative textarea")).to_have_value("")
+
+
+def test_a_picture_that_is_dropped_back_in_brings_its_settings_and_its_mask(
+    page: Page, tmp_path: Path
+) -> None:
+    pick_example(page)
+    page.locator("#prompt textarea").fill(BLOCK)
+    expect(page.locator("#mask_prompt textarea")).to_have_value("head, hair")
+    expect(generate(page)).to_contain_text("kept pixels changed: 0", timeout=PATIENCE)
+    with page.expect_download() as download:
+        page.locator("#download").click()
+    file = tmp_path / "painted.png"
+    download.value.save_as(file)
+    painted = share(page)
+    page.reload()
+    expect(page.locator("#status .ready")).to_be_visible(timeout=PATIENCE)
+    page.locator("#upload input[type=file]").first.set_input_files(file)
+    expect(page.locator("#job")).to_contain_text("its settings and its mask are back")
+    expect(page.locator("#prompt textarea")).to_have_value(
+        "a portrait of a person wearing a red coat, snow"
+    )
+    expect(page.locator("#mask_prompt textarea")).to_have_value("")
+    open_fold(page, "Sampling")
+    expect(page.locator("#seed input")).to_have_value("41")
+    expect(page.locator("#mask canvas")).to_be_visible()
+    assert abs(share(page) - painted) <= 1

@@ -239,13 +239,26 @@ def test_the_command_writes_a_line_for_each_photo(
     assert all("kept pixels changed: 0" in line for line in lines)
 
 
+def test_a_picture_that_was_painted_here_is_a_recipe_too(
+    studio: Studio, tiny_catalog: Path, folder: Path, tmp_path: Path
+) -> None:
+    """Replayed on the same photo, with a fresh mask, it gives the same picture."""
+    photo, first = folder / "c.png", tmp_path / "first"
+    (outcome,) = outcomes(run(studio, halved(studio, seed=9), [photo], first))
+    again = ("-o", tmp_path / "again", "--catalog", tiny_catalog)
+    status, lines, notes = command(outcome.files[0], photo, *again)
+    assert (status, notes) == (0, "")
+    assert "seed 9, kept pixels changed: 0" in lines[0]
+    np.testing.assert_array_equal(read(tmp_path / "again" / "c.png"), read(outcome.files[0]))
+
+
 @pytest.mark.parametrize(
     ("recipe", "arguments", "sentence"),
     [
         ("steps=99", (), "Steps (steps): takes a whole number from 1 to 50"),
         ("steps=2\nsteps=3", (), "stands twice"),
         (None, (), "cannot be read: give a text file in UTF-8"),
-        (b"\xff\xfe\x00", (), "cannot be read: give a text file in UTF-8"),
+        (b"\xff\xfe\x00", (), "cannot be read: give a text file in UTF-8, or a picture"),
         ("x" * 50_000, (), "shorten it"),
         ("a garden", ("--style", "oil"), "choose one of drawn"),
         ("a garden\nstyle=oil", (), "choose one of drawn"),

@@ -37,7 +37,7 @@ def sketch(fields: str = "", *, base: str = LOCAL) -> str:
 def all_sources() -> Iterator[Source]:
     for family in BUILT_IN.families():
         own = (family.segmenter, family.pose, family.configs, family.enlarger)
-        own += (family.depth, family.rooms)
+        own += (family.depth, family.rooms, family.checker)
         yield from (source for source in own if source is not None)
         controls = [*family.controls.values(), *([family.face] if family.face else [])]
         yield from (part.source for part in (*controls, *family.loras.values()))

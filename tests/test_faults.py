@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import gc
 import re
+import resource
 import shutil
 import threading
 import weakref
@@ -18,9 +19,9 @@ import pytest
 import torch
 
 from inference import Photo, Progress, Recipe, Result, Studio
-from inference.cache import Cache
 from inference.catalog import Catalog
 from inference.errors import MasqueradeError, ModelFailed, OutOfMemory, PaintingFailed
+from inference.fragments import done_html
 from inference.models import Models
 from inference.painter import Painter
 from inference.retry import SMALLER
@@ -80,7 +81,7 @@ class Engine:
     def studio(self) -> Studio:
         studio = Studio(catalog=self._catalog, style="drawn")
         studio._models = self._models
-        self.painter._words, self.painter._moments = Cache(8), Cache(8)
+        self.painter.forget()
         return studio
 
     def module(self, place: str) -> torch.nn.Module:
@@ -90,7 +91,7 @@ class Engine:
         modules: dict[str, Any] = {
             "text encoder": pipe.text_encoder.final_layer_norm,
             "UNet": pipe.unet.conv_out,
-            "ControlNet": self.painter._controlnets["pose"].controlnet_mid_block,
+            "ControlNet": self.painter._conditioner.controlnets["pose"].controlnet_mid_block,
             "VAE encoder": pipe.vae.encoder.conv_out,
             "VAE decoder": pipe.vae.decoder.conv_out,
             "CLIPSeg tower": segmenter.clip.vision_model.pre_layrnorm,
@@ -170,6 +171,8 @@ def test_out_of_memory_once_is_painted_in_smaller_pieces_and_told(
     assert told == sorted(told), "told from the second try on"
     steps = [e.step for e in events if isinstance(e, Progress) and e.steps == 6 and e.detail]
     assert steps == [1, 2, 3, 4, 5, 6]
+    assert result.thrifty
+    assert "Memory was short" in done_html(result)
     assert pictures_of(studio) == engine.undisturbed, "the next job is not painted in pieces"
 
 
@@ -226,12 +229,21 @@ def test_a_fault_while_the_control_map_is_shown_frees_the_painter(engine: Engine
     assert pictures_of(studio) == engine.undisturbed
 
 
-def test_a_full_disk_is_told_when_the_result_is_written(engine: Engine, tmp_path: Path) -> None:
+def test_a_full_disk_is_told_when_the_result_is_written_and_leaves_no_half_of_it(
+    engine: Engine, tmp_path: Path
+) -> None:
     studio = engine.studio()
     result = result_of(studio.paint(photo(), RECIPE))
-    (tmp_path / "out.png").symlink_to("/dev/full")
-    with pytest.raises(MasqueradeError, match=r"out\.png cannot be written: free some disk space"):
-        result.save(tmp_path / "out.png")
+    (tmp_path / "out.png").write_bytes(b"what was there before")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))  # in the middle of the file
+    try:
+        with pytest.raises(MasqueradeError, match=r"out\.png cannot be written: free some disk"):
+            result.save(tmp_path / "out.png")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert [one.name for one in tmp_path.iterdir()] == ["out.png"]
+    assert (tmp_path / "out.png").read_bytes() == b"what was there before"
     assert pictures_of(studio) == engine.undisturbed
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Generator
 from contextlib import closing
 from itertools import product
@@ -19,9 +20,11 @@ from inference.finishing import Finished, Finisher
 from inference.grain import measure
 from inference.masking import Heatmap
 from inference.placement import Placement
+from inference.restorer import Restorer
 from inference.results import Stage
 from tests.hub_repositories import save_image_encoder, save_ip_adapter
 from tests.test_studio import halved, photo, result_of
+from tests.tiny_detectors import save_graph
 
 STAGES = {
     "super_resolution": (True, Stage.ENLARGING),
@@ -271,7 +274,8 @@ def test_the_likeness_decides_how_a_face_is_painted_and_only_there(
     for seed in (1, 2):
         finisher = Finisher(
             recipe=recipe, native=64, painter=painter, enlarger=lambda: pytest.fail("not asked"),
-            find=in_the_middle, likeness=photo(40, 40, seed).pixels,
+            find=in_the_middle, keypoints=lambda *_: pytest.fail("not asked"),
+            restorer=lambda: None, likeness=photo(40, 40, seed).pixels,
         )  # fmt: skip
         finished = returned(finisher.run((picture.pixels,), place))
         changed = (finished.images[0] != picture.pixels).any(axis=2)
@@ -295,3 +299,54 @@ def test_a_photo_without_a_face_is_told_before_anything_is_painted(with_face: St
 def test_a_style_without_a_model_for_likeness_says_so(studio: Studio) -> None:
     with pytest.raises(InvalidRecipe, match=r"\(face_swap\): the style .* has no model for it"):
         painted(studio, photo(), face_swap=True)
+
+
+# --- correction ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("protect", [True, False])
+def test_a_restorer_corrects_the_face_and_nothing_else(
+    with_face: Studio, tmp_path: Path, protect: bool
+) -> None:
+    picture = photo()
+    recipe = halved(with_face, picture, protect=protect, face_correct=True)
+    place = Placement.around_mask(with_face.select(picture, recipe), recipe, max(picture.size))
+    joints = np.zeros((17, 3), dtype=np.float32)
+    joints[:3] = (48, 66, 1), (54, 56, 1), (42, 56, 1)
+    finisher = Finisher(
+        recipe=recipe,
+        native=64,
+        painter=with_face.models().painter(with_face.style(), (), lambda one: one.folder),
+        enlarger=lambda: pytest.fail("not asked"),
+        find=in_the_middle,
+        keypoints=lambda *_: joints,
+        restorer=lambda: Restorer.load(save_graph(tmp_path, "Mul", -1.0)),
+    )
+    corrected = returned(finisher.run((picture.pixels,), place)).images[0]
+    changed = (corrected != picture.pixels).any(axis=2)
+    open_to_painting = place.alpha > 0
+    assert changed[56:64, 44:52][open_to_painting[56:64, 44:52] | (not protect)].all()
+    assert not changed[:20].any()
+    assert not changed[-20:].any()
+    assert not (changed & ~open_to_painting).any() or not protect
+
+
+RESTORER = """
+[families.pack.restorer]
+folder = "restorer"
+licence = "apache-2.0"
+attribution = "a test"
+"""
+
+
+def test_without_its_package_the_result_says_how_to_have_faces_restored(
+    tiny_catalog: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog = tiny_catalog.parent / "restorer.toml"
+    catalog.write_text(tiny_catalog.read_text() + RESTORER)
+    save_graph(tiny_catalog.parent / "restorer", "Identity")
+    studio = Studio(catalog=Catalog.load(catalog), style="drawn")
+    assert painted(studio, photo(), face_correct=True).notes == ()
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    assert "pip install onnxruntime" in painted(studio, photo(), face_correct=True).notes[0]
+    assert painted(studio, photo()).notes == ()

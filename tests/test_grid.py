@@ -163,7 +163,7 @@ def test_the_exhibit_of_a_grid_has_every_picture_and_the_sheet(
     studio: Studio, tmp_path: Path
 ) -> None:
     done = painted(studio, photo(), "style=drawn, ink", "cfg_scale=2, 5")
-    shown = Exhibit.of_grid(done, tmp_path)
+    shown = Exhibit.of(done, tmp_path)
     assert shown.captions == (
         "input", "mask", "Drawn, CFG scale 2", "Ink, CFG scale 2", "Drawn, CFG scale 5",
         "Ink, CFG scale 5", "contact sheet",

@@ -317,7 +317,7 @@ def test_nan_is_an_error_and_never_a_black_picture(pipe: object) -> None:
 def test_the_rough_preview_recovers_colours_from_latents(
     pipe: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("inference.painter.SMALL", 0)
+    monkeypatch.setattr("inference.codec.SMALL", 0)
     painter = Painter(pipe, CPU)
     step = next(painter.paint(patch(), Recipe(**BASE)))
     assert isinstance(step, PaintStep)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from diffusers import StableDiffusionInpaintPipeline
 
+from inference.device import Turns
 from inference.loras import Loras
 from inference.wording import MAX_WEIGHTS, MAX_WINDOWS, Wording
 from tests import tiny
@@ -28,7 +29,7 @@ def pipe(tmp_path: Path) -> StableDiffusionInpaintPipeline:
 
 @pytest.fixture
 def wording(pipe: StableDiffusionInpaintPipeline) -> Wording:
-    return Wording(pipe, CPU)
+    return Wording(pipe, Loras(pipe), Turns(CPU))
 
 
 def read(wording: Wording, text: str, *, use_lpw: bool = True) -> torch.Tensor:
@@ -60,7 +61,7 @@ def test_plain_words_are_read_bit_for_bit_as_by_the_stock_pipeline(
     pipe: StableDiffusionInpaintPipeline, positive: str, negative: str, use_lpw: bool
 ) -> None:
     with torch.inference_mode():
-        ours = Wording(pipe, CPU).encode(positive, negative, use_lpw=use_lpw)
+        ours = Wording(pipe, Loras(pipe), Turns(CPU)).encode(positive, negative, use_lpw=use_lpw)
     for one, other in zip(ours, stock(pipe, positive, negative), strict=True):
         assert torch.equal(one, other)
 
@@ -69,7 +70,7 @@ def test_plain_words_are_read_bit_for_bit_as_by_the_stock_pipeline(
 def test_without_long_prompts_weights_are_words_and_the_rest_is_cut(
     pipe: StableDiffusionInpaintPipeline, text: str
 ) -> None:
-    ours = Wording(pipe, CPU).encode(text, "", use_lpw=False)[0]
+    ours = Wording(pipe, Loras(pipe), Turns(CPU)).encode(text, "", use_lpw=False)[0]
     assert torch.equal(ours, stock(pipe, text, "")[0])
 
 
@@ -106,7 +107,7 @@ def test_more_weight_leads_farther_from_other_words(colour: str, other: str) -> 
     pipe = StableDiffusionInpaintPipeline.from_pretrained(
         PACK, safety_checker=None, requires_safety_checker=False, dtype=torch.float32
     )
-    wording = Wording(pipe, CPU)
+    wording = Wording(pipe, Loras(pipe), Turns(CPU))
     coat = "portrait of a person wearing a {} coat, space"
     way = read(wording, coat.format(colour)) - read(wording, coat.format(other))
     along = [
@@ -124,7 +125,7 @@ def test_many_weights_in_a_window_cost_a_bounded_number_of_runs(
     calls.clear()
     weighed = read(wording, " ".join(f"(a:{1.2 + k / 100:.2f})" for k in range(20)))
     hook.remove()
-    assert len(calls) == len(["prompt", "nothing", "negative prompt"]) + MAX_WEIGHTS
+    assert len(calls) == len(["prompt", "nothing"]) + MAX_WEIGHTS
     first = empty[1] + 1.2 * (plain[1] - empty[1])  # which has read no other word
     torch.testing.assert_close(weighed[1], first, atol=0.05, rtol=0.05)
 
@@ -222,10 +223,11 @@ def test_what_is_not_read_is_told(wording: Wording, text: str, use_lpw: bool, re
 
 
 def test_a_lora_changes_how_words_are_read(
-    pipe: StableDiffusionInpaintPipeline, wording: Wording, tmp_path: Path
+    pipe: StableDiffusionInpaintPipeline, tmp_path: Path
 ) -> None:
     save_lora(tmp_path / "lora", seed=1, text_too=True)
     loras = Loras(pipe)
+    wording = Wording(pipe, loras, Turns(CPU))
     bare = read(wording, LONG)
     loras.add("words", tmp_path / "lora" / LORA_FILE)
     loras.use({"words": 1.0})

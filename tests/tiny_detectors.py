@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+import onnx
 import torch
+from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 from transformers import (
     CLIPSegConfig,
@@ -93,3 +96,26 @@ def vitpose() -> VitPoseForPoseEstimation:
 def vitpose_processor() -> VitPoseImageProcessorPil:
     """Its processor."""
     return VitPoseImageProcessorPil(size=POSE_SIZE)
+
+
+def save_graph(folder: Path, operator: str, *constants: float, side: int | str = 512) -> Path:
+    """A model of one operator on (1, 3, side, side); see the ONNX operator list."""
+    folder.mkdir(exist_ok=True)
+    shape = [1, 3, side, side]
+    names = [f"constant{k}" for k in range(len(constants))]
+    model = helper.make_model(
+        helper.make_graph(
+            [helper.make_node(operator, ["face", *names], ["restored"])],
+            "restorer",
+            [helper.make_tensor_value_info("face", TensorProto.FLOAT, shape)],
+            [helper.make_tensor_value_info("restored", TensorProto.FLOAT, shape)],
+            [
+                numpy_helper.from_array(np.array(value, dtype=np.float32), name)
+                for name, value in zip(names, constants, strict=True)
+            ],
+        ),
+        opset_imports=[helper.make_opsetid("", 17)],
+        ir_version=9,
+    )
+    onnx.save(model, folder / "model.onnx")
+    return folder

@@ -1,11 +1,15 @@
 """Hours of odd jobs in a row: nothing may crash, leak, or change what was to be kept.
 
     python tools/soak.py --minutes 60 [--catalog my.toml] [--seed 1]
+    python tools/soak.py --visitors 1000 --previews 1000 [--catalog my.toml]
 
 Each round picks a photo (whole, mutated, or no picture at all), a recipe (sound, or with a value
 that no recipe takes), and what happens to it (painted to the end, cancelled at a random step, or a
 model that breaks off). At the end a table tells how often each came out in which way, and how
 memory, threads and temporary files went. The exit status is 1 where anything is not as it must be.
+
+The second form is about the page, on a real server: so many looks at a mask in one session, and so
+many sessions in a row that upload a photo, look, paint, and close the tab.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ from __future__ import annotations
 import argparse
 import gc
 import io
+import json
 import logging
 import random
 import resource
@@ -20,21 +25,27 @@ import sys
 import tempfile
 import threading
 import time
+import uuid
 import warnings
 from collections import Counter
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import torch
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from app import served
 from inference import MasqueradeError, Photo, Recipe, Result, Studio
 from inference.catalog import Catalog
+from inference.options import Options
+from inference.workplace import Limits
 
 KINDS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "TIFF", "BMP")
 ODD_VALUES: tuple[Any, ...] = (
@@ -51,6 +62,8 @@ FAULTS = (torch.OutOfMemoryError("out of memory"), RuntimeError("broken"), Syste
 # Memory settles within the first rounds; what it grows by afterwards is a leak.
 SETTLED = 0.3
 MOST_GROWTH_MB = 200
+STROKE = "-2000:5000,5000"
+FILES = Limits().files + 50  # what comes between two sweeps
 
 
 @dataclass
@@ -149,6 +162,65 @@ class Soak:
         return loaded[1]._pipe.unet.register_forward_hook(hook)
 
 
+class Visitor:
+    """A tab of the page, as a browser speaks with the server."""
+
+    API = "/gradio_api"
+
+    def __init__(self, client: httpx.Client) -> None:
+        self._client = client
+        self._session = uuid.uuid4().hex
+        config = client.get("/config").json()
+        self._events = {one["api_name"]: one for one in config["dependencies"]}
+        self._props = {one["id"]: one["props"] for one in config["components"]}
+
+    @contextmanager
+    def here(self) -> Iterator[None]:
+        """The time from opening the tab to closing it."""
+        with self._client.stream("GET", f"{self.API}/heartbeat/{self._session}") as beats:
+            lines = beats.iter_lines()  # which hangs up once nobody holds it
+            next(lines)
+            yield
+
+    def upload(self, data: bytes) -> None:
+        """Choose a photo."""
+        name = f"{self._session}.png"
+        path = self._client.post(f"{self.API}/upload", files={"files": (name, data)}).json()[0]
+        self._queued("open", photo={"path": path, "meta": {"_type": "gradio.FileData"}})
+
+    def look(self, **values: Any) -> dict[str, Any]:
+        """Change something and see the mask."""
+        answer = self._client.post(f"{self.API}/run/predict", json=self._call("look", values))
+        return answer.json()["data"][0]
+
+    def paint(self, **values: Any) -> list[Any]:
+        """Press Generate and wait."""
+        self._client.post(f"{self.API}/run/predict", json=self._call("begin", {}))
+        return self._queued("paint", **values)
+
+    def _queued(self, name: str, **values: Any) -> list[Any]:
+        self._client.post(f"{self.API}/queue/join", json=self._call(name, values))
+        place = f"{self.API}/queue/data?session_hash={self._session}"
+        with self._client.stream("GET", place) as lines:
+            for line in lines.iter_lines():
+                message = json.loads(line.removeprefix("data: ")) if line else {}
+                if message.get("msg") == "process_completed":
+                    assert message["success"], message
+                    return message["output"].get("data", [])
+        raise AssertionError("it never ended")
+
+    def _call(self, name: str, values: dict[str, Any]) -> dict[str, Any]:
+        """An event with what stands in the controls, but for some that are changed."""
+        event = self._events.get(f"{name}_1", self._events[name])
+        data = []
+        for number in event["inputs"]:
+            props = self._props[number]
+            data.append(values.get(props.get("elem_id", ""), props.get("value")))
+        if name == "open":
+            data = [values["photo"]]
+        return {"data": data, "fn_index": event["id"], "session_hash": self._session}
+
+
 def memory() -> float:
     """What the process holds now, in MB; its peak where the system does not tell."""
     status = Path("/proc/self/statm")
@@ -167,15 +239,77 @@ def main() -> int:
     parser.add_argument("--catalog", type=Path)
     parser.add_argument("--style", default="drawn")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--visitors", type=int, default=0)
+    parser.add_argument("--previews", type=int, default=0)
+    parser.add_argument("--port", type=int, default=7880)
     options = parser.parse_args()
     logging.disable(logging.WARNING)
     warnings.simplefilter("ignore")
     with tempfile.TemporaryDirectory() as folder:
         tempfile.tempdir = folder
         try:
-            return soak(options)
+            return receive(options) if options.visitors else soak(options)
         finally:
             tempfile.tempdir = None
+
+
+def receive(options: argparse.Namespace) -> int:
+    """Visitors on a real server."""
+    studio = Studio(catalog=Catalog.load(options.catalog), style=options.style)
+    list(studio.warm_up())
+    chance, ok = random.Random(options.seed), True
+    page = served(studio, Options.read("", ["--port", str(options.port)], {}))
+    with page as blocks, httpx.Client(base_url=blocks.local_url, timeout=120) as client:
+        visitor = Visitor(client)
+
+        def look(k: int) -> None:
+            visitor.look(mask_threshold=0.05 + k % 90 / 100, mask_prompt=f"word {k % 40}")
+
+        with visitor.here():
+            visitor.upload(photo_file(chance))
+            ok &= flat("previews in one session", blocks, options.previews, look)
+        ok &= flat("sessions", blocks, options.visitors, lambda _: visit(client, chance))
+    return int(not ok)
+
+
+def visit(client: httpx.Client, chance: random.Random) -> None:
+    """One session: choose a photo, look, paint, and close the tab."""
+    visitor = Visitor(client)
+    with visitor.here():
+        visitor.upload(photo_file(chance))
+        visitor.look()
+        fields = {"mask_threshold": 0.05, "mask_negative": "", "mask_strokes": STROKE}
+        visitor.paint(prompt="a garden", steps=1, **fields)
+
+
+def photo_file(chance: random.Random) -> bytes:
+    pixels = np.random.default_rng(chance.randrange(2**32)).integers(0, 256, (120, 96, 3), np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+def flat(what: str, blocks: Any, count: int, work: Any) -> bool:
+    """Do something so many times; whether memory and files at the end are those of the middle."""
+    middle: tuple[float, int, int] | None = None
+    for k in range(count):
+        work(k)
+        if k == int(count * SETTLED):
+            middle = figures(blocks)
+    if middle is None:
+        return True
+    end = figures(blocks)
+    for name, before, after in zip(("memory, MB", "files", "objects"), middle, end, strict=True):
+        print(f"{f'{what}: {name}':<40}{before:>12.0f}{after:>12.0f}")
+    return end[0] - middle[0] < MOST_GROWTH_MB and end[1] <= max(middle[1], FILES)
+
+
+def figures(blocks: Any) -> tuple[float, int, int]:
+    """Memory in MB, temporary files, and objects of Python."""
+    gc.collect()
+    folder = Path(blocks.app.uploaded_file_dir)
+    files = sum(1 for one in folder.rglob("*") if one.is_file())
+    return memory(), files, len(gc.get_objects())
 
 
 def soak(options: argparse.Namespace) -> int:

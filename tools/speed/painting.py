@@ -1,0 +1,179 @@
+"""The painting cases of `tools/bench.py`: each a row, stock beside ours."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import torch
+
+from inference.geometry import generation_size, mask_box
+from inference.photo import Pixels
+from tools.speed.counting import Work, counted
+from tools.speed.floor import Floor, finish
+from tools.speed.rivals import Case, Rivals
+
+Row = dict[str, float | str]
+PHOTO = 1024, 1280  # of the cases in which the mask's area changes
+AREAS = 0.1, 0.3, 0.9
+
+
+class Stopwatch:
+    """Times two pieces of work in turn, so that what slows the machine slows both.
+
+    Args:
+        busy: whether to count the processor's time and not the clock's, on a CPU that is shared.
+    """
+
+    def __init__(self, device: torch.device, repeats: int, *, busy: bool = False) -> None:
+        self._device = device
+        self._repeats = repeats
+        self.now = time.process_time if busy else time.perf_counter
+
+    def race(self, *runners: Callable[[], object]) -> list[list[float]]:
+        """Seconds of each runner, after one run of each to warm up."""
+        for run in runners:
+            run()
+        seconds: list[list[float]] = [[] for _ in runners]
+        for _ in range(self._repeats):
+            for place, run in enumerate(runners):
+                finish(self._device)
+                started = self.now()
+                run()
+                finish(self._device)
+                seconds[place].append(self.now() - started)
+        return seconds
+
+
+def timing(name: str, seconds: Sequence[float]) -> Row:
+    """Median and spread (from the lower to the upper quartile)."""
+    low, middle, high = np.percentile(seconds, (25, 50, 75))
+    return {f"{name} s": float(middle), f"{name} spread s": float(high - low)}
+
+
+def psnr(ours: Sequence[Pixels], theirs: Sequence[Pixels]) -> float:
+    """The least of all pictures, in dB."""
+    return min(float(cv2.PSNR(*pair)) for pair in zip(ours, theirs, strict=True))
+
+
+def count(run: Callable[[], object], device: torch.device) -> Work:
+    """What a run asks for."""
+    with counted(device) as work:
+        run()
+    return work
+
+
+def peak_memory(run: Callable[[], object], device: torch.device) -> float:
+    """The most MiB that are in use on a card while it runs; NaN without one."""
+    if device.type != "cuda":
+        return float("nan")
+    torch.cuda.reset_peak_memory_stats(device)
+    run()
+    return torch.cuda.max_memory_allocated(device) / 2**20
+
+
+def beside_stock(
+    rivals: Rivals, case: Case, watch: Stopwatch, floor: Floor, device: torch.device
+) -> Row:
+    """One case: times, work, memory and likeness of both, and the floor."""
+    theirs, ours = watch.race(lambda: rivals.paint_stock(case), lambda: rivals.paint_ours(case))
+    stock_work = count(lambda: rivals.paint_stock(case), device)
+    work = count(lambda: rivals.paint_ours(case), device)
+    one_step = count(lambda: rivals.paint_ours(replace(case, steps=1)), device)
+    stock_step = count(lambda: rivals.paint_stock(replace(case, steps=1)), device)
+    further = case.steps - 1
+    # Beyond the first picture, a stock batch draws other random numbers than its seeds do alone.
+    seeds = range(case.seed, case.seed + case.images)
+    alone = [rivals.paint_stock(replace(case, images=1, seed=one))[0] for one in seeds]
+    least = floor.seconds(work.flops, rivals.weights * case.steps)
+    middle = float(np.median(ours))
+    return {
+        "case": f"{case.size[0]}x{case.size[1]}, {case.images} images, {case.steps} steps",
+        **timing("stock", theirs),
+        **timing("ours", ours),
+        "times faster": float(np.median(theirs)) / middle,
+        "ours s/image": middle / case.images,
+        "ours ms/step": 1000 * middle / case.steps,
+        "floor s": least,
+        "ours / floor": middle / least,
+        "stock TFLOP": stock_work.flops / 1e12,
+        "ours TFLOP": work.flops / 1e12,
+        "stock launches": stock_work.launches,
+        "ours launches": work.launches,
+        "stock launches/step": (stock_work.launches - stock_step.launches) / further,
+        "ours launches/step": (work.launches - one_step.launches) / further,
+        "stock peak MiB": peak_memory(lambda: rivals.paint_stock(case), device),
+        "ours peak MiB": peak_memory(lambda: rivals.paint_ours(case), device),
+        "PSNR dB": psnr(rivals.paint_ours(case), alone),
+    }
+
+
+def after_a_change(rivals: Rivals, case: Case, watch: Stopwatch, device: torch.device) -> Row:
+    """A second painting with one slider changed, beside one from nothing."""
+    other = replace(case, seed=case.seed + 1)
+
+    def second() -> None:
+        rivals.paint_again(other)
+
+    first, again = watch.race(lambda: rivals.paint_ours(case), second)
+    whole = count(lambda: rivals.paint_ours(case), device)
+    rivals.paint_ours(case)
+    part = count(second, device)
+    return {
+        "case": "second run, seed changed",
+        **timing("first", first),
+        **timing("second", again),
+        "first TFLOP": whole.flops / 1e12,
+        "second TFLOP": part.flops / 1e12,
+        "first launches": whole.launches,
+        "second launches": part.launches,
+    }
+
+
+def by_mask_area(
+    rivals: Rivals, native: int, steps: int, watch: Stopwatch, device: torch.device
+) -> list[Row]:
+    """A mask of several areas on one photo: what is painted, beside the photo as a whole."""
+    width, height = PHOTO
+    native_case = Case(size=(native, native), steps=steps)
+    rows: list[Row] = []
+    for area in AREAS:
+        repaint = np.zeros((height, width), dtype=np.bool_)
+        side = area**0.5
+        high, wide = round(height * side), round(width * side)
+        top, left = (height - high) // 2, (width - wide) // 2
+        repaint[top : top + high, left : left + wide] = True
+        box = mask_box(repaint, min_side=native)
+        case = replace(native_case, size=generation_size(box.size, native))
+        (ours,) = watch.race(lambda case=case: rivals.paint_ours(case))  # type: ignore[misc]
+        work = count(lambda case=case: rivals.paint_ours(case), device)  # type: ignore[misc]
+        rows.append(
+            {
+                "case": f"mask of {area:.0%} on {width}x{height}",
+                "crop": f"{box.size[0]}x{box.size[1]}",
+                "painted at": f"{case.size[0]}x{case.size[1]}",
+                **timing("ours", ours),
+                "TFLOP": work.flops / 1e12,
+            }
+        )
+    return rows
+
+
+def three_in_turn(rivals: Rivals, case: Case, watch: Stopwatch) -> Row:
+    """One photo painted three times, as three styles on a shared base are."""
+    cases = [replace(case, seed=case.seed + k) for k in range(3)]
+
+    def ours() -> None:
+        rivals.painter.forget()
+        for one in cases:
+            rivals.paint_again(one)
+
+    theirs, mine = watch.race(lambda: [rivals.paint_stock(one) for one in cases], ours)
+    faster = float(np.median(theirs) / np.median(mine))
+    return {
+        "case": "three on one photo", **timing("stock", theirs), **timing("ours", mine),
+        "times faster": faster,
+    }  # fmt: skip
