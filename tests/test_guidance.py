@@ -103,7 +103,9 @@ def test_each_of_several_controls_runs_in_its_own_window(
         calls[name] += 1
 
     hooks = [
-        painter._conditioner.controlnets[name].register_forward_hook(lambda *_, name=name: count(name))
+        painter._conditioner.controlnets[name].register_forward_hook(
+            lambda *_, name=name: count(name)
+        )
         for name in calls
     ]
     painted(studio, **fields)
