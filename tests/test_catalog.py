@@ -138,13 +138,20 @@ def test_a_prompt_adds_loras_to_those_of_a_style(
     ("style", "sentence"),
     [
         ("drawn", "no LoRA 'oil' for the style Drawn: choose one of ink, soft."),
-        ("photo", "no LoRA 'oil' for the style Photo: leave it out."),
+        ("photo", "no LoRA 'oil' for the style Photo: choose one of lcm, tcd."),
     ],
 )
 def test_a_prompt_that_names_an_unknown_lora_is_refused(style: str, sentence: str) -> None:
     with pytest.raises(InvalidRecipe, match=sentence) as caught:
         BUILT_IN.wearing(BUILT_IN.style(style), {"oil": 1.0})
     assert caught.value.field == "prompt"
+
+
+def test_where_there_are_no_loras_one_is_to_be_left_out() -> None:
+    bare = BUILT_IN.family("pack").model_copy(update={"loras": {}})
+    catalog = BUILT_IN.model_copy(update={"family_by_key": {"pack": bare}})
+    with pytest.raises(InvalidRecipe, match=r"for the style Drawn: leave it out\."):
+        catalog.wearing(BUILT_IN.style("drawn"), {"oil": 1.0})
 
 
 # --- a user's own file --------------------------------------------------------------------------

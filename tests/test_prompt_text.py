@@ -179,6 +179,8 @@ def some_recipe(rng: random.Random) -> Recipe:
         denoising_strength=rng.random(),
         cfg_scale=rng.uniform(0, 15),
         steps=rng.randint(1, 50),
+        fast=rng.random() < 0.5,
+        guidance_stop=rng.random(),
         seed=rng.choice([None, 0, rng.randrange(2**32)]),
         num_images=rng.randint(1, 8),
         scheduler=rng.choice(SCHEDULERS),
