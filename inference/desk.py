@@ -63,7 +63,7 @@ class Desk:
         Raises:
             InvalidPhoto: it is none; also from all that follows.
         """
-        return None if path is None else self._shelf.photo(path)
+        return None if path is None else self._in_use(path)
 
     def fetched(self, url: str) -> Path | None:
         """The file of the photo behind an address, now here; None for no address."""
@@ -104,7 +104,7 @@ class Desk:
         styles, vary = given.pop("styles", None), given.pop("vary", None)
         recipe = recipe_of(given)
         return Order(
-            photo=self._shelf.photo(photo),
+            photo=self._in_use(photo),
             recipe=recipe,
             mask_image=self.photo(mask_image),
             grid=grid_of(recipe, styles, vary),
@@ -215,6 +215,10 @@ class Desk:
         finally:
             seconds = time.perf_counter() - started
             log.info("job %s: %s: %s in %.1f s", number, _size(order), outcome, seconds)
+
+    def _in_use(self, path: str | Path) -> Photo:
+        self._workplace.touch(Path(path))
+        return self._shelf.photo(path)
 
     def _work(self, order: Order) -> Work:
         if order.grid is not None:

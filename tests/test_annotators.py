@@ -29,6 +29,7 @@ from inference.models import Models
 from inference.photo import Pixels
 from inference.rooms import RoomSegmenter
 from tests.hub_repositories import save_depth_estimator, save_room_segmenter
+from tests.tiny import without
 
 CPU = torch.device("cpu")
 SIZES = [(72, 56), (50, 90), (64, 64)]  # (width, height)
@@ -125,6 +126,6 @@ def test_classes_are_those_of_the_stock_calls(
     [("depth", "have no depth estimator"), ("rooms", "have no room segmenter")],
 )
 def test_a_family_without_one_says_so(tiny_catalog: Path, kind: str, sentence: str) -> None:
-    models = Models(Catalog.load(tiny_catalog), Device.probe())
+    models = Models(without(Catalog.load(tiny_catalog), kind), Device.probe())
     with pytest.raises(MissingModel, match=f"{sentence}: choose another style"):
         getattr(models, kind)("pack", fetch)

@@ -170,14 +170,15 @@ def test_a_new_style_costs_one_entry(tmp_path: Path) -> None:
 
 def test_a_new_control_costs_one_entry(tmp_path: Path) -> None:
     text = """
-    [families.pack.controls.canny]
-    title = "Edges"
-    source = { repo = "someone/edges", files = "diffusers-model" }
+    [families.pack.controls.segroom]
+    title = "Things"
+    source = { repo = "someone/things", files = "diffusers-model" }
     """
     catalog = Catalog.load(written(tmp_path / "mine.toml", text))
-    assert [c.key for c in catalog.controls("pack")] == ["pose", "canny"]
+    before = [control.key for control in BUILT_IN.controls("pack")]
+    assert [control.key for control in catalog.controls("pack")] == [*before, "segroom"]
     weights = "diffusion_pytorch_model.safetensors"
-    assert catalog.control("pack", "canny").source.files == ("config.json", weights)
+    assert catalog.control("pack", "segroom").source.files == ("config.json", weights)
 
 
 def test_a_control_may_be_an_ip_adapter(tmp_path: Path) -> None:
@@ -195,11 +196,13 @@ def test_a_control_may_be_an_ip_adapter(tmp_path: Path) -> None:
     assert control.adapter.encoder == LocalSource(folder=tmp_path / "encoder")
 
 
-def test_the_face_is_a_control_that_is_not_offered() -> None:
-    assert BUILT_IN.control("sd15", FACE).adapter is not None
-    assert FACE not in [control.key for control in BUILT_IN.controls("sd15")]
+@pytest.mark.parametrize("family", ["pack", "sd15"])
+def test_the_face_is_a_control_that_is_not_offered(family: str) -> None:
+    assert BUILT_IN.control(family, FACE).adapter is not None
+    assert FACE not in [control.key for control in BUILT_IN.controls(family)]
+    faceless = BUILT_IN.family(family).model_copy(update={"face": None})
     with pytest.raises(MissingModel, match="choose one of pose"):
-        BUILT_IN.control("pack", FACE)
+        Catalog(family_by_key={family: faceless}, style_by_key={}).control(family, FACE)
 
 
 @pytest.mark.parametrize("control", BUILT_IN.controls("sd15"), ids=lambda control: control.key)

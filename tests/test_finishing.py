@@ -24,6 +24,7 @@ from inference.restorer import Restorer
 from inference.results import Stage
 from tests.hub_repositories import save_image_encoder, save_ip_adapter
 from tests.test_studio import halved, photo, result_of
+from tests.tiny import without
 from tests.tiny_detectors import save_graph
 
 STAGES = {
@@ -181,10 +182,7 @@ def test_grain_is_as_much_and_as_coarse_as_asked_for(
 def test_a_family_without_an_enlarger_is_told_before_anything_is_painted(
     tiny_catalog: Path,
 ) -> None:
-    catalog = Catalog.load(tiny_catalog)
-    bare = catalog.family("pack").model_copy(update={"enlarger": None})
-    families = {**catalog.family_by_key, "pack": bare}
-    studio = Studio(catalog=catalog.model_copy(update={"family_by_key": families}), style="drawn")
+    studio = Studio(catalog=without(Catalog.load(tiny_catalog), "enlarger"), style="drawn")
     picture = photo()
     recipe = halved(studio, picture, super_resolution=True)
     seen: list[Progress | Result] = []
@@ -296,7 +294,8 @@ def test_a_photo_without_a_face_is_told_before_anything_is_painted(with_face: St
         painted(with_face, picture, face_swap=True)
 
 
-def test_a_style_without_a_model_for_likeness_says_so(studio: Studio) -> None:
+def test_a_style_without_a_model_for_likeness_says_so(tiny_catalog: Path) -> None:
+    studio = Studio(catalog=without(Catalog.load(tiny_catalog), "face"), style="drawn")
     with pytest.raises(InvalidRecipe, match=r"\(face_swap\): the style .* has no model for it"):
         painted(studio, photo(), face_swap=True)
 

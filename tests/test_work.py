@@ -15,11 +15,12 @@ import torch
 from torch.utils._pytree import tree_map
 
 from inference.denoiser import split
-from inference.device import GIB, LARGE, MemoryPolicy
+from inference.device import GIB, LARGE, MemoryPolicy, Turns
 from inference.painter import Painter
 from inference.patch import Guide, Painted, Patch
 from inference.photo import Pixels
 from inference.recipe import Recipe
+from inference.windows import windows_of
 from tests import tiny
 from tests.test_painter import picture
 from tools.speed.counting import Work, counted
@@ -219,7 +220,7 @@ def step_on_meta(one: Painter, job: Patch, recipe: Recipe) -> Work:
 
     with torch.inference_mode():
         run = one._prepare(job, recipe)
-        run.windows = tuple(replace(window, weight=move(window.weight)) for window in run.windows)
+        run.windows = windows_of(move(run.noise), job.window, one._codec.factor)
         guiding = {
             f.name: tree_map(move, getattr(run.guiding, f.name)) for f in fields(run.guiding)
         }
@@ -270,6 +271,35 @@ def test_the_policy_follows_what_is_free(free: float, offload: bool, square: int
     assert policy.offload == offload
     assert policy.tile_beyond <= LARGE
     assert policy.tile_beyond**0.5 == pytest.approx(square, abs=1)
+
+
+class Travelling(torch.nn.Linear):
+    """A model that tells where it was sent last; there is no card to send it to."""
+
+    def __init__(self) -> None:
+        super().__init__(1, 1)
+        self.place = ""
+
+    def to(self, *places: Any, **_: Any) -> Travelling:
+        self.place = torch.device(places[0]).type
+        return self
+
+
+@pytest.mark.parametrize(
+    ("offload", "turns", "where"),
+    # Whose turn it is, one after the other; which of three models are on the card then.
+    [(True, ["a"], "a"), (True, ["a", "b"], "b"), (True, ["a", "bc"], "bc"),
+     (True, ["ab", "bc"], "bc"), (True, ["ab", "c", "a"], "a"), (True, [], ""),
+     (False, [], "abc"), (False, ["a"], "abc")],
+)  # fmt: skip
+def test_only_whose_turn_it_is_is_on_the_card(offload: bool, turns: list[str], where: str) -> None:
+    models = {name: Travelling() for name in "abc"}
+    card = Turns(torch.device("cuda"), offload=offload)
+    for model in models.values():
+        card.place(model)
+    for names in turns:
+        card.take(*(models[name] for name in names))
+    assert [name for name, one in models.items() if one.place == "cuda"] == list(where)
 
 
 @pytest.mark.parametrize("channels", [4, 9])

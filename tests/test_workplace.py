@@ -54,6 +54,18 @@ def test_what_belongs_to_the_page_stays(tmp_path: Path) -> None:
     work.close()
 
 
+def test_what_is_in_use_is_young_and_what_is_not_ours_is_left_alone(tmp_path: Path) -> None:
+    work = Workplace(tmp_path)
+    used, other = file(work, "used", age=9 * DAY), tmp_path / "other"
+    other.touch()
+    os.utime(other, (0, 0))
+    for path in (used, other, work.root / "not there"):
+        work.touch(path)
+    work.sweep()
+    assert used.exists()
+    assert other.stat().st_mtime == 0
+
+
 def test_empty_folders_go_but_not_those_just_made(tmp_path: Path) -> None:
     work = Workplace(tmp_path)
     empty, new = work.folder("one"), work.folder("two")

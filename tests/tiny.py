@@ -15,6 +15,8 @@ from diffusers import (
 )
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer, CLIPVisionConfig
 
+from inference.catalog import Catalog
+
 WIDTH = 32
 LETTERS = [chr(code) for code in range(33, 127)]
 WORDS = [*LETTERS, *(f"{one}</w>" for one in LETTERS), "<|startoftext|>", "<|endoftext|>"]
@@ -170,3 +172,10 @@ def pipeline(folder: Path, unet_channels: int = 4) -> StableDiffusionInpaintPipe
         feature_extractor=None,
         requires_safety_checker=False,
     )
+
+
+def without(catalog: Catalog, *parts: str) -> Catalog:
+    """The catalog, its pack without these parts, such as "enlarger"."""
+    bare = catalog.family("pack").model_copy(update=dict.fromkeys(parts))
+    families = {**catalog.family_by_key, "pack": bare}
+    return catalog.model_copy(update={"family_by_key": families})
