@@ -23,6 +23,9 @@ MORE = {
     "canny": 0.1, "lineart": 0.1, "hed": 0.1, "mlsd": 0.1, "depth": 0.01, "tile": 0.1, "qr": 0.1,
 }  # fmt: skip
 KINDS = tuple(MORE)
+# These hold colours or light, which the words of another scene would contradict.
+OF_COLOURS = ("tile", "qr")
+SILENT = "portrait of a person"
 NATIVE = 192
 BLUR = 2.0  # sigma in pixels at generation size: a line may lie a little beside
 
@@ -59,9 +62,12 @@ def measure(bench: Bench, count: int) -> dict[str, Any]:
     values: dict[str, Any] = {kind: {"with": [], "without": []} for kind in KINDS}
     for k in range(count):
         photo = sitter(k).image
-        free = bench.paint(photo, recipe(k, controlnet=None))
         for kind, found in values.items():
-            guided = bench.paint(photo, recipe(k, controlnet=kind))
+            words = {"prompt": SILENT} if kind in OF_COLOURS else {}
+            free, guided = (
+                bench.paint(photo, recipe(k, controlnet=control, **words))
+                for control in (None, kind)
+            )
             for name, painting in (("with", guided), ("without", free)):
                 found[name].append(
                     0 if painting is None else agreement(bench, kind, photo, painting)

@@ -6,11 +6,11 @@ from typing import Any
 
 from tools.evaluation.bench import Bench, share, sitter
 from tools.evaluation.judge import load
+from tools.evaluation.maps import SILENT
 from tools.evaluation.prompt import Wish, recipe, verdict
 from tools.evaluation.table import Row
 
 MORE = 0.2  # what the adapter must add to each share
-SILENT = "portrait of a person"
 
 
 def measure(bench: Bench, count: int) -> dict[str, Any]:
