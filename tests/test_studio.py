@@ -118,7 +118,7 @@ def test_a_random_seed_is_reported_and_repeats_the_picture(studio: Studio) -> No
     [
         ({"mask_prompt": "", "mask_threshold": 0.5}, WordsNotFound, "other words"),
         ({"style": "oil"}, MissingModel, "choose one of drawn"),
-        ({"controlnet": "depth"}, InvalidRecipe, "one of pose, canny"),
+        ({"controlnet": "segroom"}, InvalidRecipe, "one of pose, canny"),
     ],
     ids=str,
 )
