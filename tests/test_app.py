@@ -273,7 +273,9 @@ def test_a_closed_tab_leaves_no_half_painted_picture(browser: Browser, tmp_path:
             open_fold(page, "Sampling")
             set_number(page, "steps", 2)
             for _ in range(2):
-                expect(generate(page)).to_contain_text("step", timeout=PATIENCE)
-                expect(page.locator("#job")).to_contain_text("kept pixels", timeout=PATIENCE)
+                before = page.locator("#job").inner_text()
+                job = generate(page)
+                expect(job).not_to_have_text(before, timeout=PATIENCE)
+                expect(job).to_contain_text("kept pixels", timeout=PATIENCE)
             wait_until(lambda: len(list(tmp_path.rglob("masquerade-seed-*.png"))) == 1)
     assert not list(tmp_path.rglob("masquerade-*")), "a server that ends takes its files with it"

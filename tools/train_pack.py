@@ -1,10 +1,10 @@
 """Train the embedded model pack: `python tools/train_pack.py STAGE --minutes 20 --threads 2`.
 
-Stages, in the order of their needs: tokenizer, text, vae, segmenter, pose, depth, latents, painter,
-controlnet, encoder, adapter, lora, decoder, sharpener, enlarger, judges, export; `all` runs them
-one after the other. Every stage but the first resumes from its checkpoint in `--work` when started
-again; `export` may run at any time after a save. The judges are no part of the pack:
-`tools/eval_pack.py` measures with them.
+Stages, in the order of their needs: tokenizer, text, vae, segmenter, pose, depth, rooms, latents,
+painter, controlnet, joint, encoder, adapter, lora, decoder, sharpener, enlarger, judges, export;
+`all` runs them one after the other. Every stage but the first resumes from its checkpoint in
+`--work` when started again; `export` may run at any time after a save. The judges are no part of
+the pack: `tools/eval_pack.py` measures with them.
 """
 
 from __future__ import annotations
@@ -26,9 +26,11 @@ STAGE_MINUTES = {
     "segmenter": 96.0,
     "pose": 13.0,
     "depth": 12.0,
+    "rooms": 12.0,
     "latents": 0.0,
     "painter": 130.0,
     "controlnet": 100.0,
+    "joint": 70.0,
     "encoder": 8.0,
     "adapter": 30.0,
     "lora": 12.0,

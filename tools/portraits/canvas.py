@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from tools.portraits.things import Thing
+
 Colour = tuple[int, int, int]
 Points = NDArray[np.float64]
 Pixels = NDArray[np.uint8]
@@ -114,23 +116,27 @@ class Brush(Protocol):
 class Canvas:
     """RGB picture and part map of one size, drawn together; coordinates in final pixels.
 
-    `person` is None while the scene is drawn, then what is added to the part numbers.
+    `person` is None while the scene is drawn, then what is added to the part numbers; `thing` is
+    what of the scene is drawn, None what passes before it.
     """
 
     def __init__(self, size: tuple[int, int], brush: Brush) -> None:
         """Start an empty canvas of `size` = (width, height)."""
         self.width, self.height = size
         self.person: int | None = None
+        self.thing: Thing | None = Thing.SKY
         shape = (self.height * SUPERSAMPLE, self.width * SUPERSAMPLE)
         self._brush = brush
         self._rgb = np.zeros((*shape, 3), np.uint8)
         self._parts = np.zeros(shape, np.uint8)
+        self._things = np.full(shape, Thing.SKY, np.uint8)
 
     def sky(self, top: Colour, bottom: Colour) -> None:
         """Fill the whole picture with a vertical gradient."""
         t = np.linspace(0, 1, len(self._rgb))[:, None]
         column = np.asarray(top) * (1 - t) + np.asarray(bottom) * t
         self._rgb[:] = np.round(column)[:, None].astype(np.uint8)
+        self._things[:] = Thing.SKY if self.thing is None else self.thing
 
     def fill(self, points: Points, colour: Colour, part: int | None = None) -> None:
         """Fill a polygon (n, 2); `part` claims its pixels, None leaves the part map alone."""
@@ -148,6 +154,8 @@ class Canvas:
     def _add(self, shape: Shape, colour: Colour, part: int | None) -> None:
         upon: Role = "scene" if self.person is None else "detail"
         self._brush.paint(self._rgb, shape, colour, upon if part is None else "figure")
+        if self.person is None and self.thing is not None:
+            shape.put(self._things, (self.thing,), False)
         if part is None:
             return
         number = (part + (self.person or 0),)
@@ -178,3 +186,9 @@ class Canvas:
         chosen = cv2.LUT(self._parts, table)
         small = cv2.resize(chosen, (self.width, self.height), interpolation=cv2.INTER_AREA)
         return np.asarray(small >= 128)
+
+    def things(self) -> NDArray[np.uint8]:
+        """What each pixel shows, by the number of its class, (height, width)."""
+        scene = self._things[::SUPERSAMPLE, ::SUPERSAMPLE]
+        people = self._parts[::SUPERSAMPLE, ::SUPERSAMPLE] > 0
+        return np.where(people, np.uint8(Thing.PERSON), scene)

@@ -22,14 +22,16 @@ class Portrait:
     """A drawing with everything known about it.
 
     `image` is (height, width, 3) uint8 RGB; `masks` maps each word of `WORDS` to a bool
-    (height, width) and `hats` holds one such mask per person, the main one first; `keypoints`
-    is COCO-17 of the main person, (17, 3): x, y in pixels, visibility 0 or 1.
+    (height, width) and `hats` holds one such mask per person, the main one first; `things` is
+    (height, width) uint8, the class of what a pixel shows; `keypoints` is COCO-17 of the main
+    person, (17, 3): x, y in pixels, visibility 0 or 1.
     """
 
     spec: PortraitSpec
     image: NDArray[np.uint8]
     masks: dict[str, NDArray[np.bool_]]
     hats: tuple[NDArray[np.bool_], ...]
+    things: NDArray[np.uint8]
     keypoints: NDArray[np.float32]
     caption: Caption
 
@@ -55,6 +57,7 @@ def draw(spec: PortraitSpec, size: tuple[int, int], with_masks: bool = True) -> 
         image=_lit(canvas.image(), spec.light),
         masks=masks,
         hats=tuple(canvas.mask([HAT + offset]) for offset in offsets) if with_masks else (),
+        things=canvas.things(),
         keypoints=keypoints_of(spec, size),
         caption=caption_of(spec),
     )

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from tools.portraits.canvas import Canvas, Colour, Points, mix, oval, smooth
+from tools.portraits.things import Thing
 
 WHITE: Colour = (255, 255, 255)
 
@@ -31,6 +32,7 @@ def _fir(
 ) -> None:
     """A fir of three tiers, each with a second colour (light or snow) on its tip."""
     x, y = foot
+    canvas.thing = Thing.TREE
     trunk = mix((90, 62, 44), colours[0], 0.2)
     canvas.box(x - tall * 0.05, y - tall * 0.2, x + tall * 0.05, y, trunk)
     for tier in range(3):
@@ -51,11 +53,9 @@ def space(canvas: Canvas, rng: np.random.Generator) -> None:
             mix(WHITE, (255, 220, 150), rng.random()),
         )
     side = rng.choice([-1, 1])
-    x, y, r = (
-        w * (0.5 + side * rng.uniform(0.3, 0.42)),
-        h * rng.uniform(0.12, 0.3),
-        s * rng.uniform(0.1, 0.15),
-    )
+    x = w * (0.5 + side * rng.uniform(0.3, 0.42))
+    y = h * rng.uniform(0.12, 0.3)
+    r = s * rng.uniform(0.1, 0.15)
     planet = [(232, 128, 72), (222, 92, 120), (90, 170, 200)][rng.integers(3)]
     canvas.fill(oval((x, y), (r, r)), planet)
     canvas.fill(oval((x, y + r * 0.25), (r * 0.95, r * 0.14)), mix(planet, WHITE, 0.3))
@@ -64,11 +64,9 @@ def space(canvas: Canvas, rng: np.random.Generator) -> None:
         [x + np.cos(t) * r * 1.7, y + np.sin(t) * r * 0.42 - np.cos(t) * r * 0.3], axis=1
     )
     canvas.line(ring, r * 0.13, (240, 214, 168))
-    mx, my, mr = (
-        w * (0.5 - side * rng.uniform(0.3, 0.44)),
-        h * rng.uniform(0.2, 0.5),
-        s * rng.uniform(0.05, 0.07),
-    )
+    mx = w * (0.5 - side * rng.uniform(0.3, 0.44))
+    my = h * rng.uniform(0.2, 0.5)
+    mr = s * rng.uniform(0.05, 0.07)
     canvas.fill(oval((mx, my), (mr, mr)), (206, 208, 222))
     for dx, dy, k in ((-0.3, -0.2, 0.25), (0.35, 0.3, 0.2), (0.1, -0.5, 0.15)):
         canvas.fill(oval((mx + dx * mr, my + dy * mr), (k * mr, k * mr)), (170, 172, 190))
@@ -86,20 +84,24 @@ def garden(canvas: Canvas, rng: np.random.Generator) -> None:
     """A lawn with a hedge, a blossoming tree and flowers."""
     w, h, s = canvas.width, canvas.height, min(canvas.width, canvas.height)
     canvas.sky((150, 214, 244), (226, 244, 240))
+    canvas.thing = Thing.PLANT
     hedge = h * rng.uniform(0.44, 0.5)
     for x in np.arange(-0.05, 1.1, 0.13):
         canvas.fill(
             oval((x * w, hedge + s * 0.05), (s * 0.11, s * rng.uniform(0.11, 0.15))), (70, 142, 70)
         )
+    canvas.thing = Thing.GRASS
     canvas.box(0, hedge + s * 0.05, w, h, (134, 198, 86))
     side = rng.choice([-1, 1])
     x = w * (0.5 + side * 0.38)
+    canvas.thing = Thing.TREE
     canvas.box(x - s * 0.025, h * 0.25, x + s * 0.025, hedge + s * 0.12, (122, 84, 60))
     for _ in range(9):
         leaf = (x + rng.normal(0, 0.08) * s, h * 0.2 + rng.normal(0, 0.06) * s)
         canvas.fill(
             oval(leaf, (s * 0.08, s * 0.07)), mix((248, 178, 204), (255, 214, 226), rng.random())
         )
+    canvas.thing = Thing.FLOWER
     colours = ((228, 60, 84), (250, 160, 60), (240, 120, 190), WHITE, (150, 96, 210))
     for k in range(26):
         y = hedge + s * 0.08 + (h - hedge) * (k / 26)
@@ -110,6 +112,7 @@ def garden(canvas: Canvas, rng: np.random.Generator) -> None:
 
 def _palm(canvas: Canvas, foot: tuple[float, float], tall: float, lean: float) -> None:
     x, y = foot
+    canvas.thing = Thing.PALM
     top = (x + lean * tall, y - tall)
     canvas.line(
         smooth([foot, (x + lean * tall * 0.2, y - tall * 0.5), top], closed=False),
@@ -134,6 +137,7 @@ def beach(canvas: Canvas, rng: np.random.Generator) -> None:
     sun = (w * (0.5 - side * rng.uniform(0.28, 0.4)), h * rng.uniform(0.1, 0.2))
     canvas.fill(oval(sun, (s * 0.1, s * 0.1)), (255, 236, 150))
     canvas.fill(oval(sun, (s * 0.075, s * 0.075)), (255, 214, 72))
+    canvas.thing = Thing.SEA
     sea = h * rng.uniform(0.4, 0.46)
     canvas.box(0, sea, w, h, (32, 134, 196))
     for k in range(3):
@@ -147,6 +151,7 @@ def beach(canvas: Canvas, rng: np.random.Generator) -> None:
     )
     foam = smooth(wave)
     canvas.fill(foam, WHITE)
+    canvas.thing = Thing.SAND
     canvas.fill(foam + np.array([0, s * 0.025]), (244, 216, 154))
     canvas.box(0, shore + s * 0.12, w, h, (244, 216, 154))
     _palm(
@@ -160,8 +165,10 @@ def beach(canvas: Canvas, rng: np.random.Generator) -> None:
 def forest(canvas: Canvas, rng: np.random.Generator) -> None:
     """Tall trunks in three depths under a roof of leaves."""
     w, h, s = canvas.width, canvas.height, min(canvas.width, canvas.height)
+    canvas.thing = Thing.TREE
     canvas.sky((178, 214, 150), (118, 170, 104))
     for depth, colour in enumerate([(112, 140, 90), (92, 92, 60), (84, 58, 40)]):
+        canvas.thing = Thing.TREE
         count = (8, 5, 4)[depth]
         for k in range(count):
             x = w * (k + rng.uniform(0.1, 0.9)) / count
@@ -173,8 +180,10 @@ def forest(canvas: Canvas, rng: np.random.Generator) -> None:
                 (x - half * 1.5, h * (0.68 + 0.06 * depth)),
             ]
             canvas.fill(np.array(trunk, dtype=np.float64), colour)
+        canvas.thing = Thing.GRASS
         ground = _ridge(canvas, rng, 0.66 + 0.08 * depth, 0.05)
         canvas.fill(ground, [(98, 146, 76), (70, 120, 62), (44, 92, 52)][depth])
+    canvas.thing = Thing.TREE
     for k in range(16):
         leaf = (w * (k + rng.random()) / 16, h * rng.uniform(-0.02, 0.07))
         canvas.fill(
@@ -200,6 +209,7 @@ def city(canvas: Canvas, rng: np.random.Generator) -> None:
     """Towers with lit windows at dusk."""
     w, h, s = canvas.width, canvas.height, min(canvas.width, canvas.height)
     canvas.sky((84, 84, 150), (250, 178, 140))
+    canvas.thing = Thing.SKYSCRAPER
     for depth in range(2):
         x = -s * 0.05
         while x < w:
@@ -215,6 +225,7 @@ def mountains(canvas: Canvas, rng: np.random.Generator) -> None:
     """Snow-capped peaks over a green valley."""
     w, h, s = canvas.width, canvas.height, min(canvas.width, canvas.height)
     canvas.sky((86, 156, 226), (206, 228, 244))
+    canvas.thing = Thing.MOUNTAIN
     for depth, rock in enumerate([(142, 152, 186), (100, 108, 148)]):
         for k in range(3):
             x = w * (k + rng.uniform(0.2, 0.8)) / 3 + (depth - 0.5) * s * 0.14
@@ -227,6 +238,7 @@ def mountains(canvas: Canvas, rng: np.random.Generator) -> None:
             )
             snow = [(0, 0), (0.3, 0.51), (0.12, 0.42), (0, 0.6), (-0.12, 0.42), (-0.3, 0.51)]
             canvas.fill(np.array(snow) * half + np.array([x, top]), (248, 250, 255))
+    canvas.thing = Thing.GRASS
     for depth, grass in enumerate([(106, 160, 96), (74, 134, 80)]):
         canvas.fill(_ridge(canvas, rng, 0.68 + 0.12 * depth, 0.06), grass)
 
@@ -235,6 +247,7 @@ def snow(canvas: Canvas, rng: np.random.Generator) -> None:
     """White hills, snowy firs and falling flakes."""
     w, h, s = canvas.width, canvas.height, min(canvas.width, canvas.height)
     canvas.sky((158, 184, 212), (220, 230, 240))
+    canvas.thing = Thing.HILL
     canvas.fill(_ridge(canvas, rng, 0.56, 0.06), (226, 234, 244))
     for x in (
         rng.uniform(0.04, 0.14),
@@ -248,7 +261,9 @@ def snow(canvas: Canvas, rng: np.random.Generator) -> None:
             s * rng.uniform(0.34, 0.46),
             ((58, 110, 104), (244, 248, 252)),
         )
+    canvas.thing = Thing.HILL
     canvas.fill(_ridge(canvas, rng, 0.7, 0.05), (244, 247, 252))
+    canvas.thing = None
     for _ in range(60):
         r = s * rng.uniform(0.006, 0.012)
         canvas.fill(oval((rng.random() * w, rng.random() * h), (r, r)), WHITE)
@@ -257,6 +272,7 @@ def snow(canvas: Canvas, rng: np.random.Generator) -> None:
 def library(canvas: Canvas, rng: np.random.Generator) -> None:
     """Shelves full of books."""
     w, h, s = canvas.width, canvas.height, min(canvas.width, canvas.height)
+    canvas.thing = Thing.BOOKCASE
     canvas.sky((74, 44, 30), (74, 44, 30))
     spines: tuple[Colour, ...] = (
         (166, 58, 48),

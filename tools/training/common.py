@@ -6,7 +6,8 @@ import copy
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -16,6 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -43,11 +45,16 @@ class Trainer(Generic[M]):
     gets exported.
     """
 
-    def __init__(self, job: Job, name: str, model: M, lr: float, decay: float = 0.999) -> None:
-        """Set up `model`, resuming from `job.work/name.pt` where that exists."""
+    def __init__(
+        self, job: Job, name: str, model: M, lr: float, decay: float = 0.999, half: bool = False
+    ) -> None:
+        """Set up `model`, resuming from `job.work/name.pt` where that exists.
+
+        `half` has products of matrices computed in bfloat16, where losses bear it.
+        """
         torch.set_num_threads(job.threads)
         cv2.setNumThreads(1)
-        self.job, self.name, self.model = job, name, model
+        self.job, self.name, self.model, self.half = job, name, model, half
         self.lr, self.decay = lr, decay
         self.average = copy.deepcopy(model).eval().requires_grad_(False)
         trained = [p for p in model.parameters() if p.requires_grad]
@@ -105,7 +112,8 @@ class Trainer(Generic[M]):
         while self.progress < 1:
             start = time.monotonic()
             self.model.train()
-            loss = loss_of()
+            with _swift() if self.half else nullcontext():
+                loss = loss_of()
             self._update(loss)
             running = 0.97 * running + 0.03 * loss.item()
             now = time.monotonic()
@@ -123,6 +131,13 @@ class Trainer(Generic[M]):
                 last_report = time.monotonic()
         self.save()
         report()
+
+
+@contextmanager
+def _swift() -> Iterator[None]:
+    """bfloat16, and attention as plain products, whose gradient is faster on a CPU."""
+    with torch.autocast("cpu", torch.bfloat16), sdpa_kernel(SDPBackend.MATH):
+        yield
 
 
 def averaged(work: Path, name: str, model: M) -> M:

@@ -1,4 +1,4 @@
-"""The ControlNet of all the pack's controls: pose, edges, lines, depth, tile and pattern in one.
+"""The ControlNet of all the pack's controls: pose, edges, lines, depth, things, tile and others.
 
 It starts from the one that learned the skeleton together with the UNet, and goes on against the
 frozen UNet with maps of every kind, each drawn by the product's own functions from the goal. No
@@ -15,30 +15,32 @@ from diffusers import ControlNetModel
 from torch import Tensor
 
 from inference.controls import CONTROLS, Scene
-from tools.portraits import HELD_OUT_SEED, PortraitSpec, draw, sample_spec, solo
+from tools.portraits import HELD_OUT_SEED, PortraitSpec, draw, redress, sample_spec, solo
 from tools.portraits.figure import keypoints_of
 from tools.training import latents
 from tools.training.common import SQUARE, Job, Trainer, averaged, write_sheet
 from tools.training.depth import nearness_of
 from tools.training.painter import Lessons, Pair, report
 
-KINDS = ("canny", "lineart", "hed", "mlsd", "depth", "tile", "qr")
-SHARES = (0.2, 0.2, 0.2, 0.08, 0.1, 0.12, 0.1)
+KINDS = ("canny", "lineart", "hed", "mlsd", "depth", "tile", "segroom", "qr", "composition")
+SHARES = (0.1, 0.1, 0.1, 0.08, 0.08, 0.08, 0.18, 0.08, 0.2)
 SKELETONS = 0.58  # of a batch; the thinnest map and the hardest to follow
 
 
 def map_of(kind: str, spec: PortraitSpec, size: tuple[int, int]) -> np.ndarray:
-    """What the product's control of this kind draws of a flat drawing: (h, w, 3) uint8."""
+    """What the product's control of this kind draws of a flat drawing: (h, w, 3) uint8.
 
-    def classes() -> np.ndarray:
-        raise LookupError(f"{kind} needs a segmenter, which the pack has not")
-
+    For the composition that is another scene with the same person otherwise dressed, so that
+    nothing but where things are can be learned from it.
+    """
+    if kind == "composition":
+        spec = redress(spec, spec.scene_seed)
     drawn = draw(spec, size, with_masks=kind == "depth")
     scene = Scene(
         picture=drawn.image,
         keypoints=lambda: keypoints_of(spec, size),
         nearness=lambda: nearness_of(drawn),
-        classes=classes,
+        classes=lambda: drawn.things,
     )
     return CONTROLS[kind](scene)
 
@@ -72,10 +74,12 @@ class Controlled(Pair):
 class MappedLessons(Lessons):
     """Batches in which every sample has a control map of some kind."""
 
+    skeletons = SKELETONS
+
     def maps(self, seeds: Tensor, bucket: str) -> Tensor:
         """Skeletons and maps of the other kinds, mixed at random."""
         kinds = [
-            "pose" if self.rng.random() < SKELETONS else str(self.rng.choice(KINDS, p=SHARES))
+            "pose" if self.rng.random() < self.skeletons else str(self.rng.choice(KINDS, p=SHARES))
             for _ in seeds
         ]
         return maps_of(seeds.tolist(), kinds, latents.BUCKETS[bucket])

@@ -176,6 +176,11 @@ class Lessons:
         """The control maps of the first samples of a batch."""
         return pose_maps(seeds[:POSED].tolist(), latents.BUCKETS[bucket])
 
+    def worth(self, seeds: Tensor, bucket: str) -> Tensor:
+        """How much each latent counts, (n, 1, h, w)."""
+        width, height = latents.BUCKETS[bucket]
+        return torch.ones(len(seeds), 1, height // 8, width // 8)
+
     def loss(self, model: Pair) -> Tensor:
         """Squared error of the velocity on one batch, mostly where repainted."""
         bucket = ("square", "tall")[self.rng.integers(2)]
@@ -192,7 +197,7 @@ class Lessons:
         seeds = data["seeds"][rows]
         words = self.words(self._captions(seeds))
         predicted = model(a * clean + b * noise, extra, when, words, self.maps(seeds, bucket))
-        weight = mask + KEPT_WEIGHT * (1 - mask)
+        weight = (mask + KEPT_WEIGHT * (1 - mask)) * self.worth(seeds, bucket)
         squares: Tensor = weight * (predicted - (a * noise - b * clean)) ** 2
         return squares.mean()
 

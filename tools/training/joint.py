@@ -1,0 +1,56 @@
+"""The painter's last lessons: UNet and ControlNet together once more, with maps of every kind.
+
+A ControlNet alone can ask only for what the frozen UNet knows how to paint. What lies along the
+skeleton counts more here, because arms and shoulders are a small part of a picture.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from tools.training import controlnet, latents
+from tools.training.common import Job, Trainer, averaged
+from tools.training.painter import Pair, pose_maps, report
+
+GUIDED = 18  # samples of a batch that see a map
+BODY_WEIGHT = 3.0  # of what lies along the skeleton, relative to the rest
+
+
+class JointLessons(controlnet.MappedLessons):
+    """Batches of which three quarters have a control map, most of them a skeleton."""
+
+    skeletons = 0.64
+
+    def maps(self, seeds: Tensor, bucket: str) -> Tensor:
+        """Maps of the first samples."""
+        return super().maps(seeds[:GUIDED], bucket)
+
+    def worth(self, seeds: Tensor, bucket: str) -> Tensor:
+        """More along the skeleton."""
+        bones = pose_maps(seeds.tolist(), latents.BUCKETS[bucket]).amax(dim=1, keepdim=True)
+        body = F.max_pool2d(F.max_pool2d(bones, 8), 3, stride=1, padding=1) > 0
+        return 1 + (BODY_WEIGHT - 1) * body.float()
+
+
+def build(job: Job) -> Pair:
+    """The painter's UNet with the ControlNet that learned all maps against it."""
+    pair = averaged(job.work, "painter", Pair())
+    pair.controlnet = controlnet.load(job)
+    return pair
+
+
+def train(job: Job) -> None:
+    """Train both."""
+    torch.manual_seed(0)
+    model = build(job).requires_grad_(True)
+    trainer = Trainer(job, "joint", model, lr=5e-4, decay=0.998, half=True)
+    torch.manual_seed(trainer.step)
+    lessons = JointLessons(job, trainer.step + 16)
+    trainer.run(lambda: lessons.loss(trainer.model), lambda: report(job, trainer, lessons))
+
+
+def load(job: Job) -> Pair:
+    """The painter as it is shipped."""
+    return averaged(job.work, "joint", Pair())
