@@ -26,7 +26,7 @@ Address = IPv4Address | IPv6Address
 
 MAX_REDIRECTS = 3
 MAX_CHARACTERS = 4000
-SECONDS = 20.0
+SECONDS = 10.0
 PORTS = {"http": 80, "https": 443}
 # Nothing packed is asked for, so what arrives is as large as what is read.
 HEADERS = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import logging
 import threading
 import time
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 
+from inference.errors import InvalidPhoto
 from inference.workplace import Limits
 from tests.served import (
     API,
@@ -32,7 +34,7 @@ from tests.served import (
     upload,
     wait_until,
 )
-from tools.soak import Visitor
+from tools.visitor import Visitor
 
 CLIENTS, LEAVERS = 50, 50
 SECRET = "xylophone-in-a-teapot"
@@ -185,6 +187,42 @@ def test_looking_leaves_nothing_and_closing_the_tab_lets_the_results_go(
     wait_until(
         lambda: all(now - one.stat().st_mtime > limits.age - limits.grace - 60 for one in results)
     )
+
+
+def test_addresses_that_never_answer_keep_nobody_from_looking(
+    running: Server, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How long an address may take is tested where it is fetched."""
+    asked, over = threading.Event(), threading.Event()
+
+    def never(_: str) -> bytes:
+        asked.set()
+        over.wait()
+        raise InvalidPhoto("This address takes too long.")
+
+    def fetch(_: int) -> None:
+        with running.client() as other:
+            answer = json.dumps(Visitor(other).fetch("http://somewhere.example/photo.jpg"))
+            assert "This address takes too long." in answer
+
+    monkeypatch.setattr("inference.desk.fetch_file", never)
+    visitor, fetchers = Visitor(client), 15
+    with ThreadPoolExecutor(fetchers) as pool, visitor.here():
+        visitor.upload(png(coloured((60, 30, 90))))
+        fetching = [pool.submit(fetch, k) for k in range(fetchers)]
+        try:
+            assert asked.wait(20)
+            wait_until(lambda: len(running.blocks._queue) > 0)
+            for turn in range(5):
+                assert visitor.look(mask_threshold=0.1 + turn / 10)["words"]
+            kind, _ = outcome(
+                client, "paint", upload(client, png(coloured((9, 9, 9)))), FIELDS, None
+            )
+            assert kind == "complete"
+        finally:
+            over.set()
+        for one in fetching:
+            one.result()
 
 
 def count_objects() -> int:

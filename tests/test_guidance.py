@@ -159,10 +159,10 @@ def test_guided_by_control_only_the_photo_itself_is_not_seen(
     ("fields", "sentence"),
     [
         (
-            {"controlnet": "segroom"},
+            {"controlnet": "spine"},
             r"\(controlnet\): with the style Drawn it takes one of pose, ca",
         ),
-        ({"controlnets": "pose segroom"}, r"\(controlnets\): .* takes one of pose, canny, depth, "),
+        ({"controlnets": "pose spine"}, r"\(controlnets\): .* takes one of pose, canny, depth, "),
         ({"controlnet": "face"}, r"takes one of .*, reference, ipadapter\."),
         ({"controlnet": "spine", "style": "photo"}, "style Photo it takes one of pose, canny, de"),
         ({"controlnet": "face", "style": "photo"}, r"takes one of .*, ipadapter\."),

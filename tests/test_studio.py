@@ -109,8 +109,9 @@ def test_a_random_seed_is_reported_and_repeats_the_picture(studio: Studio) -> No
     picture = photo()
     first = result_of(studio.paint(picture, halved(studio, picture, seed=None)))
     assert first.recipe.seed is not None
-    again = result_of(studio.paint(picture, first.recipe))
-    np.testing.assert_array_equal(first.images[0], again.images[0])
+    for _ in range(3):
+        again = result_of(studio.paint(picture, first.recipe))
+        np.testing.assert_array_equal(first.images[0], again.images[0])
 
 
 @pytest.mark.parametrize(
@@ -118,7 +119,7 @@ def test_a_random_seed_is_reported_and_repeats_the_picture(studio: Studio) -> No
     [
         ({"mask_prompt": "", "mask_threshold": 0.5}, WordsNotFound, "other words"),
         ({"style": "oil"}, MissingModel, "choose one of drawn"),
-        ({"controlnet": "segroom"}, InvalidRecipe, "one of pose, canny"),
+        ({"controlnet": "spine"}, InvalidRecipe, "one of pose, canny"),
     ],
     ids=str,
 )

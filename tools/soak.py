@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import gc
 import io
-import json
 import logging
 import random
 import resource
@@ -25,11 +24,9 @@ import sys
 import tempfile
 import threading
 import time
-import uuid
 import warnings
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,6 +43,7 @@ from inference import MasqueradeError, Photo, Recipe, Result, Studio
 from inference.catalog import Catalog
 from inference.options import Options
 from inference.workplace import Limits
+from tools.visitor import Visitor
 
 KINDS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "TIFF", "BMP")
 ODD_VALUES: tuple[Any, ...] = (
@@ -61,6 +59,8 @@ ODD_VALUES: tuple[Any, ...] = (
 FAULTS = (torch.OutOfMemoryError("out of memory"), RuntimeError("broken"), SystemExit(1))
 # Memory settles within the first rounds; what it grows by afterwards is a leak.
 SETTLED = 0.3
+# Of visitors only later: what stood in the controls of the last 500 sessions is kept.
+SETTLED_VISITORS = 0.6
 MOST_GROWTH_MB = 200
 STROKE = "-2000:5000,5000"
 FILES = Limits().files + 50  # what comes between two sweeps
@@ -162,65 +162,6 @@ class Soak:
         return loaded[1]._pipe.unet.register_forward_hook(hook)
 
 
-class Visitor:
-    """A tab of the page, as a browser speaks with the server."""
-
-    API = "/gradio_api"
-
-    def __init__(self, client: httpx.Client) -> None:
-        self._client = client
-        self._session = uuid.uuid4().hex
-        config = client.get("/config").json()
-        self._events = {one["api_name"]: one for one in config["dependencies"]}
-        self._props = {one["id"]: one["props"] for one in config["components"]}
-
-    @contextmanager
-    def here(self) -> Iterator[None]:
-        """The time from opening the tab to closing it."""
-        with self._client.stream("GET", f"{self.API}/heartbeat/{self._session}") as beats:
-            lines = beats.iter_lines()  # which hangs up once nobody holds it
-            next(lines)
-            yield
-
-    def upload(self, data: bytes) -> None:
-        """Choose a photo."""
-        name = f"{self._session}.png"
-        path = self._client.post(f"{self.API}/upload", files={"files": (name, data)}).json()[0]
-        self._queued("open", photo={"path": path, "meta": {"_type": "gradio.FileData"}})
-
-    def look(self, **values: Any) -> dict[str, Any]:
-        """Change something and see the mask."""
-        answer = self._client.post(f"{self.API}/run/predict", json=self._call("look", values))
-        return answer.json()["data"][0]
-
-    def paint(self, **values: Any) -> list[Any]:
-        """Press Generate and wait."""
-        self._client.post(f"{self.API}/run/predict", json=self._call("begin", {}))
-        return self._queued("paint", **values)
-
-    def _queued(self, name: str, **values: Any) -> list[Any]:
-        self._client.post(f"{self.API}/queue/join", json=self._call(name, values))
-        place = f"{self.API}/queue/data?session_hash={self._session}"
-        with self._client.stream("GET", place) as lines:
-            for line in lines.iter_lines():
-                message = json.loads(line.removeprefix("data: ")) if line else {}
-                if message.get("msg") == "process_completed":
-                    assert message["success"], message
-                    return message["output"].get("data", [])
-        raise AssertionError("it never ended")
-
-    def _call(self, name: str, values: dict[str, Any]) -> dict[str, Any]:
-        """An event with what stands in the controls, but for some that are changed."""
-        event = self._events.get(f"{name}_1", self._events[name])
-        data = []
-        for number in event["inputs"]:
-            props = self._props[number]
-            data.append(values.get(props.get("elem_id", ""), props.get("value")))
-        if name == "open":
-            data = [values["photo"]]
-        return {"data": data, "fn_index": event["id"], "session_hash": self._session}
-
-
 def memory() -> float:
     """What the process holds now, in MB; its peak where the system does not tell."""
     status = Path("/proc/self/statm")
@@ -268,7 +209,8 @@ def receive(options: argparse.Namespace) -> int:
         with visitor.here():
             visitor.upload(photo_file(chance))
             ok &= flat("previews in one session", blocks, options.previews, look)
-        ok &= flat("sessions", blocks, options.visitors, lambda _: visit(client, chance))
+        visits = options.visitors, lambda _: visit(client, chance)
+        ok &= flat("sessions", blocks, *visits, settled=SETTLED_VISITORS)
     return int(not ok)
 
 
@@ -289,12 +231,12 @@ def photo_file(chance: random.Random) -> bytes:
     return file.getvalue()
 
 
-def flat(what: str, blocks: Any, count: int, work: Any) -> bool:
-    """Do something so many times; whether memory and files at the end are those of the middle."""
+def flat(what: str, blocks: Any, count: int, work: Any, settled: float = SETTLED) -> bool:
+    """Do something so many times; whether memory and files at the end are as when they settled."""
     middle: tuple[float, int, int] | None = None
     for k in range(count):
         work(k)
-        if k == int(count * SETTLED):
+        if k == int(count * settled):
             middle = figures(blocks)
     if middle is None:
         return True

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tools.portraits import HELD_OUT_SEED
-from tools.training import encoder, latents, text
+from tools.training import encoder, joint, latents, text
 from tools.training import vae as autoencoder
 from tools.training.common import (
     SQUARE,
@@ -97,8 +97,7 @@ class Seeing(Pair):
 def build(job: Job) -> Seeing:
     """The trained painter with an untrained adapter."""
     model = Seeing()
-    trained = averaged(job.work, "painter", Pair())
-    model.unet.load_state_dict(trained.unet.state_dict())
+    model.unet.load_state_dict(joint.load(job).unet.state_dict())
     model.encoder.load_state_dict(encoder.load(job).state_dict())
     model.put_on()
     return model

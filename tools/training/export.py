@@ -10,18 +10,19 @@ from diffusers import StableDiffusionInpaintPipeline
 
 from tools.training import (
     adapter,
-    controlnet,
     depth,
     enlarger,
+    joint,
     lora,
     painter,
     pose,
+    rooms,
     segmenter,
     text,
 )  # fmt: skip
 from tools.training import tokenizer as tokens
 from tools.training import vae as autoencoder
-from tools.training.common import Job, averaged
+from tools.training.common import Job
 
 STAGES = (
     "text",
@@ -31,8 +32,10 @@ STAGES = (
     "segmenter",
     "pose",
     "depth",
+    "rooms",
     "painter",
     "controlnet",
+    "joint",
     "encoder",
     "adapter",
     "lora-ink",
@@ -56,13 +59,19 @@ def _depth(job: Job, folder: Path) -> None:
     depth.build_processor().save_pretrained(folder)
 
 
+def _rooms(job: Job, folder: Path) -> None:
+    rooms.load(job).half().save_pretrained(folder)
+    rooms.build_processor().save_pretrained(folder)
+
+
 def _enlarger(job: Job, folder: Path) -> None:
     enlarger.load(job).half().save_pretrained(folder)
     enlarger.build_processor().save_pretrained(folder)
 
 
 def _painter(job: Job) -> None:
-    pair = averaged(job.work, "painter", painter.Pair())
+    pair = joint.load(job)
+    pair.controlnet.half().save_pretrained(job.out / "controlnet")
     pipeline = StableDiffusionInpaintPipeline(
         vae=autoencoder.load(job).half(),
         text_encoder=text.load(job).half(),
@@ -101,8 +110,8 @@ def train(job: Job) -> None:
         "pose": lambda: _pose(job, job.out / "pose"),
         "enlarger": lambda: _enlarger(job, job.out / "enlarger"),
         "depth": lambda: _depth(job, job.out / "depth"),
-        "painter": lambda: _painter(job),
-        "controlnet": lambda: controlnet.load(job).half().save_pretrained(job.out / "controlnet"),
+        "rooms": lambda: _rooms(job, job.out / "rooms"),
+        "joint": lambda: _painter(job),
         "adapter": lambda: adapter.save(job, job.out / "ip-adapter"),
         "lora-ink": lambda: _lora(job, "ink"),
         "lora-soft": lambda: _lora(job, "soft"),

@@ -11,6 +11,7 @@ from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
 from torch import Tensor
 
+from tools.training import joint
 from tools.training.common import Job, Trainer, averaged
 from tools.training.painter import Lessons, Pair, report
 
@@ -22,7 +23,7 @@ _TARGETS = [*_ATTENTION, "ff.net.0.proj", "ff.net.2", "conv1", "conv2"]
 
 def build(job: Job) -> Pair:
     """The trained painter with an untrained adapter, the only part that learns."""
-    pair = averaged(job.work, "painter", Pair())
+    pair = joint.load(job)
     pair.unet.add_adapter(LoraConfig(r=RANK, lora_alpha=RANK, target_modules=_TARGETS))
     return pair
 
