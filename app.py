@@ -15,14 +15,16 @@ from gradio.data_classes import ImageData
 
 from inference import MasqueradeError, Progress, Recipe, Result, Studio
 from inference.catalog import Catalog
-from inference.desk import Desk, File
+from inference.desk import Desk
 from inference.errors import Cancelled, ModelUnavailable
-from inference.exhibit import Exhibit, Sketches
+from inference.exhibit import Exhibit, File, Sketches
+from inference.finish_settings import RETOUCH
 from inference.form import FOLDS, UNSET, control_menu, menus, recipe_of, values_of
 from inference.fragments import done_html, job_html, message_html, status_html
 from inference.grid import GridResult
 from inference.guard import BUSY, Guard
 from inference.options import Options, prepare
+from inference.order import Order
 from inference.photo import MAX_BYTES, Pixels
 from inference.prompt_text import format_block, is_block, parse
 from inference.recipe import Length, Unit
@@ -31,7 +33,8 @@ from inference.workplace import Workplace, opened
 
 ASSETS = Path(__file__).parent / "assets"
 EXAMPLES = ASSETS / "examples"
-QUEUE, SESSIONS = 20, 500  # how many wait, and of how many the page keeps the photo's path
+# How many jobs wait, of how many sessions the photo's path is kept, and how many paintings are.
+QUEUE, SESSIONS, KEPT = 20, 500, 8
 TITLE = "Masquerade"
 TAGLINE = "Puts a person, untouched, into any scene."
 FIRST_STEPS = "Pick an example or drop a photo, say where it should be, and press Generate."
@@ -276,14 +279,20 @@ class Page:
     def _connect_job(self, inputs: dict[str, Any]) -> None:
         shown: list[Any] = [
             self.generate, self.cancel, self.job, self.forming, self.compare, self.strip,
-            self.download, self.control_map, self.pictures, self.knobs["style"],
+            self.download, self.control_map, self.pictures, self.knobs["style"], self.cancelled,
         ]  # fmt: skip
+        during = {"inputs_kwargs": inputs, "outputs": shown, "show_progress_on": self.job}
+        during |= {"show_progress": "minimal", **PAINTER, **PRIVATE}
+        retouched = [self.knobs[name] for name in RETOUCH]
+        gr.on(
+            [getattr(one, "blur" if isinstance(one, gr.Textbox) else "input") for one in retouched],
+            self.retouch, **during,
+        )  # fmt: skip
         gr.on(
             [self.generate.click, self.knobs["prompt"].submit], self.begin, None,
             [self.cancelled, self.generate, self.cancel, self.job], **QUICK,
         ).then(
-            self.paint, inputs_kwargs=inputs, outputs=shown, show_progress="minimal",
-            show_progress_on=self.job, **PAINTER, **PRIVATE,
+            self.paint, **during,
         ).failure(self.turn_away, None, shown, **QUICK)  # fmt: skip
         self.show_map.click(
             self.look_at_map, inputs_kwargs=inputs, outputs=self.control_map, **PRIVATE
@@ -441,15 +450,38 @@ class Page:
         before: Exhibit | None, **fields: Any,
     ) -> Iterator[Update]:  # fmt: skip
         """Run the job, showing everything on the way."""
-        folder, done = self.work.folder(request.session_hash), False
         try:
-            sketches, order = Sketches(folder), self.desk.order(photo, mask_image, fields)
+            order = self.desk.order(photo, mask_image, fields)
+        except MasqueradeError as error:
+            yield self._stopped(error, before)
+        else:
+            folder = self.work.folder(request.session_hash)
+            yield from self._run(order, (photo, mask_image), folder, cancelled, before)
+
+    def retouch(
+        self, request: gr.Request, photo: File, mask_image: File, cancelled: Event | None,
+        before: Exhibit | None, **fields: Any,
+    ) -> Iterator[Update]:  # fmt: skip
+        """Lay grain and look over what is shown, unless a job runs or more was changed."""
+        order = None if cancelled else self.desk.retouch(photo, mask_image, fields, before)
+        if order is None:
+            yield {self.job: gr.skip()}
+        else:
+            folder = self.work.folder(request.session_hash)
+            yield from self._run(order, (photo, mask_image), folder, Event(), before)
+
+    def _run(
+        self, order: Order, source: tuple[File, File], folder: Path, cancelled: Event,
+        before: Exhibit | None,
+    ) -> Iterator[Update]:  # fmt: skip
+        sketches, done = Sketches(folder), False
+        try:
             with closing(self.desk.paint(order, cancelled)) as events:
                 for event in events:
                     if isinstance(event, Progress):
                         yield self._show(event, sketches)
                     else:
-                        update, done = self._finish(event, folder), True
+                        update, done = self._finish(event, Exhibit.of(event, folder, source)), True
                         yield update
                         self.work.drop(before.folder if before else None)
         except MasqueradeError as error:
@@ -467,8 +499,7 @@ class Page:
             update[self.control_map] = sketches.keep("control-map", progress.control_map)
         return update
 
-    def _finish(self, done: Result | GridResult, folder: Path) -> Update:
-        pictures = Exhibit.of(done, folder)
+    def _finish(self, done: Result | GridResult, pictures: Exhibit) -> Update:
         first = pictures.first
         return {
             **self._idle(),
@@ -500,6 +531,7 @@ class Page:
         return {
             self.generate: gr.update(interactive=True),
             self.cancel: gr.update(interactive=False),
+            self.cancelled: None,
         }
 
     def choose(self, pictures: Exhibit, event: gr.SelectData) -> tuple[Any, Any]:
@@ -566,9 +598,10 @@ def main() -> None:
     """Start the server and stay until it is stopped."""
     options = Options.read(TAGLINE)
     prepare()
-    catalog = Catalog.load(options.catalog)
-    checks, compiled = options.safety_checker, options.compiled
-    studio = Studio(catalog=catalog, style=options.style, safety_checker=checks, compiled=compiled)
+    studio = Studio(
+        catalog=Catalog.load(options.catalog), style=options.style, kept_paintings=KEPT,
+        safety_checker=options.safety_checker, compiled=options.compiled,
+    )  # fmt: skip
     with served(studio, options) as blocks:
         blocks.block_thread()
 

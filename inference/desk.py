@@ -28,6 +28,7 @@ from inference.errors import (
     ModelUnavailable,
     PaintingFailed,
 )
+from inference.exhibit import Exhibit, File
 from inference.faults import told
 from inference.form import converted, recipe_of
 from inference.grid import GridResult
@@ -44,7 +45,6 @@ from inference.workplace import Workplace
 
 log = logging.getLogger(__name__)
 
-File = str | Path | None
 Work = Generator[Progress | Result | GridResult]
 Answers = Generator[tuple[list[Path], dict[str, object]]]
 
@@ -109,6 +109,19 @@ class Desk:
             mask_image=self.photo(mask_image),
             grid=grid_of(recipe, styles, vary),
         )
+
+    def retouch(
+        self, photo: File, mask_image: File, fields: dict[str, Any], shown: Exhibit | None
+    ) -> Order | None:
+        """The painting that is shown with another grain or look; None where more was changed."""
+        if shown is None or shown.recipe is None or shown.source != (photo, mask_image):
+            return None
+        try:
+            order = self.order(photo, mask_image, {**fields, "seed": str(shown.recipe.seed)})
+        except MasqueradeError:
+            return None
+        alone = order.grid is None and order.recipe.is_retouch_of(shown.recipe)
+        return order if alone else None
 
     def select(self, order: Order) -> Selection:
         """What the words of an order find; raises as `Studio.select`."""

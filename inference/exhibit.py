@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from inference.compose import resize
 from inference.geometry import fit_within
 from inference.grid import GridResult
 from inference.photo import Pixels
+from inference.recipe import Recipe
 from inference.results import Result, save_jpeg, save_png
+
+File = str | Path | None
 
 # Longer side of a picture on the screen; the files have the full size.
 SHOWN = 1280
@@ -28,6 +31,8 @@ class Exhibit:
         files: the pictures at full size, as PNG files.
         first: index of the first result.
         folder: where all these files are.
+        recipe: what was painted, None for a grid.
+        source: the files that it was painted from.
     """
 
     captions: tuple[str, ...]
@@ -35,9 +40,11 @@ class Exhibit:
     files: tuple[Path, ...]
     first: int
     folder: Path
+    recipe: Recipe | None = None
+    source: tuple[File, ...] = ()
 
     @classmethod
-    def of(cls, done: Result | GridResult, folder: Path) -> Exhibit:
+    def of(cls, done: Result | GridResult, folder: Path, source: tuple[File, ...] = ()) -> Exhibit:
         """Scale the pictures down and write the files into `folder`.
 
         Of a grid: input and mask, every picture, and the sheet of them all.
@@ -48,7 +55,8 @@ class Exhibit:
         if isinstance(done, Result):
             named = done.pictures()
             painted = {name: (done, k) for k, name in enumerate(list(named)[-len(done.images) :])}
-            return cls._of(named, painted, folder)
+            shown = cls._of(named, painted, folder)
+            return replace(shown, recipe=done.recipe, source=source)
         first = done.first.pictures()
         named = {"input": first["input"], "mask": first["mask"]}
         named |= {label: result.images[0] for label, result in done.painted.items()}

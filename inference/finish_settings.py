@@ -8,6 +8,8 @@ from inference.knob import Blank, Knob
 from inference.settings import Settings
 
 ColorGrading = Literal["Film Velvia", "Film Portra", "Ektar"]
+# The stages that nothing follows but each other: they are laid over the same picture in a moment.
+RETOUCH = ("film_grain", "film_grain_amount", "film_grain_size", "color_grading")
 
 
 class FinishSettings(Settings):

@@ -19,6 +19,7 @@ from inference.compose import Alpha, paste, resize
 from inference.faces import find_faces
 from inference.geometry import Box
 from inference.masking import Heatmap
+from inference.paintings import Paint
 from inference.patch import Guide, Patch
 from inference.photo import Photo, Pixels
 from inference.placement import Placement
@@ -30,7 +31,6 @@ from inference.steps import watched
 
 if TYPE_CHECKING:
     from inference.enlarger import Enlarger
-    from inference.painter import Painter
 
 # How much larger a painting is refined at where no enlarger made it larger.
 REFINED = 2
@@ -63,7 +63,7 @@ class Finisher:
     Attributes:
         recipe: as the painter takes it, with a concrete seed.
         native: side of the square whose area the painter was trained at.
-        painter: paints once more where a stage asks for it.
+        paint: paints once more where a stage asks for it.
         enlarger: loads the enlarger when it is needed.
         find: looks words up in a picture.
         keypoints: finds the COCO key points of the person in a box of a picture.
@@ -73,7 +73,7 @@ class Finisher:
 
     recipe: Recipe
     native: int
-    painter: Painter
+    paint: Paint
     enlarger: Callable[[], Enlarger]
     find: Callable[[Photo, str], Heatmap]
     keypoints: Callable[[Pixels, Box], Keypoints]
@@ -178,7 +178,7 @@ class Finisher:
     def _paint_again(self, k: int, patch: Patch, stage: Stage, strength: float) -> Work:
         changes = {"num_images": 1, "seed": self._seed(k), "denoising_strength": strength}
         recipe = self.recipe.model_copy(update=changes)
-        painted = yield from watched(self.painter.paint(patch, recipe), stage)
+        painted = yield from watched(self.paint(patch, recipe), stage)
         return painted.pictures[0]
 
     def _faces(self, k: int, image: Pixels, reach: Alpha, stage: Stage, strength: float) -> Work:

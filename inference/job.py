@@ -23,7 +23,8 @@ from inference.finishing import Finished, Finisher
 from inference.geometry import Box, Size, View, generation_size
 from inference.hub import DownloadProgress, fetch
 from inference.masking import Heatmap
-from inference.patch import Guide, Painted, PaintStep, Patch
+from inference.paintings import Paint, Painting, Paintings
+from inference.patch import Guide, Patch
 from inference.photo import Photo, Pixels
 from inference.placement import Placement
 from inference.prompt_words import read
@@ -107,13 +108,15 @@ def controls_of(recipe: Recipe, catalog: Catalog, style: Style) -> tuple[Control
 class Job:
     """A photo, a recipe with a concrete seed, and what is needed to paint them.
 
-    `maps` keeps control maps between jobs; `trigger_words` open the prompt; what is light in the
-    mask image counts as found, as words do; a thrifty job takes less memory and more time.
+    `maps` and `paintings` keep control maps and what was painted between jobs; `trigger_words` open
+    the prompt; what is light in the mask image counts as found, as words do; a thrifty job takes
+    less memory and more time.
     """
 
     models: Models
     selector: Selector
     maps: Cache[Pixels]
+    paintings: Paintings
     style: Style
     trigger_words: str
     photo: Photo
@@ -138,7 +141,8 @@ class Job:
         yield Progress(stage=Stage.CONTROL, control_map=control_map)
         dressed = self._dressed()
         with self._timed(Stage.PAINTING):
-            painted = yield from watched(self._painting(painter, patch, dressed), Stage.PAINTING)
+            painting = self._once(partial(self._painting, painter), patch, dressed)
+            painted = yield from watched(painting, Stage.PAINTING)
         finisher = self._finisher(painter, dressed, likeness)
         with self._timed(Stage.FINISHING):
             finished = yield from finisher.run(painted.pictures, place)
@@ -150,7 +154,7 @@ class Job:
         return Finisher(
             recipe=dressed,
             native=self.style.native_size,
-            painter=painter,
+            paint=partial(self._once, painter.paint),
             enlarger=partial(models.enlarger, family, fetch),
             find=self._find,
             keypoints=lambda picture, box: models.pose(family, fetch).find(picture, box),
@@ -158,9 +162,11 @@ class Job:
             likeness=likeness,
         )
 
-    def _painting(
-        self, painter: Painter, patch: Patch, recipe: Recipe
-    ) -> Generator[PaintStep | Painted]:
+    def _once(self, paint: Paint, patch: Patch, recipe: Recipe) -> Painting:
+        """Paint what was not painted before by the same style and in the same way."""
+        return self.paintings.once(paint, patch, recipe, self.style, self.thrifty)
+
+    def _painting(self, painter: Painter, patch: Patch, recipe: Recipe) -> Painting:
         painter.tile(self.thrifty)
         if self.thrifty:
             return in_pieces(painter, patch, recipe, self.style.native_size)

@@ -16,7 +16,7 @@ from pydantic_core import ErrorDetails
 
 from inference.control_list import Control, Names, Weights, Windows
 from inference.errors import InvalidRecipe
-from inference.finish_settings import FinishSettings
+from inference.finish_settings import RETOUCH, FinishSettings
 from inference.knob import Blank, Knob, kinds
 from inference.length import Length as Length  # a part of the recipe's language
 from inference.length import Unit as Unit
@@ -192,6 +192,11 @@ class Recipe(MaskSettings, FinishSettings):
             for name, weight, window in together
         )
         return tuple(one for one in every if one.weight > 0)
+
+    def is_retouch_of(self, painted: Recipe) -> bool:
+        """Whether it asks for the same picture with another grain or look."""
+        same = self.model_copy(update={name: getattr(painted, name) for name in RETOUCH})
+        return self != painted and same == painted
 
     def with_seed(self) -> Recipe:
         """This recipe with a concrete seed: its own, or a random one."""

@@ -23,6 +23,7 @@ from inference.faults import told
 from inference.grid import Grid, GridResult
 from inference.hub import fetch
 from inference.job import Job, load
+from inference.paintings import Paintings
 from inference.photo import Photo, Pixels
 from inference.prompt_words import read
 from inference.recipe import Recipe
@@ -53,6 +54,8 @@ class Studio:
         safety_checker: hold back what a style's own safety checker flags, where it has one.
         compiled: whether denoising steps are compiled behind the scenes; when left out, where
             that pays.
+        kept_paintings: how many paintings are kept, so that a job that differs from one of them
+            only in what comes after the painting need not paint.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class Studio:
         style: str | None = None,
         safety_checker: bool = False,
         compiled: bool | None = None,
+        kept_paintings: int = 0,
     ) -> None:
         self.catalog = catalog or Catalog.load()
         self._default = style
@@ -73,6 +77,7 @@ class Studio:
         self._engine = threading.Lock()
         self._selector = Selector(segmenter=self._segmenter)
         self._maps: Cache[Pixels] = Cache(16)
+        self._paintings = Paintings(kept_paintings)
 
     def models(self) -> Models:
         """The models in memory; the first call imports torch, which takes seconds."""
@@ -188,6 +193,7 @@ class Studio:
             models=self.models(),
             selector=self._selector,
             maps=self._maps,
+            paintings=self._paintings,
             style=style,
             trigger_words=self.catalog.trigger_words(style),
             photo=photo,

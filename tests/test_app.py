@@ -76,6 +76,40 @@ def test_a_newcomer_gets_a_picture(page: Page, tmp_path: Path) -> None:
     assert 0.1 < (result == original).all(axis=2).mean() < 0.9
 
 
+def test_grain_and_look_are_laid_over_what_is_shown_and_nothing_is_painted_again(
+    page: Page, tmp_path: Path
+) -> None:
+    def download(name: str) -> np.ndarray:
+        with page.expect_download() as file:
+            page.locator("#download").click()
+        file.value.save_as(tmp_path / name)
+        return Photo.open(tmp_path / name).pixels.astype(int)
+
+    pick_example(page)
+    open_fold(page, "Sampling")
+    set_number(page, "steps", 2)
+    open_fold(page, "Finishing")
+    page.locator("#film_grain input").check()
+    page.locator("#film_grain input").uncheck()  # before there is anything, nothing happens
+    job = generate(page)
+    expect(job).to_contain_text("kept pixels", timeout=PATIENCE)
+    seed, plain = page.locator("#seed-used").inner_text(), download("plain.png")
+    said = job.inner_text()
+    page.locator("#film_grain input").check()
+    expect(job).not_to_have_text(said, timeout=PATIENCE)
+    expect(job).to_contain_text("kept pixels changed: 0 of", timeout=PATIENCE)
+    assert page.locator("#seed-used").inner_text() == seed
+    expect(page.locator("#generate")).to_be_enabled()
+    grainy = download("grainy.png")
+    assert (grainy != plain).any()
+    assert abs(grainy - plain).mean() < 5
+    said = job.inner_text()
+    page.locator("#prompt textarea").fill("something else")
+    page.locator("#film_grain input").uncheck()
+    page.wait_for_timeout(2000)
+    assert job.inner_text() == said, "a new prompt waits for Generate"
+
+
 def test_choosing_the_mask_compares_and_offers_it(page: Page, tmp_path: Path) -> None:
     pick_example(page)
     open_fold(page, "Sampling")

@@ -23,7 +23,7 @@ LAYERS = (
     ("recipe", "file_header", "photo", "cache", "background", "device", "skeleton", "ade20k"),
     ("grain", "grading", "address", "shelf", "workplace", "options", "guard"),
     ("geometry", "catalog", "schedulers", "latent_preview", "patch", "loras", "prompt_text"),
-    ("denoiser", "compiler"),
+    ("denoiser", "compiler", "paintings"),
     ("brush", "edges", "masking", "hub_client", "hub", "compose", "controls", "pose", "form"),
     ("wording", "adapters", "depth", "rooms", "metadata"),
     (
@@ -74,7 +74,7 @@ ALONE = {
     "gradio": set(),
 }  # fmt: skip
 MAX_FILE_LINES, MAX_FUNCTION_LINES, MAX_PARAMETERS = 320, 45, 6
-MAX_PAGE_LINES = 580  # the page has to be one file at the top level
+MAX_PAGE_LINES = 620  # the page has to be one file at the top level
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 

@@ -271,8 +271,9 @@ def test_the_likeness_decides_how_a_face_is_painted_and_only_there(
     images = []
     for seed in (1, 2):
         finisher = Finisher(
-            recipe=recipe, native=64, painter=painter, enlarger=lambda: pytest.fail("not asked"),
-            find=in_the_middle, keypoints=lambda *_: pytest.fail("not asked"),
+            recipe=recipe, native=64, paint=painter.paint,
+            enlarger=lambda: pytest.fail("not asked"), find=in_the_middle,
+            keypoints=lambda *_: pytest.fail("not asked"),
             restorer=lambda: None, likeness=photo(40, 40, seed).pixels,
         )  # fmt: skip
         finished = returned(finisher.run((picture.pixels,), place))
@@ -315,7 +316,7 @@ def test_a_restorer_corrects_the_face_and_nothing_else(
     finisher = Finisher(
         recipe=recipe,
         native=64,
-        painter=with_face.models().painter(with_face.style(), (), lambda one: one.folder),
+        paint=with_face.models().painter(with_face.style(), (), lambda one: one.folder).paint,
         enlarger=lambda: pytest.fail("not asked"),
         find=in_the_middle,
         keypoints=lambda *_: joints,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from pydantic import ValidationError
@@ -424,3 +424,25 @@ def test_a_wrong_list_of_controls_is_told_what_it_takes(
     fields: dict[str, object], needed: str
 ) -> None:
     assert needed in str(refusal(**fields))
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_retouch"),
+    [
+        ({}, False),
+        ({"film_grain": True}, True),
+        ({"film_grain": True, "film_grain_amount": 4.0, "film_grain_size": 2.0}, True),
+        ({"color_grading": "Ektar"}, True),
+        ({"color_grading": "Ektar", "film_grain": True}, True),
+        ({"color_grading": "Ektar", "prompt": "another"}, False),
+        ({"film_grain": True, "seed": 8}, False),
+        ({"super_resolution": True}, False),
+        ({"mask_feather": 9}, False),
+    ],
+    ids=str,
+)
+def test_another_grain_or_look_is_a_retouch_and_nothing_else_is(
+    changes: dict[str, Any], is_retouch: bool
+) -> None:
+    painted = Recipe(prompt="a garden", seed=7)
+    assert painted.model_copy(update=changes).is_retouch_of(painted) == is_retouch

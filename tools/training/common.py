@@ -103,6 +103,8 @@ class Trainer(Generic[M]):
             pairs = zip(self.average.parameters(), self.model.parameters(), strict=True)
             for average, trained in pairs:
                 average.lerp_(trained, 1 - decay)
+            for kept, counted in zip(self.average.buffers(), self.model.buffers(), strict=True):
+                kept.copy_(counted)  # such as the statistics of normalizations
         self.step += 1
 
     def run(self, loss_of: Callable[[], Tensor], report: Callable[[], None]) -> None:
