@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -12,32 +10,17 @@ from transformers.models.dpt.image_processing_pil_dpt import DPTImageProcessorPi
 
 from inference.faults import sound
 from inference.photo import Pixels
+from inference.pretrained import Pretrained
 
 Nearness = NDArray[np.float32]
 """(H, W), larger is nearer; unit and zero are the model's own."""
 
 
-class DepthEstimator:
+class DepthEstimator(Pretrained):
     """A depth model on one device. Not thread-safe."""
 
-    def __init__(
-        self,
-        model: AutoModelForDepthEstimation,
-        processor: DPTImageProcessorPil,
-        device: torch.device,
-    ) -> None:
-        self._model = model.to(device).eval()
-        self._processor = processor
-        self._device = device
-
-    @classmethod
-    def load(cls, folder: Path, device: torch.device) -> DepthEstimator:
-        """Load model and processor from a local folder, in float32."""
-        model = AutoModelForDepthEstimation.from_pretrained(
-            folder, dtype=torch.float32, use_safetensors=True, local_files_only=True
-        )
-        processor = DPTImageProcessorPil.from_pretrained(folder, local_files_only=True)
-        return cls(model, processor, device)
+    MODEL = AutoModelForDepthEstimation
+    PROCESSOR = DPTImageProcessorPil
 
     @torch.inference_mode()
     def find(self, picture: Pixels) -> Nearness:

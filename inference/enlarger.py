@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -18,38 +17,24 @@ from transformers.models.swin2sr.image_processing_pil_swin2sr import Swin2SRImag
 
 from inference.faults import sound
 from inference.photo import Pixels
+from inference.pretrained import Pretrained
 from inference.tiles import Tiling
 
 # In pixels of the input; all are multiples of the model's attention window of 8.
 TILES = Tiling(tile=128, overlap=32, margin=8)
 
 
-class Enlarger:
-    """Swin2SR on one device. Not thread-safe.
+class Enlarger(Pretrained):
+    """Swin2SR on one device. Not thread-safe."""
 
-    Attributes:
-        scale: how many times wider and higher a picture becomes.
-    """
+    MODEL = Swin2SRForImageSuperResolution
+    PROCESSOR = Swin2SRImageProcessorPil
 
-    def __init__(
-        self,
-        model: Swin2SRForImageSuperResolution,
-        processor: Swin2SRImageProcessorPil,
-        device: torch.device,
-    ) -> None:
-        self._model = model.to(device).eval()
-        self._processor = processor
-        self._device = device
-        self.scale: int = model.config.upscale
-
-    @classmethod
-    def load(cls, folder: Path, device: torch.device) -> Enlarger:
-        """Load model and processor from a local folder, in float32."""
-        model = Swin2SRForImageSuperResolution.from_pretrained(
-            folder, dtype=torch.float32, use_safetensors=True, local_files_only=True
-        )
-        processor = Swin2SRImageProcessorPil.from_pretrained(folder, local_files_only=True)
-        return cls(model, processor, device)
+    @property
+    def scale(self) -> int:
+        """How many times wider and higher a picture becomes."""
+        scale: int = self._model.config.upscale
+        return scale
 
     def enlarge(self, picture: Pixels) -> Pixels:
         """The picture, `scale` times as large.

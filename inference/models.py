@@ -9,6 +9,7 @@ import logging
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import diffusers
 import torch
@@ -25,6 +26,7 @@ from inference.errors import MissingModel
 from inference.hub import weights_variant
 from inference.painter import Painter
 from inference.pose import PoseEstimator
+from inference.pretrained import Pretrained
 from inference.restorer import Restorer
 from inference.rooms import RoomSegmenter
 from inference.safety import SafetyChecker
@@ -33,8 +35,16 @@ from inference.segmenter import Segmenter
 log = logging.getLogger(__name__)
 
 Fetch = Callable[[Source], Path]
+Helper = TypeVar("Helper", bound=Pretrained)
 # What makes up a base: styles that agree in these share one in memory.
 _Base = tuple[Source, str | None, Source | None]
+
+
+# The parts of a family that it may lack, in words.
+_TITLES = {
+    "pose": "pose estimator", "enlarger": "enlarger", "depth": "depth estimator",
+    "rooms": "room segmenter", "checker": "safety checker",
+}  # fmt: skip
 
 
 class Models:
@@ -93,38 +103,23 @@ class Models:
 
     def pose(self, family: str, fetch: Fetch) -> PoseEstimator:
         """The family's pose estimator."""
-        if family not in self._poses:
-            folder = fetch(self.catalog.family(family).pose)
-            self._poses[family] = PoseEstimator.load(folder, self.device.torch_device)
-        return self._poses[family]
+        return self._helper(self._poses, family, "pose", PoseEstimator, fetch)
 
     def enlarger(self, family: str, fetch: Fetch) -> Enlarger:
         """The family's enlarger; MissingModel if it has none."""
-        if family not in self._enlargers:
-            folder = fetch(_present(self.catalog.family(family).enlarger, family, "enlarger"))
-            self._enlargers[family] = Enlarger.load(folder, self.device.torch_device)
-        return self._enlargers[family]
+        return self._helper(self._enlargers, family, "enlarger", Enlarger, fetch)
 
     def depth(self, family: str, fetch: Fetch) -> DepthEstimator:
         """The family's depth estimator; MissingModel if it has none."""
-        if family not in self._depths:
-            folder = fetch(_present(self.catalog.family(family).depth, family, "depth estimator"))
-            self._depths[family] = DepthEstimator.load(folder, self.device.torch_device)
-        return self._depths[family]
+        return self._helper(self._depths, family, "depth", DepthEstimator, fetch)
 
     def rooms(self, family: str, fetch: Fetch) -> RoomSegmenter:
         """The family's segmenter of rooms; MissingModel if it has none."""
-        if family not in self._rooms:
-            folder = fetch(_present(self.catalog.family(family).rooms, family, "room segmenter"))
-            self._rooms[family] = RoomSegmenter.load(folder, self.device.torch_device)
-        return self._rooms[family]
+        return self._helper(self._rooms, family, "rooms", RoomSegmenter, fetch)
 
     def checker(self, family: str, fetch: Fetch) -> SafetyChecker:
         """The family's safety checker; MissingModel if it has none."""
-        if family not in self._checkers:
-            folder = fetch(_present(self.catalog.family(family).checker, family, "safety checker"))
-            self._checkers[family] = SafetyChecker.load(folder, self.device.torch_device)
-        return self._checkers[family]
+        return self._helper(self._checkers, family, "checker", SafetyChecker, fetch)
 
     def restorer(self, family: str, fetch: Fetch) -> Restorer | None:
         """The family's model for faces; None if it has none, or what it runs on is missing."""
@@ -213,18 +208,23 @@ class Models:
         log.info("style %s is loaded on %s, %s", style.key, self.device.title, policy.title)
         return painter
 
+    def _helper(
+        self, kept: dict[str, Helper], family: str, part: str, kind: type[Helper], fetch: Fetch
+    ) -> Helper:
+        """The helper that a family has as this part, loaded once."""
+        if family not in kept:
+            source: Source | None = getattr(self.catalog.family(family), part)
+            if source is None:
+                raise MissingModel(
+                    f"The models of {family!r} have no {_TITLES[part]}: choose another style, or "
+                    "add one to the catalog."
+                )
+            kept[family] = kind.load(fetch(source), self.device.torch_device)
+        return kept[family]
+
     def release(self) -> None:
         """Give back what the last job left on the card."""
         if self._painter is not None:
             self._painter[1].forget()
         if self.device.torch_device.type == "cuda":
             torch.cuda.empty_cache()
-
-
-def _present(source: Source | None, family: str, what: str) -> Source:
-    if source is None:
-        raise MissingModel(
-            f"The models of {family!r} have no {what}: choose another style, or add one to the "
-            "catalog."
-        )
-    return source

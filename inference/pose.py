@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import torch
 from PIL import Image
@@ -13,30 +11,15 @@ from transformers.models.vitpose.image_processing_pil_vitpose import VitPoseImag
 from inference.faults import sound
 from inference.geometry import Box
 from inference.photo import Pixels
+from inference.pretrained import Pretrained
 from inference.skeleton import Keypoints
 
 
-class PoseEstimator:
+class PoseEstimator(Pretrained):
     """ViTPose on one device. Not thread-safe."""
 
-    def __init__(
-        self,
-        model: VitPoseForPoseEstimation,
-        processor: VitPoseImageProcessorPil,
-        device: torch.device,
-    ) -> None:
-        self._model = model.to(device).eval()
-        self._processor = processor
-        self._device = device
-
-    @classmethod
-    def load(cls, folder: Path, device: torch.device) -> PoseEstimator:
-        """Load model and processor from a local folder."""
-        model = VitPoseForPoseEstimation.from_pretrained(
-            folder, dtype=torch.float32, use_safetensors=True, local_files_only=True
-        )
-        processor = VitPoseImageProcessorPil.from_pretrained(folder, local_files_only=True)
-        return cls(model, processor, device)
+    MODEL = VitPoseForPoseEstimation
+    PROCESSOR = VitPoseImageProcessorPil
 
     @torch.inference_mode()
     def find(self, picture: Pixels, person: Box) -> Keypoints:

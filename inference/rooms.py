@@ -5,8 +5,6 @@ Xiao et al., "Unified Perceptual Parsing for Scene Understanding" (ECCV 2018).
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -14,33 +12,17 @@ from transformers import AutoModelForSemanticSegmentation
 from transformers.models.segformer.image_processing_pil_segformer import SegformerImageProcessorPil
 
 from inference.photo import Pixels
+from inference.pretrained import Pretrained
 
 Classes = NDArray[np.uint8]
 """(H, W), the number of an ADE20K class, 0–149."""
 
 
-class RoomSegmenter:
+class RoomSegmenter(Pretrained):
     """A semantic segmenter on one device. Not thread-safe."""
 
-    def __init__(
-        self,
-        model: AutoModelForSemanticSegmentation,
-        processor: SegformerImageProcessorPil,
-        device: torch.device,
-    ) -> None:
-        self._model = model.to(device).eval()
-        self._processor = processor
-        self._device = device
-
-    @classmethod
-    def load(cls, folder: Path, device: torch.device) -> RoomSegmenter:
-        """Load model and processor from a local folder, in float32."""
-        model = AutoModelForSemanticSegmentation.from_pretrained(
-            folder, dtype=torch.float32, use_safetensors=True, local_files_only=True
-        )
-        # UperNet's repositories name SegFormer's processor too.
-        processor = SegformerImageProcessorPil.from_pretrained(folder, local_files_only=True)
-        return cls(model, processor, device)
+    MODEL = AutoModelForSemanticSegmentation
+    PROCESSOR = SegformerImageProcessorPil  # UperNet's repositories name it too
 
     @torch.inference_mode()
     def find(self, picture: Pixels) -> Classes:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 from inference.errors import DamagedDownload, Withheld
 from inference.faults import sound
 from inference.photo import Pixels
+from inference.pretrained import Pretrained
 from inference.results import Progress, Result
 
 Flags = Callable[[Sequence[Pixels]], tuple[bool, ...]]
@@ -29,21 +31,11 @@ Flags = Callable[[Sequence[Pixels]], tuple[bool, ...]]
 GRAY = 128
 
 
-class SafetyChecker:
+class SafetyChecker(Pretrained):
     """The checker, loaded."""
 
-    def __init__(
-        self,
-        model: StableDiffusionSafetyChecker,
-        processor: CLIPImageProcessorPil,
-        device: torch.device,
-    ) -> None:
-        self._model = model.to(device).eval()
-        self._processor = processor
-        self._device = device
-
     @classmethod
-    def load(cls, folder: Path, device: torch.device) -> SafetyChecker:
+    def load(cls, folder: Path, device: torch.device) -> Self:
         """Load model and processor from a local folder, in float32.
 
         Raises:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPi
 from inference.faults import sound
 from inference.masking import Heatmap
 from inference.photo import Pixels
+from inference.pretrained import Pretrained
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,21 +31,19 @@ class Activations:
     layers: tuple[torch.Tensor, ...] = field(repr=False)
 
 
-class Segmenter:
+class Segmenter(Pretrained):
     """CLIPSeg on one device. Not thread-safe."""
 
     def __init__(
         self, model: CLIPSegForImageSegmentation, processor: CLIPSegProcessor, device: torch.device
     ) -> None:
-        self._model = model.to(device).eval()
-        self._processor = processor
-        self._device = device
+        super().__init__(model, processor, device)
         # The decoder reads nothing above its highest layer, so nothing above it need run.
         tower = self._model.clip.vision_model.encoder
         tower.layers = tower.layers[: max(model.extract_layers) + 1]
 
     @classmethod
-    def load(cls, folder: Path, device: torch.device) -> Segmenter:
+    def load(cls, folder: Path, device: torch.device) -> Self:
         """Load model and processor from a local folder, in float32: they are small."""
         model = CLIPSegForImageSegmentation.from_pretrained(
             folder, dtype=torch.float32, use_safetensors=True, local_files_only=True

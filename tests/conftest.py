@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 import torch
 
@@ -13,6 +15,9 @@ from tests import hub_repositories
 from tests.hub_repositories import LAYOUTS
 from tests.hub_server import HubServer
 from tests.page import address, browser, page  # noqa: F401 - fixtures
+
+if TYPE_CHECKING:
+    from tests.served import Server
 
 # Tiny models gain nothing from a second thread, and lose much where the cores are busy.
 torch.set_num_threads(1)
@@ -118,3 +123,19 @@ def whole_hub(server: HubServer, real_repositories: dict[str, Path]) -> HubServe
         commit = source.revision if source.revision != "main" else ""
         server.add(source.repo, real_repositories[source.repo], commit=commit)
     return server
+
+
+@pytest.fixture(scope="module")
+def running(tiny_catalog: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The page on a server with tiny models, for all tests of a file."""
+    from tests.served import tiny_server  # imports Gradio, which takes seconds
+
+    with tiny_server(tiny_catalog, tmp_path_factory.mktemp("work")) as server:
+        yield server
+
+
+@pytest.fixture
+def client(running: Server) -> Iterator[httpx.Client]:
+    """A client of that server."""
+    with running.client() as client:
+        yield client

@@ -24,7 +24,18 @@ LAYERS = (
     ("grain", "grading", "address", "shelf", "workplace", "options", "guard"),
     ("geometry", "catalog", "schedulers", "latent_preview", "patch", "loras", "prompt_text"),
     ("denoiser", "compiler", "paintings"),
-    ("brush", "edges", "masking", "hub_client", "hub", "compose", "controls", "pose", "form"),
+    (
+        "brush",
+        "edges",
+        "masking",
+        "pretrained",
+        "hub_client",
+        "hub",
+        "compose",
+        "controls",
+        "pose",
+        "form",
+    ),
     ("wording", "adapters", "depth", "rooms", "metadata"),
     (
         "windows",
@@ -68,7 +79,7 @@ ALONE = {
     "torch": {
         "painter", "latent_preview", "models", "segmenter", "pose", "device", "schedulers",
         "enlarger", "wording", "adapters", "depth", "rooms", "windows", "safety",
-        "codec", "conditioner", "denoiser", "compiler",
+        "codec", "conditioner", "denoiser", "compiler", "pretrained",
     },
     "onnxruntime": {"restorer"},
     "gradio": set(),

@@ -7,7 +7,6 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,6 @@ from tests.served import (
     picture,
     png,
     sentence,
-    tiny_server,
     upload,
     wait_until,
 )
@@ -38,18 +36,6 @@ from tools.visitor import Visitor
 
 CLIENTS, LEAVERS = 50, 50
 SECRET = "xylophone-in-a-teapot"
-
-
-@pytest.fixture(scope="module")
-def running(tiny_catalog: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with tiny_server(tiny_catalog, tmp_path_factory.mktemp("work")) as server:
-        yield server
-
-
-@pytest.fixture
-def client(running: Server) -> Iterator[httpx.Client]:
-    with running.client() as client:
-        yield client
 
 
 def files_of(server: Server) -> list[str]:

@@ -37,12 +37,6 @@ def running(tiny_catalog: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
         yield server
 
 
-@pytest.fixture
-def client(running: Server) -> Iterator[httpx.Client]:
-    with running.client() as client:
-        yield client
-
-
 def raw(server: Server, method: str, path: str, *headers: tuple[str, str]) -> tuple[int, str]:
     """Status and body of a request whose path and headers are sent as they are."""
     place = urlsplit(server.url)

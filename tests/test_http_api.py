@@ -33,7 +33,6 @@ from tests.served import (
     picture,
     png,
     sentence,
-    tiny_server,
     upload,
 )
 
@@ -44,18 +43,6 @@ NO_PHOTO = "There is no photo: upload one, or name its input_image_url."
 NO_FILE = "The photo is no uploaded file: upload it first, and send its path."
 NOT_HERE = "The photo was not uploaded here: upload it first, and send its path."
 NO_RECIPE = "The recipe is a prompt block, or fields with their values: send either."
-
-
-@pytest.fixture(scope="module")
-def running(tiny_catalog: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with tiny_server(tiny_catalog, tmp_path_factory.mktemp("work")) as server:
-        yield server
-
-
-@pytest.fixture
-def client(running: Server) -> Iterator[httpx.Client]:
-    with running.client() as client:
-        yield client
 
 
 def test_a_photo_and_fields_give_pictures_and_a_report(client: httpx.Client) -> None:
