@@ -48,13 +48,20 @@ def main() -> None:
     parser.add_argument("stage", choices=[*STAGE_MINUTES, "all"])
     parser.add_argument("--minutes", type=float, help="training time of the stage in all")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", default="cpu", help="such as cuda")
     parser.add_argument("--work", type=Path, default=ROOT / ".train", help="checkpoints, sheets")
     parser.add_argument("--out", type=Path, default=ROOT / "assets" / "pack")
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
     for stage in STAGE_MINUTES if args.stage == "all" else [args.stage]:
         minutes = STAGE_MINUTES[stage] if args.minutes is None else args.minutes
-        job = Job(minutes=minutes, threads=args.threads, work=args.work, out=args.out)
+        job = Job(
+            minutes=minutes,
+            threads=args.threads,
+            work=args.work,
+            out=args.out,
+            device=args.device,
+        )
         importlib.import_module(f"tools.training.{stage}").train(job)
 
 

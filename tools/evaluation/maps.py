@@ -13,19 +13,21 @@ from inference.controls import CONTROLS, Scene
 from inference.geometry import generation_size
 from inference.hub import fetch
 from inference.photo import Pixels
-from tools.evaluation.bench import FAMILY, Bench, Painting, sitter
+from tools.evaluation.bench import FAMILY, Bench, Painting, overlap, sitter
 from tools.evaluation.prompt import recipe
 from tools.evaluation.table import Row
 
 # What each control must add to the agreement to be worth its place. Of the depth there is little
 # to add: the head that is kept says where the body is.
 MORE = {
-    "canny": 0.1, "lineart": 0.1, "hed": 0.1, "mlsd": 0.1, "depth": 0.01, "tile": 0.1, "qr": 0.1,
+    "canny": 0.1, "lineart": 0.1, "hed": 0.1, "mlsd": 0.1, "depth": 0.01, "tile": 0.1,
+    "segroom": 0.1, "composition": 0.05, "qr": 0.1,
 }  # fmt: skip
 KINDS = tuple(MORE)
-# These hold colours or light, which the words of another scene would contradict.
-OF_COLOURS = ("tile", "qr")
+# These hold colours, light or the scene itself, which the words of another one would contradict.
+SILENTLY = ("tile", "segroom", "qr")
 SILENT = "portrait of a person"
+BODY = "clothes"
 NATIVE = 192
 BLUR = 2.0  # sigma in pixels at generation size: a line may lie a little beside
 
@@ -41,14 +43,19 @@ def map_of(bench: Bench, kind: str, picture: Pixels) -> NDArray[np.float32]:
         picture=small,
         keypoints=absent,
         nearness=lambda: bench.studio.models().depth(FAMILY, fetch).find(small),
-        classes=absent,
+        classes=lambda: bench.studio.models().rooms(FAMILY, fetch).find(small),
     )
     drawn = CONTROLS[kind](scene).astype(np.float32)
     return np.asarray(cv2.GaussianBlur(drawn, (0, 0), BLUR), dtype=np.float32)
 
 
 def agreement(bench: Bench, kind: str, photo: Pixels, painting: Painting) -> float:
-    """Correlation (−1…1) of both maps where it was repainted; 0 where one of them is empty."""
+    """Correlation (−1…1) of both maps where it was repainted; 0 where one of them is empty.
+
+    Of a composition, which leaves colours and scene free: the overlap (0…1) of where the body is.
+    """
+    if kind == "composition":
+        return overlap(*(bench.find(one, BODY)[0] for one in (photo, painting.image)))
     wanted, painted = (map_of(bench, kind, one) for one in (photo, painting.image))
     size = wanted.shape[1::-1]
     shown = painting.repainted.astype(np.uint8)
@@ -63,7 +70,7 @@ def measure(bench: Bench, count: int) -> dict[str, Any]:
     for k in range(count):
         photo = sitter(k).image
         for kind, found in values.items():
-            words = {"prompt": SILENT} if kind in OF_COLOURS else {}
+            words = {"prompt": SILENT} if kind in SILENTLY else {}
             free, guided = (
                 bench.paint(photo, recipe(k, controlnet=control, **words))
                 for control in (None, kind)

@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from tools.training.device import lend
+
 M = TypeVar("M", bound=nn.Module)
 
 SQUARE = (192, 192)
@@ -28,12 +30,13 @@ SAVE_SECONDS, REPORT_SECONDS = 120, 300
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """How long a stage trains, on how many threads, and where it reads and writes."""
+    """How long a stage trains, on what, and where it reads and writes."""
 
     minutes: float
     threads: int
     work: Path
     out: Path
+    device: str = "cpu"
 
 
 class Trainer(Generic[M]):
@@ -57,6 +60,8 @@ class Trainer(Generic[M]):
         self.job, self.name, self.model, self.half = job, name, model, half
         self.lr, self.decay = lr, decay
         self.average = copy.deepcopy(model).eval().requires_grad_(False)
+        for one in (self.model, self.average):
+            lend(one, torch.device(job.device))
         trained = [p for p in model.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(trained, lr=lr, betas=(0.9, 0.99), weight_decay=0.01)
         self.step, self.seconds = 0, 0.0
@@ -65,7 +70,7 @@ class Trainer(Generic[M]):
             self._resume()
 
     def _resume(self) -> None:
-        state = torch.load(self.path, weights_only=True)
+        state = torch.load(self.path, map_location="cpu", weights_only=True)
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -114,7 +119,7 @@ class Trainer(Generic[M]):
         while self.progress < 1:
             start = time.monotonic()
             self.model.train()
-            with _swift() if self.half else nullcontext():
+            with _swift(torch.device(self.job.device)) if self.half else nullcontext():
                 loss = loss_of()
             self._update(loss)
             running = 0.97 * running + 0.03 * loss.item()
@@ -136,15 +141,16 @@ class Trainer(Generic[M]):
 
 
 @contextmanager
-def _swift() -> Iterator[None]:
-    """bfloat16, and attention as plain products, whose gradient is faster on a CPU."""
-    with torch.autocast("cpu", torch.bfloat16), sdpa_kernel(SDPBackend.MATH):
+def _swift(device: torch.device) -> Iterator[None]:
+    """bfloat16, and on a CPU attention as plain products, whose gradient is faster there."""
+    plain = sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext()
+    with torch.autocast(device.type, torch.bfloat16), plain:
         yield
 
 
 def averaged(work: Path, name: str, model: M) -> M:
     """Load the averaged weights of a stage's checkpoint into `model`, frozen."""
-    state = torch.load(work / f"{name}.pt", weights_only=True)
+    state = torch.load(work / f"{name}.pt", map_location="cpu", weights_only=True)
     model.load_state_dict(state["average"])
     return model.eval().requires_grad_(False)
 

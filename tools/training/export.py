@@ -96,7 +96,7 @@ def _history(job: Job) -> dict[str, dict[str, float]]:
     history = {}
     for path in sorted(job.work.glob("*.pt")):
         if path.stem in STAGES:
-            state = torch.load(path, weights_only=True)
+            state = torch.load(path, map_location="cpu", weights_only=True)
             minutes = round(state["seconds"] / 60, 1)
             history[path.stem] = {"steps": state["step"], "minutes": minutes}
     return history

@@ -114,7 +114,7 @@ def _finest(work: Path) -> dict[str, Tensor]:
     """The averaged weights of the last stage that there is: all leave the encoder as it was."""
     paths = [work / f"{stage}.pt" for stage in ("sharpener", "decoder", "vae")]
     path = next(path for path in paths if path.exists())
-    weights: dict[str, Tensor] = torch.load(path, weights_only=True)["average"]
+    weights: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)["average"]
     if path.stem == "sharpener":  # it has the critic's weights too
         parts = {name.partition(".")[::2]: weight for name, weight in weights.items()}
         weights = {name: weight for (part, name), weight in parts.items() if part == "vae"}
