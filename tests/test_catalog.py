@@ -57,7 +57,7 @@ def written(path: Path, text: str) -> Path:
 @pytest.mark.parametrize(
     ("family", "styles", "controls"),
     [
-        ("pack", ["drawn", "ink", "soft"], sorted({*CONTROLS} - {"segroom", "composition"})),
+        ("pack", ["drawn", "ink", "soft"], list(CONTROLS)),
         ("sd15", ["photo", "painting", "cartoon", "flat"], list(CONTROLS)),
     ],
 )
@@ -170,15 +170,15 @@ def test_a_new_style_costs_one_entry(tmp_path: Path) -> None:
 
 def test_a_new_control_costs_one_entry(tmp_path: Path) -> None:
     text = """
-    [families.pack.controls.segroom]
-    title = "Things"
-    source = { repo = "someone/things", files = "diffusers-model" }
+    [families.pack.controls.spine]
+    title = "Spine"
+    source = { repo = "someone/spines", files = "diffusers-model" }
     """
     catalog = Catalog.load(written(tmp_path / "mine.toml", text))
     before = [control.key for control in BUILT_IN.controls("pack")]
-    assert [control.key for control in catalog.controls("pack")] == [*before, "segroom"]
+    assert [control.key for control in catalog.controls("pack")] == [*before, "spine"]
     weights = "diffusion_pytorch_model.safetensors"
-    assert catalog.control("pack", "segroom").source.files == ("config.json", weights)
+    assert catalog.control("pack", "spine").source.files == ("config.json", weights)
 
 
 def test_a_control_may_be_an_ip_adapter(tmp_path: Path) -> None:

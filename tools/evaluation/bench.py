@@ -57,9 +57,13 @@ def share(verdicts: list[bool]) -> float:
 class Bench:
     """The product as a user has it, asked through `Studio.select` and `Studio.paint`."""
 
-    def __init__(self, studio: Studio, gallery: Path | None = None) -> None:
-        """Measure with `studio`; `gallery` keeps finished paintings, so that a run may resume."""
+    def __init__(self, studio: Studio, gallery: Path | None = None, most_steps: int = 50) -> None:
+        """Measure with `studio`; no painting takes more steps than `most_steps`.
+
+        `gallery` keeps finished paintings, so that a run may resume.
+        """
         self.studio = studio
+        self._most_steps = most_steps
         self._gallery = gallery
         if gallery is not None:
             gallery.mkdir(parents=True, exist_ok=True)
@@ -75,6 +79,7 @@ class Bench:
     def paint(self, picture: Pixels, recipe: Recipe) -> Painting | None:
         """Repaint a picture; None where the product refuses because the words find nothing."""
         photo = Photo.of(picture)
+        recipe = recipe.model_copy(update={"steps": min(recipe.steps, self._most_steps)})
         path = None
         if self._gallery is not None:
             key = f"{photo.digest} {recipe.model_dump_json()}"

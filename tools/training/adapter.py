@@ -143,7 +143,7 @@ def report(job: Job, trainer: Trainer[Seeing], lessons: SeenLessons) -> None:
 def train(job: Job) -> None:
     """Train encoder and adapter on the latents that `latents` made."""
     torch.manual_seed(0)
-    trainer = Trainer(job, "adapter", build(job), lr=1e-3, decay=0.998)
+    trainer = Trainer(job, "adapter", build(job), lr=1e-3, decay=0.998, half=True)
     torch.manual_seed(trainer.step)
     lessons = SeenLessons(job, trainer.step + 10)
     trainer.run(lambda: lessons.loss(trainer.model), lambda: report(job, trainer, lessons))

@@ -30,7 +30,7 @@ def build(job: Job) -> Pair:
 
 def _train_style(job: Job, style: str) -> None:
     torch.manual_seed(0)
-    trainer = Trainer(job, f"lora-{style}", build(job), lr=2e-3, decay=0.99)
+    trainer = Trainer(job, f"lora-{style}", build(job), lr=2e-3, decay=0.99, half=True)
     torch.manual_seed(trainer.step)
     lessons = Lessons(job, trainer.step + 6, style)
     trainer.run(lambda: lessons.loss(trainer.model), lambda: report(job, trainer, lessons, style))
