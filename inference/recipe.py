@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import secrets
 from itertools import zip_longest
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal, Self, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
@@ -161,13 +161,12 @@ class Recipe(MaskSettings, FinishSettings):
             InvalidRecipe: a field is unknown or its value is not allowed; one clear sentence.
         """
         try:
-            recipe = cls.model_validate(fields)
+            return cls.model_validate(fields)
         except ValidationError as error:
             raise _first_fault(error.errors()[0], cls) from error
-        recipe._check_together()
-        return recipe
 
-    def _check_together(self) -> None:
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
         """Fields that are right alone may contradict each other."""
         if (self.w is None) != (self.h is None):
             missing = "w" if self.w is None else "h"
@@ -178,6 +177,7 @@ class Recipe(MaskSettings, FinishSettings):
                 raise InvalidRecipe(
                     f"{title} ({name}): there are more than controlnets names.", field=name
                 )
+        return self
 
     @property
     def controls(self) -> tuple[Control, ...]:

@@ -154,6 +154,8 @@ def test_one_side_alone_is_refused_and_the_other_one_marked(given: str, missing:
     error = refusal(**{given: 512})
     assert str(error) == "Give both width and height, or neither."
     assert error.field == missing
+    with pytest.raises(InvalidRecipe, match="Give both"):
+        Recipe(**{given: 512})
 
 
 @pytest.mark.parametrize(("name", "longest"), TEXTS)
