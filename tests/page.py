@@ -123,6 +123,15 @@ def generate(page: Page) -> Locator:
     return page.locator("#job")
 
 
+def downloaded(page: Page, folder: Path) -> Path:
+    """The file that is offered."""
+    with page.expect_download() as download:
+        page.locator("#download").click()
+    path = folder / "downloaded.png"
+    download.value.save_as(path)
+    return path
+
+
 Spot = tuple[float, float]
 
 

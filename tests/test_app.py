@@ -18,6 +18,7 @@ from tests.page import (
     EXAMPLE,
     PATIENCE,
     brush,
+    downloaded,
     generate,
     open_fold,
     opened,
@@ -68,10 +69,7 @@ def test_a_newcomer_gets_a_picture(page: Page, tmp_path: Path) -> None:
     expect(page.locator("#compare img")).to_have_count(2)
     captions = page.locator("#strip .caption-label")
     expect(captions).to_have_text(["input", "mask", "control map", re.compile(r"seed \d+")])
-    with page.expect_download() as download:
-        page.locator("#download").click()
-    download.value.save_as(tmp_path / "result.png")
-    result, original = (Photo.open(path).pixels for path in (tmp_path / "result.png", EXAMPLE))
+    result, original = (Photo.open(path).pixels for path in (downloaded(page, tmp_path), EXAMPLE))
     assert result.shape == original.shape
     assert 0.1 < (result == original).all(axis=2).mean() < 0.9
 
@@ -79,11 +77,8 @@ def test_a_newcomer_gets_a_picture(page: Page, tmp_path: Path) -> None:
 def test_grain_and_look_are_laid_over_what_is_shown_and_nothing_is_painted_again(
     page: Page, tmp_path: Path
 ) -> None:
-    def download(name: str) -> np.ndarray:
-        with page.expect_download() as file:
-            page.locator("#download").click()
-        file.value.save_as(tmp_path / name)
-        return Photo.open(tmp_path / name).pixels.astype(int)
+    def offered() -> np.ndarray:
+        return Photo.open(downloaded(page, tmp_path)).pixels.astype(int)
 
     pick_example(page)
     open_fold(page, "Sampling")
@@ -93,15 +88,15 @@ def test_grain_and_look_are_laid_over_what_is_shown_and_nothing_is_painted_again
     page.locator("#film_grain input").uncheck()  # before there is anything, nothing happens
     job = generate(page)
     expect(job).to_contain_text("kept pixels", timeout=PATIENCE)
-    seed, plain = page.locator("#seed-used").inner_text(), download("plain.png")
+    seed, plain = page.locator("#seed-used").inner_text(), offered()
     said = job.inner_text()
     page.locator("#film_grain input").check()
     expect(job).not_to_have_text(said, timeout=PATIENCE)
     expect(job).to_contain_text("kept pixels changed: 0 of", timeout=PATIENCE)
     assert page.locator("#seed-used").inner_text() == seed
     expect(page.locator("#generate")).to_be_enabled()
-    wait_until(lambda: (download("grainy.png") != plain).any())  # its link may come a little later
-    assert abs(download("grainy.png") - plain).mean() < 5
+    wait_until(lambda: (offered() != plain).any())  # its link may come a little later
+    assert abs(offered() - plain).mean() < 5
     said = job.inner_text()
     page.locator("#prompt textarea").fill("something else")
     page.locator("#film_grain input").uncheck()
@@ -116,10 +111,7 @@ def test_choosing_the_mask_compares_and_offers_it(page: Page, tmp_path: Path) ->
     expect(generate(page)).to_contain_text("kept pixels", timeout=PATIENCE)
     page.locator("#strip button.thumbnail-item").nth(1).click()
     page.wait_for_timeout(1000)
-    with page.expect_download() as download:
-        page.locator("#download").click()
-    download.value.save_as(tmp_path / "mask.png")
-    mask = np.asarray(Image.open(tmp_path / "mask.png"))
+    mask = np.asarray(Image.open(downloaded(page, tmp_path)))
     assert {0, 255} <= set(np.unique(mask))
 
 

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from inference.prompt_text import parse
-from tests.page import PATIENCE, generate, open_fold, pick_example, set_number, share
+from tests.page import PATIENCE, downloaded, generate, open_fold, pick_example, set_number, share
 
 pytestmark = pytest.mark.browser
 
@@ -143,10 +143,7 @@ def test_a_picture_that_is_dropped_back_in_brings_its_settings_and_its_mask(
     page.locator("#prompt textarea").fill(BLOCK)
     expect(page.locator("#mask_prompt textarea")).to_have_value("head, hair")
     expect(generate(page)).to_contain_text("kept pixels changed: 0", timeout=PATIENCE)
-    with page.expect_download() as download:
-        page.locator("#download").click()
-    file = tmp_path / "painted.png"
-    download.value.save_as(file)
+    file = downloaded(page, tmp_path)
     painted = share(page)
     page.reload()
     expect(page.locator("#status .ready")).to_be_visible(timeout=PATIENCE)

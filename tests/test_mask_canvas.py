@@ -18,6 +18,7 @@ from tests.page import (
     EXAMPLE,
     PATIENCE,
     brush,
+    downloaded,
     generate,
     open_fold,
     opened,
@@ -159,10 +160,7 @@ def test_the_mask_that_is_painted_with_is_the_one_that_was_seen(page: Page, tmp_
     expect(generate(page)).to_contain_text("kept pixels", timeout=PATIENCE)
     page.locator("#strip button.thumbnail-item").nth(1).click()
     page.wait_for_timeout(1000)
-    with page.expect_download() as download:
-        page.locator("#download").click()
-    download.value.save_as(tmp_path / "mask.png")
-    painted = Image.open(tmp_path / "mask.png").convert("L").resize(seen.shape[::-1])
+    painted = Image.open(downloaded(page, tmp_path)).convert("L").resize(seen.shape[::-1])
     differs = np.abs(np.asarray(painted).astype(int) - seen) > 100
     # The file has the photo's resolution: the soft edge is brought to it and back.
     assert differs.mean() < 0.002

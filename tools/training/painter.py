@@ -9,6 +9,8 @@ little, because under much of it is decided what goes where.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -148,8 +150,20 @@ def pose_maps(seeds: Sequence[int], size: tuple[int, int]) -> Tensor:
     return torch.from_numpy(np.stack(maps)).permute(0, 3, 1, 2).float() / 255
 
 
+class _Batch(NamedTuple):
+    """What a model is given, see `Pair.forward`, what it should say, and how much that counts."""
+
+    noisy: Tensor
+    extra: Tensor
+    when: Tensor
+    words: Tensor
+    maps: Tensor
+    velocity: Tensor
+    weight: Tensor
+
+
 class Lessons:
-    """Draws training batches from the latents made so far."""
+    """Draws training batches from the latents made so far, one while the last is learned from."""
 
     def __init__(self, job: Job, seed: int, style: str = "flat") -> None:
         """Load the latents of a style, the tokenizer and the frozen text encoder."""
@@ -158,6 +172,8 @@ class Lessons:
         self.encoder: CLIPTextModel = text.load(job)
         self.rng = np.random.default_rng(seed)
         self.alphas = build_scheduler().alphas_cumprod
+        self._hand = ThreadPoolExecutor(1)
+        self._next = self._hand.submit(self._batch)
 
     def words(self, captions: list[str]) -> Tensor:
         """Hidden states (n, 77, width) of captions."""
@@ -183,6 +199,13 @@ class Lessons:
 
     def loss(self, model: Pair) -> Tensor:
         """Squared error of the velocity on one batch, mostly where repainted."""
+        ready, self._next = self._next, self._hand.submit(self._batch)
+        batch = ready.result()
+        predicted = model(batch.noisy, batch.extra, batch.when, batch.words, batch.maps)
+        squares: Tensor = batch.weight * (predicted - batch.velocity) ** 2
+        return squares.mean()
+
+    def _batch(self) -> _Batch:
         bucket = ("square", "tall")[self.rng.integers(2)]
         data = self.data[bucket]
         rows = torch.from_numpy(self.rng.integers(len(data["seeds"]), size=BATCH))
@@ -196,10 +219,15 @@ class Lessons:
         b = (1 - self.alphas[when]).sqrt()[:, None, None, None]
         seeds = data["seeds"][rows]
         words = self.words(self._captions(seeds))
-        predicted = model(a * clean + b * noise, extra, when, words, self.maps(seeds, bucket))
-        weight = (mask + KEPT_WEIGHT * (1 - mask)) * self.worth(seeds, bucket)
-        squares: Tensor = weight * (predicted - (a * noise - b * clean)) ** 2
-        return squares.mean()
+        return _Batch(
+            noisy=a * clean + b * noise,
+            extra=extra,
+            when=when,
+            words=words,
+            maps=self.maps(seeds, bucket),
+            velocity=a * noise - b * clean,
+            weight=(mask + KEPT_WEIGHT * (1 - mask)) * self.worth(seeds, bucket),
+        )
 
 
 @torch.no_grad()
