@@ -49,8 +49,8 @@ def studio() -> Studio:
 
 @pytest.fixture(scope="module")
 def bench(studio: Studio, tmp_path_factory: pytest.TempPathFactory) -> Bench:
-    """Paintings that several tests look at are painted once; twelve steps lose little."""
-    return Bench(studio, tmp_path_factory.mktemp("gallery"), most_steps=12)
+    """Paintings that several tests look at are painted once."""
+    return Bench(studio, tmp_path_factory.mktemp("gallery"))
 
 
 # --- words --------------------------------------------------------------------------------------
