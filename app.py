@@ -511,6 +511,7 @@ class Page:
                 selected_index=first, visible=True,
             ),
             self.download: gr.update(value=pictures.files[first], visible=True),
+            self.control_map: pictures.control_map,
             self.pictures: pictures,
         }  # fmt: skip
 

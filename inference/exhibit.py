@@ -11,7 +11,7 @@ from inference.geometry import fit_within
 from inference.grid import GridResult
 from inference.photo import Pixels
 from inference.recipe import Recipe
-from inference.results import Result, save_jpeg, save_png
+from inference.results import CONTROL_MAP, Result, save_jpeg, save_png
 
 File = str | Path | None
 
@@ -42,6 +42,11 @@ class Exhibit:
     folder: Path
     recipe: Recipe | None = None
     source: tuple[File, ...] = ()
+
+    @property
+    def control_map(self) -> Path | None:
+        """What guided, as shown on the screen; None if nothing did, and of a grid."""
+        return dict(zip(self.captions, self.shown, strict=True)).get(CONTROL_MAP)
 
     @classmethod
     def of(cls, done: Result | GridResult, folder: Path, source: tuple[File, ...] = ()) -> Exhibit:

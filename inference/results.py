@@ -18,6 +18,8 @@ from inference.geometry import Box
 from inference.photo import Pixels
 from inference.recipe import Recipe
 
+CONTROL_MAP = "control map"  # what it is called among a result's pictures
+
 
 class Stage(StrEnum):
     """What is being done; the value is what a person reads."""
@@ -127,7 +129,7 @@ class Result:
         """Input, mask, control map and results by their names, all as (H, W, 3) uint8."""
         named = {"input": self.original, "mask": self.mask[..., None].repeat(3, axis=2)}
         if self.control_map is not None:
-            named["control map"] = self.control_map
+            named[CONTROL_MAP] = self.control_map
         seed = self.recipe.seed or 0
         return named | {f"seed {seed + k}": image for k, image in enumerate(self.images)}
 

@@ -127,6 +127,13 @@ def test_the_control_map_can_be_seen_before_painting(page: Page) -> None:
     expect(page.locator("#job")).not_to_contain_text("step")
 
 
+def test_the_control_map_of_a_painting_is_in_its_fold(page: Page) -> None:
+    pick_example(page)
+    expect(generate(page)).to_contain_text("kept pixels changed", timeout=PATIENCE)
+    open_fold(page, "Control")
+    expect(page.locator("#control-map img")).to_be_visible(timeout=PATIENCE)
+
+
 def test_a_recipe_to_begin_with_is_one_click_away(page: Page) -> None:
     pick_example(page)
     open_fold(page, "Prompt block")
