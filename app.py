@@ -19,7 +19,7 @@ from inference.desk import Desk
 from inference.errors import Cancelled, ModelUnavailable
 from inference.exhibit import Exhibit, File, Sketches
 from inference.finish_settings import RETOUCH
-from inference.form import FOLDS, UNSET, control_menu, menus, recipe_of, values_of
+from inference.form import FOLDS, UNSET, control_menu, menus, recipe_of, style_menu, values_of
 from inference.fragments import done_html, job_html, message_html, status_html
 from inference.grid import GridResult
 from inference.guard import BUSY, Guard
@@ -78,6 +78,7 @@ class Page:
         self.studio, self.warmth, self.work = studio, warmth, work
         self.desk = Desk(studio, work)
         self.knobs: dict[str, Any] = {}
+        self.menus = menus(studio.catalog)
         self.recipe_files = sorted((ASSETS / "recipes").glob("*.txt"))
         self.examples = tomllib.loads(asset("examples/examples.toml"))["example"]
 
@@ -184,7 +185,7 @@ class Page:
                         self.show_map = gr.Button("Show it now", size="sm", elem_id="show-map")
             with gr.Accordion("Compare", open=False):
                 self.styles = gr.Dropdown(
-                    [(one.title, one.key) for one in self.studio.catalog.styles()], value=[],
+                    style_menu(self.studio.catalog), value=[],
                     multiselect=True, label="Styles side by side", elem_id="styles",
                 )  # fmt: skip
                 self.vary = gr.Textbox(
@@ -215,7 +216,7 @@ class Page:
             words["info"] = spec.description
         if name == "mask_dilate":
             self._dilate(spec.default, words)
-        elif menu := menus(self.studio.catalog).get(name):
+        elif menu := self.menus.get(name):
             self.knobs[name] = gr.Dropdown(menu, **(words | {"value": spec.default or UNSET}))
         elif spec.annotation is bool:
             self.knobs[name] = gr.Checkbox(**words)
@@ -306,9 +307,11 @@ class Page:
     # --- handlers ----------------------------------------------------------------------------
 
     def tick(self) -> tuple[str, Any, gr.Timer]:
-        """How far loading is; once it is done, which style is the default."""
-        ready = self.warmth.ready
-        style = self.studio.style().key if ready else gr.skip()
+        """How far loading is; once it is done, which style is the default, and what is here."""
+        ready, style = self.warmth.ready, gr.skip()
+        if ready:
+            menu = menus(self.studio.catalog)["style"]
+            style = gr.Dropdown(menu, value=self.studio.style().key)
         return status_html(self.warmth), style, gr.Timer(active=not ready)
 
     def restyle(self, style: str, control: str) -> Any:

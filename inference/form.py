@@ -7,6 +7,7 @@ from typing import Any, get_args
 from inference.catalog import Catalog, Style
 from inference.controls import CONTROLS
 from inference.finish_settings import ColorGrading
+from inference.hub import is_ready
 from inference.recipe import SCHEDULERS, AspectRatio, Length, Recipe, Unit
 
 UNSET = "unset"  # a menu cannot hold None
@@ -36,12 +37,20 @@ Menu = list[tuple[str, str]]
 def menus(catalog: Catalog) -> dict[str, Menu]:
     """For each recipe field that is a choice: what people read, and what it means."""
     return {
-        "style": [("Automatic", UNSET)] + [(one.title, one.key) for one in catalog.styles()],
+        "style": [("Automatic", UNSET), *style_menu(catalog)],
         "scheduler": [(name, name) for name in SCHEDULERS],
         "controlnet": [("Off", UNSET)] + [(name, name) for name in CONTROLS],
         "ar": [("As the photo", UNSET)] + [(name, name) for name in get_args(AspectRatio)],
         "color_grading": [("None", UNSET)] + [(name, name) for name in get_args(ColorGrading)],
     }
+
+
+def style_menu(catalog: Catalog) -> Menu:
+    """The styles; those whose models are not on this machine yet say so."""
+    return [
+        (one.title if is_ready(one.base) else f"{one.title} · download", one.key)
+        for one in catalog.styles()
+    ]
 
 
 def control_menu(catalog: Catalog, style: Style) -> Menu:

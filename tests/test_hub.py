@@ -27,6 +27,7 @@ from inference.errors import (
     MissingModel,
     ModelUnavailable,
 )
+from inference.form import style_menu
 from tests.conftest import hub_sources
 from tests.hub_repositories import UNWANTED
 from tests.hub_server import Fault, HubServer
@@ -102,6 +103,15 @@ def test_a_style_loads_from_the_fetched_folders(whole_hub: HubServer, style: Sty
     assert pipe.unet.config.in_channels == 4
     assert pipe.unet.dtype == pipe.text_encoder.dtype == torch.float32
     assert pipe.tokenizer("a cab").input_ids[0] == pipe.tokenizer.bos_token_id
+
+
+def test_the_menu_says_which_styles_are_yet_to_be_downloaded(whole_hub: HubServer) -> None:
+    def titles() -> list[str]:
+        return [title for title, key in style_menu(CATALOG) if key in ("drawn", "photo", "flat")]
+
+    assert titles() == ["Drawn", "Photo · download", "Flat · download"]
+    hub.fetch(CATALOG.style("photo").base)
+    assert titles() == ["Drawn", "Photo", "Flat · download"]
 
 
 def test_segmenter_and_pose_finder_load_from_the_fetched_folders(whole_hub: HubServer) -> None:
