@@ -57,7 +57,7 @@ def written(path: Path, text: str) -> Path:
 @pytest.mark.parametrize(
     ("family", "styles", "controls"),
     [
-        ("pack", ["drawn", "ink", "soft"], sorted({*CONTROLS} - {"segroom", "composition"})),
+        ("pack", ["drawn", "ink", "soft"], list(CONTROLS)),
         ("sd15", ["photo", "painting", "cartoon", "flat"], list(CONTROLS)),
     ],
 )

@@ -21,7 +21,7 @@ from tools.evaluation.table import Row
 # to add: the head that is kept says where the body is.
 MORE = {
     "canny": 0.1, "lineart": 0.1, "hed": 0.1, "mlsd": 0.1, "depth": 0.01, "tile": 0.1,
-    "qr": 0.1,
+    "segroom": 0.1, "composition": 0.05, "qr": 0.1,
 }  # fmt: skip
 KINDS = tuple(MORE)
 # These hold colours, light or the scene itself, which the words of another one would contradict.

@@ -2,7 +2,8 @@
 
 Ye et al. 2023 (arXiv:2308.06721). The encoder goes on learning with the adapter, from the painter's
 own task, the UNet frozen. It is shown the goal or its head alone, and captions are mostly withheld,
-so that there is something to learn.
+so that there is something to learn. A part of the lessons are faces close up, which is what it is
+for where a face is to resemble another.
 """
 
 from __future__ import annotations
@@ -29,13 +30,14 @@ from tools.training.common import (
     to_tensor,
     write_sheet,
 )
-from tools.training.encoder import EMBEDDED, build_encoder, pictures_of, shown, to_input
-from tools.training.painter import Lessons, Pair, sample
+from tools.training.encoder import EMBEDDED, HEADS, build_encoder, pictures_of, shown, to_input
+from tools.training.painter import Lessons, Pair, mixed_loss, sample
 from tools.training.scenarios import sample_scenarios
 
 TOKENS = 4
 UNCAPTIONED = 0.6
 UNSEEN = 0.1
+CLOSE_UPS = 0.4  # of the batches
 
 
 def _untrained(pair: Pair) -> dict[str, dict[str, Tensor]]:
@@ -106,15 +108,23 @@ def build(job: Job) -> Seeing:
 class SeenLessons(Lessons):
     """Batches without skeletons, mostly without captions, each with a picture to go by."""
 
+    heads_alone = HEADS
+
     def maps(self, seeds: Tensor, bucket: str) -> Tensor:  # noqa: ARG002, one size for both
         """The pictures that the encoder is shown, (n, 3, 64, 64); a part of them zero."""
-        pictures, _ = pictures_of(seeds.tolist(), self.rng)
+        pictures, _ = pictures_of(seeds.tolist(), self.rng, self.heads_alone)
         hidden = torch.from_numpy(self.rng.random((len(pictures), 1, 1, 1)) < UNSEEN)
         return to_input(pictures).masked_fill(hidden, 0)
 
     def _captions(self, seeds: Tensor) -> list[str]:
         captions = super()._captions(seeds)
         return ["" if self.rng.random() < UNCAPTIONED else caption for caption in captions]
+
+
+class FaceLessons(SeenLessons):
+    """Batches of faces close up, to go by the same face from elsewhere."""
+
+    heads_alone = 1.0
 
 
 def report(job: Job, trainer: Trainer[Seeing], lessons: SeenLessons) -> None:
@@ -145,8 +155,12 @@ def train(job: Job) -> None:
     torch.manual_seed(0)
     trainer = Trainer(job, "adapter", build(job), lr=1e-3, decay=0.998, half=True)
     torch.manual_seed(trainer.step)
-    lessons = SeenLessons(job, trainer.step + 10)
-    trainer.run(lambda: lessons.loss(trainer.model), lambda: report(job, trainer, lessons))
+    whole = SeenLessons(job, trainer.step + 10)
+    faces = FaceLessons(job, trainer.step + 17, latents.CLOSE_UP)
+    trainer.run(
+        lambda: mixed_loss(trainer.model, whole, faces, CLOSE_UPS),
+        lambda: report(job, trainer, whole),
+    )
 
 
 def save(job: Job, folder: Path) -> None:

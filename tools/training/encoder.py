@@ -70,10 +70,10 @@ def to_input(pictures: list[NDArray[np.uint8]]) -> Tensor:
 
 
 def pictures_of(
-    seeds: list[int], rng: np.random.Generator
+    seeds: list[int], rng: np.random.Generator, heads_alone: float = HEADS
 ) -> tuple[list[NDArray[np.uint8]], Tensor]:
     """What is shown of seeds, some mirrored, and which of them show a head alone, (n,) bool."""
-    heads = rng.random(len(seeds)) < HEADS
+    heads = rng.random(len(seeds)) < heads_alone
     pictures = [shown(seed, bool(head)) for seed, head in zip(seeds, heads, strict=True)]
     mirrored = [
         np.ascontiguousarray(one[:, ::-1]) if rng.random() < FLIPPED else one for one in pictures

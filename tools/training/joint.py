@@ -1,7 +1,8 @@
 """The painter's last lessons: UNet and ControlNet together once more, with maps of every kind.
 
 A ControlNet alone can ask only for what the frozen UNet knows how to paint. What lies along the
-skeleton counts more here, because arms and shoulders are a small part of a picture.
+skeleton counts more here, because arms and shoulders are a small part of a picture. A part of the
+lessons are faces close up, as the painter meets them where it paints a face once more.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from torch.nn import functional as F
 
 from tools.training import controlnet, latents
 from tools.training.common import Job, Trainer, averaged
-from tools.training.painter import Pair, pose_maps, report
+from tools.training.painter import Lessons, Pair, mixed_loss, pose_maps, report
 
 GUIDED = 18  # samples of a batch that see a map
+CLOSE_UPS = 0.3  # of the batches
 BODY_WEIGHT = 3.0  # of what lies along the skeleton, relative to the rest
 
 
@@ -34,6 +36,14 @@ class JointLessons(controlnet.MappedLessons):
         return 1 + (BODY_WEIGHT - 1) * body.float()
 
 
+class FaceLessons(Lessons):
+    """Batches of faces close up, without any map."""
+
+    def maps(self, seeds: Tensor, bucket: str) -> Tensor:  # noqa: ARG002, none for anybody
+        """No maps."""
+        return torch.zeros(0, 3, *latents.BUCKETS[bucket])
+
+
 def build(job: Job) -> Pair:
     """The painter's UNet with the ControlNet that learned all maps against it."""
     pair = averaged(job.work, "painter", Pair())
@@ -47,8 +57,12 @@ def train(job: Job) -> None:
     model = build(job).requires_grad_(True)
     trainer = Trainer(job, "joint", model, lr=5e-4, decay=0.998, half=True)
     torch.manual_seed(trainer.step)
-    lessons = JointLessons(job, trainer.step + 16)
-    trainer.run(lambda: lessons.loss(trainer.model), lambda: report(job, trainer, lessons))
+    whole = JointLessons(job, trainer.step + 16)
+    faces = FaceLessons(job, trainer.step + 18, latents.CLOSE_UP)
+    trainer.run(
+        lambda: mixed_loss(trainer.model, whole, faces, CLOSE_UPS),
+        lambda: report(job, trainer, whole),
+    )
 
 
 def load(job: Job) -> Pair:

@@ -12,12 +12,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tools.training import vae as autoencoder
+from tools.training.closeups import sample_close_up
 from tools.training.common import SQUARE, TALL, Job, to_tensor
 from tools.training.scenarios import sample_scenarios
 
-GOALS_PER_BUCKET = {"flat": 3000, "ink": 800, "soft": 800}
+CLOSE_UP = "close-up"
+GOALS_PER_BUCKET = {"flat": 3000, "ink": 800, "soft": 800, CLOSE_UP: 1200}
 UPLOADS_PER_GOAL = 2
 CHUNK = 200
+Pixels = NDArray[np.uint8]
 BUCKETS = {"square": SQUARE, "tall": TALL}
 _FIRST_SEED = {"square": 0, "tall": 500_000}
 
@@ -27,17 +30,27 @@ def masked(image: Tensor, mask: Tensor) -> Tensor:
     return image * (mask < 0.5)
 
 
-def _encode(job: Job, style: str, bucket: str, first: int) -> dict[str, NDArray[np.generic]]:
+def _lesson(
+    kind: str, seed: int, size: tuple[int, int]
+) -> tuple[Pixels, list[tuple[Pixels, Pixels]]]:
+    """A goal, and uploads with their masks."""
+    if kind == CLOSE_UP:
+        return sample_close_up(seed, size, UPLOADS_PER_GOAL)
+    scenarios = sample_scenarios(seed, size, UPLOADS_PER_GOAL, kind)
+    return scenarios[0].goal.image, [(one.upload, one.mask) for one in scenarios]
+
+
+def _encode(job: Job, kind: str, bucket: str, first: int) -> dict[str, NDArray[np.generic]]:
     """Latents of `CHUNK` goals and their uploads, float16, and masks at latent size."""
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     model = autoencoder.load(job)
     goals, uploads, masks = [], [], []
     for seed in range(first, first + CHUNK):
-        scenarios = sample_scenarios(seed, BUCKETS[bucket], UPLOADS_PER_GOAL, style)
-        mask = torch.from_numpy(np.stack([s.mask for s in scenarios]))[:, None].float()
-        shown = masked(to_tensor([s.upload for s in scenarios]), mask)
-        pictures = torch.cat([to_tensor([scenarios[0].goal.image]), shown])
+        goal, pairs = _lesson(kind, seed, BUCKETS[bucket])
+        mask = torch.from_numpy(np.stack([mask for _, mask in pairs]))[:, None].float()
+        shown = masked(to_tensor([upload for upload, _ in pairs]), mask)
+        pictures = torch.cat([to_tensor([goal]), shown])
         with torch.no_grad():
             latents = model.encode(pictures).latent_dist.mode() * model.config.scaling_factor
         goals.append(latents[0].half().numpy())
@@ -52,12 +65,12 @@ def _encode(job: Job, style: str, bucket: str, first: int) -> dict[str, NDArray[
 
 
 def _write(task: tuple[Job, str, str, int]) -> None:
-    job, style, bucket, first = task
+    job, kind, bucket, first = task
     folder = job.work / "latents"
-    path = folder / f"{style}-{bucket}-{first}.npz"
+    path = folder / f"{kind}-{bucket}-{first}.npz"
     if not path.exists():
-        partial = folder / f"{style}-{bucket}-{first}.part.npz"
-        np.savez(partial, **_encode(job, style, bucket, first))
+        partial = folder / f"{kind}-{bucket}-{first}.part.npz"
+        np.savez(partial, **_encode(job, kind, bucket, first))
         partial.rename(path)
         print(f"latents {path.name}", flush=True)
 
@@ -66,8 +79,8 @@ def train(job: Job) -> None:
     """Make what is missing, one process per thread."""
     (job.work / "latents").mkdir(exist_ok=True)
     tasks = [
-        (job, style, bucket, _FIRST_SEED[bucket] + k)
-        for style, goals in GOALS_PER_BUCKET.items()
+        (job, kind, bucket, _FIRST_SEED[bucket] + k)
+        for kind, goals in GOALS_PER_BUCKET.items()
         for k in range(0, goals, CHUNK)
         for bucket in BUCKETS
     ]
@@ -75,11 +88,11 @@ def train(job: Job) -> None:
         pool.map(_write, tasks, chunksize=1)
 
 
-def load(job: Job, bucket: str, style: str = "flat") -> dict[str, Tensor]:
-    """All finished latents of a bucket and style: seeds (n), goals (n, 4, h, w),
+def load(job: Job, bucket: str, kind: str = "flat") -> dict[str, Tensor]:
+    """All finished latents of a bucket and kind: seeds (n), goals (n, 4, h, w),
     uploads (n, k, 4, h, w), masks (n, k, h, w)."""
     paths = sorted(
-        p for p in (job.work / "latents").glob(f"{style}-{bucket}-*.npz") if ".part" not in p.name
+        p for p in (job.work / "latents").glob(f"{kind}-{bucket}-*.npz") if ".part" not in p.name
     )
     shards = [np.load(path) for path in paths]
     return {name: torch.from_numpy(np.concatenate([s[name] for s in shards])) for name in shards[0]}

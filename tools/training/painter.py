@@ -165,9 +165,9 @@ class _Batch(NamedTuple):
 class Lessons:
     """Draws training batches from the latents made so far, one while the last is learned from."""
 
-    def __init__(self, job: Job, seed: int, style: str = "flat") -> None:
-        """Load the latents of a style, the tokenizer and the frozen text encoder."""
-        self.data = {bucket: latents.load(job, bucket, style) for bucket in latents.BUCKETS}
+    def __init__(self, job: Job, seed: int, kind: str = "flat") -> None:
+        """Load the latents of a kind, the tokenizer and the frozen text encoder."""
+        self.data = {bucket: latents.load(job, bucket, kind) for bucket in latents.BUCKETS}
         self.tokenizer: CLIPTokenizer = tokens.load(job)
         self.encoder: CLIPTextModel = text.load(job)
         self.rng = np.random.default_rng(seed)
@@ -228,6 +228,11 @@ class Lessons:
             velocity=a * noise - b * clean,
             weight=(mask + KEPT_WEIGHT * (1 - mask)) * self.worth(seeds, bucket),
         )
+
+
+def mixed_loss(model: Pair, whole: Lessons, faces: Lessons, share: float) -> Tensor:
+    """The loss on a batch of portraits or, with a chance of `share`, on one of faces close up."""
+    return (faces if torch.rand(1).item() < share else whole).loss(model)
 
 
 @torch.no_grad()

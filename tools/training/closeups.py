@@ -1,0 +1,52 @@
+"""Faces close up: what the painter has before it where it paints a face once more.
+
+Half of the uploads show somebody else in the same place, so that the painter learns to believe the
+face that it is shown and not what is around it; all are blurred somewhat, as paintings are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.geometry import mask_box
+from tools.portraits import draw, sample_spec, solo
+
+SIDE = 480  # of the drawing that the face is taken from
+SOMEBODY_ELSE = 0.5
+LOOKS = ("person", "skin", "hair", "hair_colour", "hat", "hat_colour", "glasses", "beard", "age")
+BLUR = 5.0  # most, as a sigma in pixels
+GROWN = 0.06  # of a face's longer side, as the product widens it
+
+
+def sample_close_up(
+    seed: int, size: tuple[int, int], count: int
+) -> tuple[NDArray[np.uint8], list[tuple[NDArray[np.uint8], NDArray[np.uint8]]]]:
+    """The face of a seed's main person, and `count` uploads with their masks (1 = repaint).
+
+    All are of `size` = (width, height) and show the same part of the picture.
+    """
+    rng = np.random.default_rng((seed, 2))
+    spec = solo(sample_spec(seed))
+    goal = draw(spec, (SIDE, SIDE))
+    inside = mask_box(goal.masks["face"], min_side=1).slices
+    uploads = []
+    for _ in range(count):
+        stranger = sample_spec(int(rng.integers(2**31)))
+        looks = {name: getattr(stranger, name) for name in LOOKS}
+        other = replace(spec, **looks) if rng.random() < SOMEBODY_ELSE else spec
+        upload = goal if other == spec else draw(other, (SIDE, SIDE))
+        faces = (goal.masks["face"] | upload.masks["face"]).astype(np.uint8)
+        edge = round(GROWN * max(goal.masks["face"][inside].shape))
+        grown = cv2.dilate(faces, np.ones((2 * edge + 1,) * 2, np.uint8))[inside]
+        shown = cv2.GaussianBlur(_at(upload.image[inside], size), (0, 0), rng.uniform(0.3, BLUR))
+        mask = cv2.resize(grown, size, interpolation=cv2.INTER_NEAREST)
+        uploads.append((np.asarray(shown, np.uint8), np.asarray(mask, np.uint8)))
+    return _at(goal.image[inside], size), uploads
+
+
+def _at(picture: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
