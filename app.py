@@ -302,17 +302,19 @@ class Page:
         self.strip.select(self.choose, self.pictures, [self.compare, self.download], **QUICK)
         style, control = self.knobs["style"], self.knobs["controlnet"]
         style.change(self.restyle, [style, control], [control], **QUICK)
-        self._timer.tick(self.tick, None, [self.status, style, self._timer], **QUICK)
+        shown = [self.status, style, self.styles, self._timer]
+        self._timer.tick(self.tick, None, shown, **QUICK)
 
     # --- handlers ----------------------------------------------------------------------------
 
-    def tick(self) -> tuple[str, Any, gr.Timer]:
+    def tick(self) -> tuple[str, Any, Any, gr.Timer]:
         """How far loading is; once it is done, which style is the default, and what is here."""
-        ready, style = self.warmth.ready, gr.skip()
+        ready, style, styles = self.warmth.ready, gr.skip(), gr.skip()
         if ready:
             menu = menus(self.studio.catalog)["style"]
             style = gr.Dropdown(menu, value=self.studio.style().key)
-        return status_html(self.warmth), style, gr.Timer(active=not ready)
+            styles = gr.Dropdown(style_menu(self.studio.catalog))
+        return status_html(self.warmth), style, styles, gr.Timer(active=not ready)
 
     def restyle(self, style: str, control: str) -> Any:
         """Only the controls that the style's models have can be chosen."""

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.geometry import mask_box
-from tools.portraits import draw, sample_spec, solo
+from tools.portraits import HELD_OUT_SEED, draw, sample_spec, solo
 
 SIDE = 480  # of the drawing that the face is taken from
 SOMEBODY_ELSE = 0.5
@@ -35,7 +35,7 @@ def sample_close_up(
     inside = mask_box(goal.masks["face"], min_side=1).slices
     uploads = []
     for _ in range(count):
-        stranger = sample_spec(int(rng.integers(2**31)))
+        stranger = sample_spec(int(rng.integers(HELD_OUT_SEED)))
         looks = {name: getattr(stranger, name) for name in LOOKS}
         other = replace(spec, **looks) if rng.random() < SOMEBODY_ELSE else spec
         upload = goal if other == spec else draw(other, (SIDE, SIDE))

@@ -13,7 +13,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tools.portraits import STYLES, Portrait, PortraitSpec, draw, redress, sample_spec, solo
+from tools.portraits import (
+    HELD_OUT_SEED,
+    STYLES,
+    Portrait,
+    PortraitSpec,
+    draw,
+    redress,
+    sample_spec,
+    solo,
+)
 
 KINDS = ("keep skin", "keep head", "keep person", "change clothes", "all", "random")
 _SHARES = (0.36, 0.26, 0.13, 0.11, 0.08, 0.06)
@@ -47,7 +56,7 @@ def _other(spec: PortraitSpec, kind: str, rng: np.random.Generator) -> PortraitS
         return spec
     other = redress(
         spec,
-        int(rng.integers(2**31)),
+        int(rng.integers(HELD_OUT_SEED)),
         scene=kind != "change clothes",
         clothes=kind != "keep person",
     )
