@@ -488,7 +488,7 @@ class Page:
                     else:
                         update, done = self._finish(event, Exhibit.of(event, folder, source)), True
                         yield update
-                        self.work.drop(before.folder if before else None)
+                        self.work.retire(before.folder if before else None)
         except MasqueradeError as error:
             yield self._stopped(error, before)
         finally:

@@ -28,7 +28,8 @@ class Limits:
         grace: seconds after which the files of a session go that has ended; a tab whose connection
             was lost for a moment finds them again.
         files, size: how many files, and how many bytes, stay at most; the oldest go first.
-        young: seconds for which a file stays in any case, because somebody is at work on it.
+        young: seconds for which a file stays in any case, because somebody is at work on it, or a
+            browser that has not heard of its successor asks for it.
         pause: seconds between two sweeps.
     """
 
@@ -103,13 +104,14 @@ class Workplace:
         if folder is not None and folder.is_relative_to(self.root / RESULTS):
             shutil.rmtree(folder, ignore_errors=True)
 
+    def retire(self, folder: Path | None) -> None:
+        """Let a folder that `folder` gave go, once no browser can still be asking for its files."""
+        if folder is not None and folder.is_relative_to(self.root / RESULTS):
+            self._let_go(folder, self.limits.young)
+
     def leave(self, session: str | None) -> None:
         """A session has ended: let its files go after the time of grace."""
-        due = time.time() - self.limits.age + self.limits.grace
-        for path in self._session(session).rglob("*"):
-            with contextlib.suppress(OSError):
-                if path.is_file():
-                    os.utime(path, (due, due))
+        self._let_go(self._session(session), self.limits.grace)
 
     def sweep(self) -> None:
         """Delete what is too old, and the oldest of what is too much."""
@@ -135,6 +137,14 @@ class Workplace:
         """Delete everything."""
         self._closed.set()
         shutil.rmtree(self.root, ignore_errors=True)
+
+    def _let_go(self, place: Path, seconds: float) -> None:
+        """Make all files here so old that they are swept in so many seconds."""
+        due = time.time() - self.limits.age + seconds
+        for path in place.rglob("*"):
+            with contextlib.suppress(OSError):
+                if path.is_file():
+                    os.utime(path, (due, due))
 
     def _keep_sweeping(self) -> None:
         while not self._closed.wait(self.limits.pause):

@@ -89,6 +89,20 @@ def test_what_a_session_had_goes_some_time_after_its_end(tmp_path: Path) -> None
     assert other.exists()
 
 
+def test_what_was_replaced_goes_when_nobody_can_be_asking_for_it(tmp_path: Path) -> None:
+    work = Workplace(tmp_path, Limits(young=100))
+    replaced, other = work.folder("mine") / "a", work.folder("mine") / "a"
+    replaced.touch()
+    other.touch()
+    work.retire(replaced.parent)
+    work.sweep()
+    assert replaced.exists(), "a browser may not have heard of it yet"
+    os.utime(replaced, (replaced.stat().st_mtime - 101,) * 2)
+    work.sweep()
+    assert not replaced.exists()
+    assert other.exists()
+
+
 @pytest.mark.parametrize(
     "session", [None, "", "x", "../../etc", "/etc", "a/b", "\ud800", "x" * 999]
 )
@@ -105,6 +119,7 @@ def test_nothing_but_folders_of_jobs_can_be_dropped(tmp_path: Path) -> None:
     work = Workplace(tmp_path)
     for other in (tmp_path, work.root, None):
         work.drop(other)
+        work.retire(other)
     assert work.root.is_dir()
 
 
