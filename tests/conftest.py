@@ -22,6 +22,20 @@ if TYPE_CHECKING:
 # Tiny models gain nothing from a second thread, and lose much where the cores are busy.
 torch.set_num_threads(1)
 
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of two workers one has the browser to itself; of the rest, each file stays together."""
+
+    def driven(item: pytest.Item) -> bool:
+        return item.get_closest_marker("browser") is not None
+
+    items.sort(key=driven, reverse=True)  # the longest group first
+    for item in items:
+        group = "browser" if driven(item) else item.path.stem
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 TINY_PACK = """
 [families.pack.segmenter]
 folder = "segmenter"

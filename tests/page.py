@@ -108,8 +108,14 @@ def set_number(page: Page, knob: str, value: float) -> None:
     field.press("Tab")
 
 
+# Until the browser has nothing left to do.
+IDLE = "new Promise(done => requestIdleCallback(() => requestIdleCallback(done)))"
+
+
 def open_fold(page: Page, title: str) -> None:
+    """Open a fold; its fields take their values a moment later, sooner than anybody types."""
     page.locator("#folds button", has_text=title).click()
+    page.evaluate(IDLE)
 
 
 def share(page: Page) -> int:

@@ -18,6 +18,7 @@ from inference.workplace import Limits
 from tests.hub_server import Fault, HubServer
 from tests.page import (
     EXAMPLE,
+    IDLE,
     PATIENCE,
     brush,
     downloaded,
@@ -202,7 +203,7 @@ def test_a_size_can_be_given_and_taken_back(page: Page) -> None:
     for side, text in (("w", "100"), ("h", "96")):
         page.locator(f"#{side} input").fill(text)
         page.keyboard.press("Tab")
-    page.wait_for_timeout(500)  # nobody presses the button in the same moment
+    page.evaluate(IDLE)
     expect(generate(page)).to_contain_text("Width (w): takes a multiple of 8 from 64 to 4096")
     expect(page.locator("#generate")).to_be_enabled()
     for side in ("w", "h"):
