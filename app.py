@@ -35,7 +35,7 @@ ASSETS = Path(__file__).parent / "assets"
 EXAMPLES = ASSETS / "examples"
 # How many jobs wait, of how many sessions the photo's path is kept, and how many paintings are.
 QUEUE, SESSIONS, KEPT = 20, 500, 8
-TITLE = "Masquerade"
+TITLE, FONT = "Masquerade", ("system-ui", "sans-serif")
 TAGLINE = "Puts a person, untouched, into any scene."
 FIRST_STEPS = "Pick an example or drop a photo, say where it should be, and press Generate."
 ENDPOINTS = dict.fromkeys(("paint", "mask"), ("photo", "recipe", "mask_image"))
@@ -78,7 +78,7 @@ class Page:
         self.studio, self.warmth, self.work = studio, warmth, work
         self.desk = Desk(studio, work)
         self.knobs: dict[str, Any] = {}
-        self.menus = menus(studio.catalog)
+        self.menus, self.defaults = menus(studio.catalog), values_of(Recipe())
         self.recipe_files = sorted((ASSETS / "recipes").glob("*.txt"))
         self.examples = tomllib.loads(asset("examples/examples.toml"))["example"]
 
@@ -210,14 +210,14 @@ class Page:
         """The control of one recipe field; ranges, defaults and texts are the recipe's."""
         spec = Recipe.model_fields[name]
         limits = {type(rule).__name__.lower(): rule for rule in spec.metadata}
-        words = {"label": spec.title, "elem_id": name, "value": spec.default} | look
+        words = {"label": spec.title, "elem_id": name, "value": self.defaults[name]} | look
         words["elem_classes"] = "knob"
         if look.get("container", True):
             words["info"] = spec.description
         if name == "mask_dilate":
             self._dilate(spec.default, words)
         elif menu := self.menus.get(name):
-            self.knobs[name] = gr.Dropdown(menu, **(words | {"value": spec.default or UNSET}))
+            self.knobs[name] = gr.Dropdown(menu, **words)
         elif spec.annotation is bool:
             self.knobs[name] = gr.Checkbox(**words)
         elif spec.annotation is str:
@@ -227,13 +227,11 @@ class Page:
             self.knobs[name] = gr.Slider(limits["ge"].ge, limits["le"].le, **look)
         else:
             # A number field turns "empty" into 0 when it loses the focus.
-            self.knobs[name] = gr.Textbox(**(words | {"value": ""}), max_lines=1)
+            self.knobs[name] = gr.Textbox(**words, max_lines=1)
 
     def _dilate(self, default: Length, words: dict[str, Any]) -> None:
         limit = Length.LIMITS[default.unit]
-        self.knobs["mask_dilate"] = gr.Slider(
-            -limit, limit, step=0.5, buttons=[], **(words | {"value": default.value})
-        )
+        self.knobs["mask_dilate"] = gr.Slider(-limit, limit, step=0.5, buttons=[], **words)
         self.unit = gr.Radio(
             [unit.value for unit in Unit], value=default.unit.value, show_label=False,
             container=False, elem_id="mask_dilate_unit",
@@ -278,9 +276,10 @@ class Page:
         self._connect_job({**job, "styles": self.styles, "vary": self.vary, **masked})
 
     def _connect_job(self, inputs: dict[str, Any]) -> None:
+        style, suited, control = (self.knobs[name] for name in ("style", "cfg_scale", "controlnet"))
         shown: list[Any] = [
-            self.generate, self.cancel, self.job, self.forming, self.compare, self.strip,
-            self.download, self.control_map, self.pictures, self.knobs["style"], self.cancelled,
+            self.generate, self.cancel, self.cancelled, self.job, self.forming, self.compare,
+            self.strip, self.download, self.control_map, self.pictures, style, suited,
         ]  # fmt: skip
         during = {"inputs_kwargs": inputs, "outputs": shown, "show_progress_on": self.job}
         during |= {"show_progress": "minimal", **PAINTER, **PRIVATE}
@@ -300,21 +299,25 @@ class Page:
         )
         self.cancel.click(self.stop, self.cancelled, self.cancel, **QUICK)
         self.strip.select(self.choose, self.pictures, [self.compare, self.download], **QUICK)
-        style, control = self.knobs["style"], self.knobs["controlnet"]
         style.change(self.restyle, [style, control], [control], **QUICK)
-        shown = [self.status, style, self.styles, self._timer]
+        style.input(self.suit, style, suited, **QUICK)
+        shown = [self.status, style, self.styles, suited, self._timer]
         self._timer.tick(self.tick, None, shown, **QUICK)
 
     # --- handlers ----------------------------------------------------------------------------
 
-    def tick(self) -> tuple[str, Any, Any, gr.Timer]:
+    def tick(self) -> tuple[str, Any, Any, Any, gr.Timer]:
         """How far loading is; once it is done, which style is the default, and what is here."""
-        ready, style, styles = self.warmth.ready, gr.skip(), gr.skip()
+        ready, style, styles, scale = self.warmth.ready, gr.skip(), gr.skip(), gr.skip()
         if ready:
-            menu = menus(self.studio.catalog)["style"]
-            style = gr.Dropdown(menu, value=self.studio.style().key)
+            menu, default = menus(self.studio.catalog)["style"], self.studio.style()
+            style, scale = gr.Dropdown(menu, value=default.key), default.cfg_scale
             styles = gr.Dropdown(style_menu(self.studio.catalog))
-        return status_html(self.warmth), style, styles, gr.Timer(active=not ready)
+        return status_html(self.warmth), style, styles, scale, gr.Timer(active=not ready)
+
+    def suit(self, style: str) -> float:
+        """The guidance scale that suits a style."""
+        return self.studio.style(None if style == UNSET else style).cfg_scale
 
     def restyle(self, style: str, control: str) -> Any:
         """Only the controls that the style's models have can be chosen."""
@@ -379,6 +382,8 @@ class Page:
         values = values_of(recipe)
         if recipe.style is None:
             values["style"] = gr.skip()
+        if recipe.cfg_scale is None:
+            values["cfg_scale"] = gr.skip() if recipe.style is None else self.suit(recipe.style)
         unit = values.pop("dilate_unit")
         length = dilate_slider(recipe.mask_dilate)
         shown = {self.knobs[name]: value for name, value in values.items()}
@@ -523,13 +528,14 @@ class Page:
     def _stopped(self, error: MasqueradeError, before: Exhibit | None) -> Update:
         """Nothing was finished: what was there before is shown again."""
         role = "status" if isinstance(error, Cancelled) else "alert"
-        style = self.studio.style().key if isinstance(error, ModelUnavailable) else gr.skip()
+        fallen = isinstance(error, ModelUnavailable)
         return {
             **self._idle(),
             self.job: message_html(str(error), role),
             self.forming: gr.update(value=None, visible=before is None),
             self.compare: gr.update(visible=before is not None),
-            self.knobs["style"]: style,
+            self.knobs["style"]: self.studio.style().key if fallen else gr.skip(),
+            self.knobs["cfg_scale"]: self.suit(UNSET) if fallen else gr.skip(),
         }
 
     def _idle(self) -> Update:
@@ -584,9 +590,7 @@ def served(studio: Studio, options: Options, folder: Path | None = None) -> Iter
         blocks.launch(
             server_name=options.host, server_port=options.port, share=options.share or None,
             auth=list(options.auth) or None, max_file_size=MAX_BYTES, css_paths=ASSETS / "page.css",
-            theme=gr.themes.Base(
-                primary_hue="orange", neutral_hue="slate", font=["system-ui", "sans-serif"]
-            ),
+            theme=gr.themes.Base(primary_hue="orange", neutral_hue="slate", font=FONT),
             app_kwargs={"middleware": [(Guard, (), {"hosts": hosts, "endpoints": ENDPOINTS})]},
             state_session_capacity=SESSIONS, footer_links=["api", "gradio", "settings"],
             run_history=False, ssr_mode=False, prevent_thread_lock=True,

@@ -115,7 +115,7 @@ class Conditioner:
             extra: (n, 5, h, w), what a 9-channel UNet sees beside the noisy latents.
             steps: how many it takes.
         """
-        count, guided = recipe.num_images, recipe.cfg_scale > 1
+        count, guided = recipe.num_images, recipe.guidance_scale > 1
         shown = self.adapters.show(guides, count, guided=guided)
         guides = tuple(one for one in guides if one.scale > 0 and one.control in self.controlnets)
         dtype, device = self._unet.dtype, self._turns.device
@@ -125,7 +125,7 @@ class Conditioner:
             steps=steps,
             guides=guides,
             shown=shown,
-            cfg_scale=torch.tensor(recipe.cfg_scale, dtype=dtype, device=device),
+            cfg_scale=torch.tensor(recipe.guidance_scale, dtype=dtype, device=device),
             guided=steps * recipe.guidance_stop if guided else None,
             given=tuple(
                 Conditions(
@@ -134,6 +134,7 @@ class Conditioner:
                     scales=scales,
                     extra=None if extra is None else window.cut(extra),
                     seen=tuple(shown.embeddings),
+                    balanced=recipe.control_mode != "unbalanced",
                 )
                 for window in windows
             ),

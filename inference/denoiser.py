@@ -25,6 +25,8 @@ class Conditions(NamedTuple):
         scales: () of each ControlNet: how strongly it guides.
         extra: (n, 5, h, w), mask and masked latents for a 9-channel UNet.
         seen: (n or 2n, pictures, …) of each IP-Adapter: embeddings of what it is shown.
+        balanced: whether under guidance the ControlNets guide both halves, or only the one with
+            what guides, so that the guidance scale strengthens them too.
     """
 
     words: torch.Tensor
@@ -32,6 +34,7 @@ class Conditions(NamedTuple):
     scales: tuple[torch.Tensor, ...] = ()
     extra: torch.Tensor | None = None
     seen: tuple[torch.Tensor, ...] = ()
+    balanced: bool = True
 
     def unguided(self) -> Conditions:
         """The half with what guides, for steps without guidance."""
@@ -71,7 +74,7 @@ class Denoiser(nn.Module):
             (n, 4, h, w), contiguous.
         """
         rows = noisy if cfg_scale is None else torch.cat([noisy] * 2)
-        down, middle = self._control(rows, time, given)
+        down, middle = self._control(rows if given.balanced else noisy, time, given)
         if given.extra is not None:
             extra = given.extra if cfg_scale is None else torch.cat([given.extra] * 2)
             rows = torch.cat([rows, extra], dim=1)
@@ -94,18 +97,22 @@ class Denoiser(nn.Module):
     ) -> tuple[list[torch.Tensor] | None, torch.Tensor | None]:
         """The sum of the ControlNets' residuals; without any, nothing."""
         total: list[torch.Tensor] = []
+        half = len(rows) < len(given.words)
+        words = given.unguided().words if half else given.words
         every = zip(self.controlnets, given.hints, given.scales, strict=True)
         for controlnet, hint, scale in every:
             down, middle = controlnet(
                 rows,
                 time,
-                encoder_hidden_states=given.words,
+                encoder_hidden_states=words,
                 controlnet_cond=hint,
                 conditioning_scale=scale,
                 return_dict=False,
             )
             residuals = [*down, middle]
             total = [a + b for a, b in zip(total, residuals, strict=True)] if total else residuals
+        if half:
+            total = [torch.cat([torch.zeros_like(one), one]) for one in total]
         return (total[:-1], total[-1]) if total else (None, None)
 
 

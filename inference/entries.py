@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypeAlias
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator
 
 from inference.prompt_words import LORA_WEIGHTS
+from inference.recipe import CFG_SCALE, ControlMode
 
 #: Only what cannot run code when it is opened; pickles (.bin, .ckpt, .pt) are never fetched. An
 #: .onnx graph holds weights and the names of known operators.
@@ -170,7 +171,8 @@ class Style(Entry):
     this single .safetensors file. `vae`, where given, replaces the checkpoint's own. `loras` are
     weights by the keys of the family's LoRAs; styles that differ in nothing else share one base in
     memory. The prompt is `prompt_prefix + user's words + prompt_suffix`; `negative_prompt` goes
-    before the user's own. `native_size` is the side, in pixels, of a square with the pixel count
+    before the user's own. `cfg_scale` and `control_mode` are what a recipe without them means;
+    `native_size` is the side, in pixels, of a square with the pixel count
     to paint at.
     """
 
@@ -185,4 +187,6 @@ class Style(Entry):
     prompt_prefix: str = ""
     prompt_suffix: str = ""
     negative_prompt: str = ""
+    cfg_scale: float = CFG_SCALE
+    control_mode: ControlMode = "balanced"
     native_size: Annotated[int, Field(ge=64, le=1024, multiple_of=8)] = SD15_NATIVE_SIZE

@@ -8,10 +8,10 @@ from inference.catalog import Catalog, Style
 from inference.controls import CONTROLS
 from inference.finish_settings import ColorGrading
 from inference.hub import is_ready
-from inference.recipe import SCHEDULERS, AspectRatio, Length, Recipe, Unit
+from inference.recipe import SCHEDULERS, AspectRatio, ControlMode, Length, Recipe, Unit
 
 UNSET = "unset"  # a menu cannot hold None
-CHOICES = ("style", "scheduler", "controlnet", "ar", "color_grading")
+CHOICES = ("style", "scheduler", "controlnet", "control_mode", "ar", "color_grading")
 # What stands in which part of the page; the rest of a recipe is always in sight.
 FOLDS = {
     "Mask": ("mask_threshold", "mask_feather"),
@@ -20,8 +20,8 @@ FOLDS = {
         "use_lpw",
     ),
     "Control": (
-        "controlnet", "controlnet_conditioning_scale", "controlnet_txt2img", "controlnets",
-        "controlnet_weights", "controlnet_windows",
+        "controlnet", "controlnet_conditioning_scale", "control_mode", "controlnet_txt2img",
+        "controlnets", "controlnet_weights", "controlnet_windows",
     ),
     "Finishing": (
         "super_resolution", "hires_fix", "hires_denoising_strength", "inpaint_faces",
@@ -40,6 +40,7 @@ def menus(catalog: Catalog) -> dict[str, Menu]:
         "style": [("Automatic", UNSET), *style_menu(catalog)],
         "scheduler": [(name, name) for name in SCHEDULERS],
         "controlnet": [("Off", UNSET)] + [(name, name) for name in CONTROLS],
+        "control_mode": [("As the style", UNSET)] + [(n.title(), n) for n in get_args(ControlMode)],
         "ar": [("As the photo", UNSET)] + [(name, name) for name in get_args(AspectRatio)],
         "color_grading": [("None", UNSET)] + [(name, name) for name in get_args(ColorGrading)],
     }
@@ -82,4 +83,5 @@ def values_of(recipe: Recipe) -> dict[str, Any]:
     blanks = {name: UNSET if name in CHOICES else "" for name in shown}
     values = {name: blanks[name] if value is None else value for name, value in shown.items()}
     length = recipe.mask_dilate
+    values["cfg_scale"] = recipe.guidance_scale  # a slider is never empty
     return {**values, "mask_dilate": length.value, "dilate_unit": length.unit.value}

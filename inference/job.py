@@ -261,7 +261,7 @@ class Job:
         return HOW_TO_INSTALL if faint else ""
 
     def _dressed(self) -> Recipe:
-        """The recipe as the painter takes it: with the words that belong to the style."""
+        """The recipe as the painter takes it: with the words and settings of the style."""
         style, recipe = self.style, self.recipe
         strength = 1.0 if recipe.controlnet_txt2img else recipe.denoising_strength
         negative = ", ".join(filter(None, (style.negative_prompt, recipe.negative_prompt)))
@@ -270,6 +270,8 @@ class Job:
         fast = self.models.catalog.fast(style).settings if recipe.fast else {}
         return recipe.model_copy(
             update={
+                "cfg_scale": style.cfg_scale if recipe.cfg_scale is None else recipe.cfg_scale,
+                "control_mode": recipe.control_mode or style.control_mode,
                 **fast,
                 "prompt": "".join(words),
                 "negative_prompt": negative,

@@ -25,10 +25,12 @@ from inference.mask_settings import Phrase as Phrase
 
 MAX_TEXT = 10_000
 MAX_SEED = 2**32
+CFG_SCALE = 5.0  # where neither recipe nor style says more
 
 SchedulerName = Literal[
     "euler", "euler_a", "dpm++2m", "dpm++2m_karras", "dpm++sde", "dpm++sde_karras", "lcm", "tcd",
 ]  # fmt: skip
+ControlMode = Literal["balanced", "unbalanced"]
 SCHEDULERS: tuple[str, ...] = get_args(SchedulerName)
 AspectRatio = Literal[
     "1:1", "16:9", "9:16", "21:9", "9:21", "3:2", "2:3", "5:4", "4:5", "4:3", "3:4",
@@ -63,10 +65,11 @@ class Recipe(MaskSettings, FinishSettings):
         le=1,
         step=0.01,
     )
-    cfg_scale: float = Knob(
-        5.0,
+    cfg_scale: Annotated[float | None, Blank] = Knob(
+        None,
         "CFG scale",
-        "Guidance scale: how literally the prompt is taken. Too much burns the colours.",
+        "Guidance scale: how literally the prompt is taken. Too much burns the colours. Empty: "
+        "what suits the style.",
         ge=0,
         le=15,
         step=0.1,
@@ -109,6 +112,12 @@ class Recipe(MaskSettings, FinishSettings):
     )
     controlnet_conditioning_scale: float = Knob(
         1.0, "Control scale", "How strongly the control map guides.", ge=0, le=1, step=0.05
+    )
+    control_mode: Annotated[ControlMode | None, Blank] = Knob(
+        None,
+        "Control mode",
+        "Balanced: beside the words. Unbalanced: the guidance scale strengthens the control maps "
+        "as it does the words. Empty: what suits the style.",
     )
     controlnets: Names = Knob(
         (),
@@ -178,6 +187,11 @@ class Recipe(MaskSettings, FinishSettings):
                     f"{title} ({name}): there are more than controlnets names.", field=name
                 )
         return self
+
+    @property
+    def guidance_scale(self) -> float:
+        """`cfg_scale`, or what suits most models."""
+        return CFG_SCALE if self.cfg_scale is None else self.cfg_scale
 
     @property
     def controls(self) -> tuple[Control, ...]:

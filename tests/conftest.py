@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 torch.set_num_threads(1)
 
 
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Of two workers one has the browser to itself; of the rest, each file stays together."""
 

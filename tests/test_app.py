@@ -243,6 +243,21 @@ def choose_style(page: Page, title: str) -> None:
     page.locator("#style [role=option]", has_text=title).click()
 
 
+def test_a_style_brings_the_guidance_scale_that_suits_it_unless_a_block_says_more(
+    page: Page,
+) -> None:
+    scale = page.locator("#cfg_scale input[type=number]")
+    expect(scale).to_have_value("2.5")
+    choose_style(page, "Photo")
+    expect(scale).to_have_value("5")
+    page.locator("#prompt textarea").fill("a knight\nstyle=ink\nsteps=2")
+    expect(scale).to_have_value("2.5")
+    page.locator("#prompt textarea").fill("a knight\nstyle=photo\ncfg_scale=2.5")
+    expect(page.locator("#style input")).to_have_value(re.compile("Photo"))
+    page.wait_for_timeout(500)
+    expect(scale).to_have_value("2.5")
+
+
 def test_a_full_size_style_downloads_in_sight_and_without_the_hub_the_pack_goes_on(
     browser: Browser, whole_hub: HubServer, tmp_path: Path
 ) -> None:

@@ -18,9 +18,10 @@ FILES = sorted([*(ROOT / "inference").glob("*.py"), ROOT / "app.py"])
 # Lowest first: a module may import from lower layers and from the earlier ones of its own line.
 LAYERS = (
     ("errors", "faults", "length", "strokes", "control_list", "knob", "settings", "tiles"),
-    ("prompt_words", "prompt_weights", "entries"),
+    ("prompt_words", "prompt_weights"),
     ("mask_settings", "finish_settings"),
-    ("recipe", "file_header", "photo", "cache", "background", "device", "skeleton", "ade20k"),
+    ("recipe", "entries", "file_header", "photo", "cache", "background", "device"),
+    ("skeleton", "ade20k"),
     ("grain", "grading", "address", "shelf", "workplace", "options", "guard"),
     ("geometry", "catalog", "schedulers", "latent_preview", "patch", "loras", "prompt_text"),
     ("denoiser", "compiler", "paintings"),

@@ -5,6 +5,7 @@ Same portraits, same functions, fixed seeds. The model card has the figures on a
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tomllib
@@ -27,15 +28,16 @@ EXAMPLES = tomllib.loads((EXAMPLES_FOLDER / "examples.toml").read_text())["examp
 
 # What the few portraits here may fall short of the goals on five hundred.
 SLACK_OF_MASKS, SLACK_OF_SHARES = 0.05, 0.15
-# Two goals that the pack misses as yet; these floors hold what it reaches.
-JOINTS_IN_PLACE, STYLE_RECOGNIZED = 0.5, 0.4
 DRAWINGS, PAINTINGS, CONTROLLED, PER_STYLE, PER_KNOB, MAPPED, SHOWN = 24, 16, 10, 8, 6, 3, 6
-CORES = 2
+# Two effects that take more pictures to be told from chance.
+ROOMS, ROOMS_MAPPED, FACES = "segroom", 10, 10
+# These models, unlike those of the other tests, are large enough for two cores.
+CORES = 1 if "PYTEST_XDIST_WORKER" in os.environ else 2
 
 
 @pytest.fixture(scope="module", autouse=True)
 def cores() -> Iterator[None]:
-    """These models, unlike those of the other tests, are large enough for two cores."""
+    """What this process may take of the machine."""
     before = torch.get_num_threads()
     torch.set_num_threads(CORES)
     yield
@@ -89,13 +91,14 @@ def test_the_painting_is_what_the_prompt_says(followed: dict, what: str) -> None
 
 def test_the_body_stays_where_the_control_map_has_it(bench: Bench) -> None:
     placed = control.measure(bench, CONTROLLED)
-    assert placed["with"]["joints"] >= JOINTS_IN_PLACE
-    assert placed["without"]["joints"] < placed["with"]["joints"]
+    assert placed["with"]["paintings"] >= control.GOAL - SLACK_OF_SHARES
+    assert placed["without"]["paintings"] <= placed["with"]["paintings"] - control.FEWER
 
 
 @pytest.fixture(scope="module")
 def mapped(bench: Bench) -> dict[str, object]:
-    return maps.measure(bench, MAPPED)
+    most = tuple(kind for kind in maps.KINDS if kind != ROOMS)
+    return maps.measure(bench, MAPPED, most) | maps.measure(bench, ROOMS_MAPPED, (ROOMS,))
 
 
 @pytest.mark.parametrize("kind", maps.KINDS)
@@ -105,7 +108,7 @@ def test_the_painting_follows_the_map_of_the_control(mapped: dict, kind: str) ->
 
 @pytest.fixture(scope="module")
 def taken_after(bench: Bench) -> dict[str, object]:
-    return shown.measure(bench, SHOWN)
+    return shown.by_picture(bench, SHOWN)
 
 
 @pytest.mark.parametrize("what", ["colour", "scene"])
@@ -113,8 +116,9 @@ def test_the_painting_takes_after_the_picture_shown(taken_after: dict, what: str
     assert taken_after["with"][what] > taken_after["without"][what] + shown.MORE / 2
 
 
-def test_the_face_takes_after_the_photos_with_face_swap(taken_after: dict) -> None:
-    assert taken_after["face"]["with"] > taken_after["face"]["without"] + shown.LIKER / 2
+def test_the_face_takes_after_the_photos_with_face_swap(bench: Bench) -> None:
+    share = shown.likeness(bench, FACES)
+    assert share["with"] > share["without"] + shown.LIKER / 2
 
 
 @pytest.fixture(scope="module")
@@ -124,12 +128,12 @@ def recognized(bench: Bench) -> dict[str, object]:
 
 @pytest.mark.parametrize("style", styles.HANDS)
 def test_the_style_is_recognized(recognized: dict, style: str) -> None:
-    assert recognized["by style"][style] >= STYLE_RECOGNIZED
+    assert recognized["by style"][style] >= styles.GOAL - SLACK_OF_SHARES
 
 
 def test_a_lora_in_the_prompt_paints_what_its_style_paints(bench: Bench) -> None:
     asked = prompt.wish(0).prompt
-    by_prompt = prompt.recipe(0, prompt=f"{asked} <lora:ink:1>", steps=4)
+    by_prompt = prompt.recipe(0, prompt=f"{asked} <lora:ink:1.3> <lora:soft:0>", steps=4)
     by_style = prompt.recipe(0, style="ink", steps=4)
     bare = prompt.recipe(0, steps=4)
     pictures = [bench.paint(sitter(0).image, one).image for one in (by_prompt, by_style, bare)]

@@ -75,6 +75,7 @@ def stock(pipe: object, job: Patch, recipe: Recipe) -> Pixels:
         strength=recipe.denoising_strength,
         num_inference_steps=recipe.steps,
         guidance_scale=recipe.cfg_scale,
+        guess_mode=recipe.control_mode == "unbalanced",
         generator=torch.Generator().manual_seed(recipe.seed),
     ).images[0]
     return np.asarray(image)
@@ -109,6 +110,19 @@ def test_equals_the_stock_pipeline(
     ours, theirs = paint(pipe, patch(*guides), recipe)[0], stock(pipe, patch(*guides), recipe)
     assert difference(ours, theirs) <= 1
     assert difference(ours, picture(0)) > 20, "the comparison is void if nothing was painted"
+
+
+@pytest.mark.parametrize("guides", [(POSE,), (POSE, CANNY), ()], ids=len)
+def test_unbalanced_equals_the_stock_guess_mode_but_for_its_weights_by_depth(
+    pipe: object, guides: tuple[Guide, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stock weakens what a ControlNet says of the outer layers; we do not."""
+    monkeypatch.setattr(torch, "logspace", lambda *_, **__: torch.ones(99))
+    recipe = Recipe(**BASE, control_mode="unbalanced")
+    ours, theirs = paint(pipe, patch(*guides), recipe)[0], stock(pipe, patch(*guides), recipe)
+    assert difference(ours, theirs) <= 1
+    balanced = paint(pipe, patch(*guides), recipe.model_copy(update={"control_mode": None}))[0]
+    assert (difference(ours, balanced) > 1) == bool(guides)
 
 
 # --- LoRAs --------------------------------------------------------------------------------------

@@ -39,7 +39,7 @@ TEXTS = [
 ]
 OPTIONAL = [
     "seed", "w", "h", "ar", "style", "controlnet", "film_grain_amount", "film_grain_size",
-    "color_grading",
+    "color_grading", "cfg_scale", "control_mode",
 ]  # fmt: skip
 NO_NUMBERS = [math.nan, math.inf, -math.inf, "x", "nan", "1e999", [], [1], {}, True, False, 10**30]
 NO_TEXTS = [5, 5.5, math.nan, True, [], ["a"], {}]
@@ -186,7 +186,7 @@ def test_an_empty_field_means_not_given_where_that_has_a_meaning(name: str, valu
 
 
 @pytest.mark.parametrize("value", ["", None])
-@pytest.mark.parametrize("name", ["steps", "cfg_scale", "scheduler", "mask_dilate", "mask_invert"])
+@pytest.mark.parametrize("name", ["steps", "scheduler", "mask_dilate", "mask_invert"])
 def test_an_empty_field_is_refused_where_it_has_no_meaning(name: str, value: object) -> None:
     assert refusal(**{name: value}).field == name
 

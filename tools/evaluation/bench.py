@@ -118,8 +118,10 @@ class Bench:
         yield from sorted(path for path in folder.rglob("*") if path.is_file())
 
     def pack_digest(self, folder: str = "") -> str:
-        """A digest of the pack's models, or of the one in `folder`: of all but the papers."""
+        """A digest of the pack's styles and models, or of the model in `folder`; of no papers."""
         code = hashlib.blake2b(digest_size=8)
+        for style in () if folder else self.studio.catalog.styles(FAMILY):
+            code.update(style.model_dump_json(exclude={"base"}).encode())
         for path in self.pack_files():
             if path.parent.name != "pack" and (not folder or folder in path.parts):
                 code.update(path.name.encode() + path.read_bytes())

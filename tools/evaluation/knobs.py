@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from inference import Photo
+from inference import Photo, Recipe
 from tools.evaluation.bench import Bench, Painting, share, sitter
 from tools.evaluation.judge import load
 from tools.evaluation.prompt import agreement as prompt_agreement
@@ -17,6 +18,7 @@ from tools.evaluation.table import Row
 SCALES = (1.0, 2.0, 3.5, 5.0)
 STRENGTHS = (0.3, 0.5, 0.7, 0.85, 1.0)
 REPEATED = 8
+BARE = "<lora:ink:0> <lora:soft:0>"
 DIFFERENT = 2.0  # mean difference of the repainted pixels, of 255
 
 
@@ -26,10 +28,23 @@ def difference(one: Painting, other_image: Any) -> float:
     return float(gap[one.repainted].mean())
 
 
-def agreement(bench: Bench, count: int, scale: float) -> list[float]:
+def by_words_alone(k: int, scale: float) -> Recipe:
+    """The k-th recipe on the base without LoRAs, where guidance strengthens only the words."""
+    prompt = f"{wish(k).prompt} {BARE}"
+    return recipe(k, prompt=prompt, cfg_scale=scale, control_mode="balanced")
+
+
+def as_styled(k: int, scale: float) -> Recipe:
+    """The k-th recipe as the style has it: guidance strengthens LoRAs and controls too."""
+    return recipe(k, cfg_scale=scale)
+
+
+def agreement(
+    bench: Bench, count: int, scale: float, ask: Callable[[int, float], Recipe] = by_words_alone
+) -> list[float]:
     """Per painting how near it comes to its prompt, in 0-1."""
     judge = load("scene")
-    paintings = (bench.paint(sitter(k).image, recipe(k, cfg_scale=scale)) for k in range(count))
+    paintings = (bench.paint(sitter(k).image, ask(k, scale)) for k in range(count))
     return [prompt_agreement(bench, judge, one, wish(k)) for k, one in enumerate(paintings)]
 
 
@@ -62,6 +77,10 @@ def measure(bench: Bench, count: int) -> dict[str, Any]:
     by_scale = {scale: agreement(bench, count, scale) for scale in SCALES}
     return {
         "agreement": {str(scale): float(np.mean(one)) for scale, one in by_scale.items()},
+        "agreement as styled": {
+            str(scale): float(np.mean(agreement(bench, count, scale, as_styled)))
+            for scale in SCALES
+        },
         "error": {
             str(scale): float(np.std(one) / np.sqrt(len(one))) for scale, one in by_scale.items()
         },

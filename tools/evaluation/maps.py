@@ -64,9 +64,9 @@ def agreement(bench: Bench, kind: str, photo: Pixels, painting: Painting) -> flo
     return float(np.corrcoef(pair)[0, 1]) if (pair.std(axis=1) > 0).all() else 0.0
 
 
-def measure(bench: Bench, count: int) -> dict[str, Any]:
+def measure(bench: Bench, count: int, kinds: tuple[str, ...] = KINDS) -> dict[str, Any]:
     """Mean agreement with each kind of map, with its control and without any."""
-    values: dict[str, Any] = {kind: {"with": [], "without": []} for kind in KINDS}
+    values: dict[str, Any] = {kind: {"with": [], "without": []} for kind in kinds}
     for k in range(count):
         photo = sitter(k).image
         for kind, found in values.items():

@@ -24,6 +24,11 @@ Colour = NDArray[np.float32]
 
 
 def measure(bench: Bench, count: int) -> dict[str, Any]:
+    """What a painting takes after: the picture shown, and of `face_swap` the photo's face."""
+    return {**by_picture(bench, count), "face": likeness(bench, count)}
+
+
+def by_picture(bench: Bench, count: int) -> dict[str, Any]:
     """Shares of paintings with the photo's colour of clothes and the photo's scene."""
     judge = load("scene")
     values: dict[str, Any] = {}
@@ -39,7 +44,6 @@ def measure(bench: Bench, count: int) -> dict[str, Any]:
             "colour": share([colour for colour, _ in verdicts]),
             "scene": share([scene for _, scene in verdicts]),
         }
-    values["face"] = likeness(bench, count)
     return values
 
 
