@@ -282,7 +282,7 @@ def saturation_and_contrast(result: Result) -> tuple[float, float]:
 
 
 def test_each_look_moves_saturation_and_contrast_its_way(paint: Paint) -> None:
-    """Velvia is strong in both, Ektar vivid, Portra soft; on a picture with colours of all kinds."""
+    """Velvia is strong in both, Ektar vivid, Portra soft: seen on strong colours."""
     assert list(LOOKS) == ["Film Velvia", "Film Portra", "Ektar"]
     plain, velvia, portra, ektar = (
         saturation_and_contrast(paint(cfg_scale=5, color_grading=one)) for one in (None, *LOOKS)
