@@ -103,6 +103,8 @@ class Desk:
         given = dict(fields)
         styles, vary = given.pop("styles", None), given.pop("vary", None)
         recipe = recipe_of(given)
+        if styles and recipe.cfg_scale == self._studio.style(recipe.style).cfg_scale:
+            recipe = recipe.model_copy(update={"cfg_scale": None})  # what suits each of them
         return Order(
             photo=self._in_use(photo),
             recipe=recipe,

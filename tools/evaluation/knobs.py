@@ -113,6 +113,7 @@ def rows(values: dict[str, Any]) -> list[Row]:
             _listed(values["agreement"], ".3f"),
             rises(agreements, errors),
         ),
+        ("… as the style has it", "", _listed(values["agreement as styled"], ".3f"), None),
         (
             "distance from the upload at strength " + ", ".join(f"{s:g}" for s in STRENGTHS),
             "strictly rises",
