@@ -190,3 +190,9 @@ class Style(Entry):
     cfg_scale: float = CFG_SCALE
     control_mode: ControlMode = "balanced"
     native_size: Annotated[int, Field(ge=64, le=1024, multiple_of=8)] = SD15_NATIVE_SIZE
+
+    @field_validator("loras")
+    @classmethod
+    def _worn(cls, loras: Mapping[str, float]) -> Mapping[str, float]:
+        """A weight of 0 takes a LoRA off, so that a user's own file can."""
+        return {key: weight for key, weight in loras.items() if weight}

@@ -123,10 +123,11 @@ def test_an_unknown_key_lists_the_known_ones(
 @pytest.mark.parametrize(
     ("style", "loras", "worn"),
     [
-        ("drawn", {}, {}),
-        ("drawn", {"ink": 0.5}, {"ink": 0.5}),
-        ("ink", {}, {"ink": 1.0}),
-        ("ink", {"soft": -0.5}, {"ink": 1.0, "soft": -0.5}),
+        ("photo", {}, {}),
+        ("photo", {"tcd": 1.0}, {"tcd": 1.0}),
+        ("drawn", {"ink": 0.5}, {"soft": -0.4, "ink": 0.5}),
+        ("ink", {}, {"ink": 1.3}),
+        ("ink", {"soft": -0.5}, {"ink": 1.3, "soft": -0.5}),
         ("ink", {"ink": 0.3}, {"ink": 0.3}),
         ("ink", {"ink": 0.0}, {}),
     ],
@@ -135,6 +136,12 @@ def test_a_prompt_adds_loras_to_those_of_a_style(
     style: str, loras: dict[str, float], worn: dict[str, float]
 ) -> None:
     assert BUILT_IN.wearing(BUILT_IN.style(style), loras).loras == worn
+
+
+def test_a_file_of_ones_own_takes_a_lora_off_by_a_weight_of_0(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text("[styles.ink.loras]\nink = 0\nsoft = 0.5\n")
+    assert Catalog.load(file).style("ink").loras == {"soft": 0.5}
 
 
 @pytest.mark.parametrize(
