@@ -75,6 +75,8 @@ loras = { ink = 0.5 }
 title = "Words"
 description = "As drawn, in other words."
 family = "pack"
+cfg_scale = 2.5
+control_mode = "unbalanced"
 native_size = 64
 base = { folder = "painter" }
 loras = { words = 0.8, ink = 0.2 }
