@@ -302,17 +302,17 @@ class Page:
         style.change(self.restyle, [style, control], [control], **QUICK)
         style.input(self.suit, style, suited, **QUICK)
         shown = [self.status, style, self.styles, suited, self._timer]
-        self._timer.tick(self.tick, None, shown, **QUICK)
+        self._timer.tick(self.tick, style, shown, **QUICK)
 
     # --- handlers ----------------------------------------------------------------------------
 
-    def tick(self) -> tuple[str, Any, Any, Any, gr.Timer]:
-        """How far loading is; once it is done, which style is the default, and what is here."""
+    def tick(self, chosen: str) -> tuple[str, Any, Any, Any, gr.Timer]:
+        """How far loading is; once it is done, what is here and, if none was chosen, the style."""
         ready, style, styles, scale = self.warmth.ready, gr.skip(), gr.skip(), gr.skip()
         if ready:
             menu, default = menus(self.studio.catalog)["style"], self.studio.style()
-            style, scale = gr.Dropdown(menu, value=default.key), default.cfg_scale
-            styles = gr.Dropdown(style_menu(self.studio.catalog))
+            key, scale = (default.key, default.cfg_scale) if chosen == UNSET else (chosen, scale)
+            style, styles = gr.Dropdown(menu, value=key), gr.Dropdown(menu[1:])  # no «Automatic»
         return status_html(self.warmth), style, styles, scale, gr.Timer(active=not ready)
 
     def suit(self, style: str) -> float:

@@ -36,7 +36,7 @@ from inference.mask_view import mask_report, mask_view
 from inference.metadata import Embedded
 from inference.order import Order, grid_of, order_of
 from inference.photo import Photo, Pixels
-from inference.recipe import Length, Unit
+from inference.recipe import CFG_SCALE, Length, Unit
 from inference.results import Progress, Result, save_png
 from inference.selection import Selection
 from inference.shelf import Shelf
@@ -103,8 +103,10 @@ class Desk:
         given = dict(fields)
         styles, vary = given.pop("styles", None), given.pop("vary", None)
         recipe = recipe_of(given)
-        if styles and recipe.cfg_scale == self._studio.style(recipe.style).cfg_scale:
-            recipe = recipe.model_copy(update={"cfg_scale": None})  # what suits each of them
+        resting = self._studio.style(recipe.style).cfg_scale if recipe.style else CFG_SCALE
+        if recipe.cfg_scale == resting and (styles or not recipe.style):
+            # Nobody moved the slider, which cannot show what suits a style that is not known yet.
+            recipe = recipe.model_copy(update={"cfg_scale": None})
         return Order(
             photo=self._in_use(photo),
             recipe=recipe,

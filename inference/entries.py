@@ -8,8 +8,9 @@ from typing import Annotated, Any, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator
 
+from inference.errors import InvalidRecipe
 from inference.prompt_words import LORA_WEIGHTS
-from inference.recipe import CFG_SCALE, ControlMode
+from inference.recipe import CFG_SCALE, ControlMode, Recipe
 
 #: Only what cannot run code when it is opened; pickles (.bin, .ckpt, .pt) are never fetched. An
 #: .onnx graph holds weights and the names of known operators.
@@ -190,6 +191,15 @@ class Style(Entry):
     cfg_scale: float = CFG_SCALE
     control_mode: ControlMode = "balanced"
     native_size: Annotated[int, Field(ge=64, le=1024, multiple_of=8)] = SD15_NATIVE_SIZE
+
+    @field_validator("cfg_scale")
+    @classmethod
+    def _as_in_a_recipe(cls, scale: float) -> float:
+        try:
+            Recipe.parse({"cfg_scale": scale})
+        except InvalidRecipe as error:
+            raise ValueError(str(error)) from error
+        return scale
 
     @field_validator("loras")
     @classmethod

@@ -68,8 +68,8 @@ class Recipe(MaskSettings, FinishSettings):
     cfg_scale: Annotated[float | None, Blank] = Knob(
         None,
         "CFG scale",
-        "Guidance scale: how literally the prompt is taken. Too much burns the colours. Empty: "
-        "what suits the style.",
+        "Guidance scale: how literally the prompt is taken. Too much burns the colours. Where "
+        "none is given, what suits the style.",
         ge=0,
         le=15,
         step=0.1,
@@ -117,7 +117,7 @@ class Recipe(MaskSettings, FinishSettings):
         None,
         "Control mode",
         "Balanced: beside the words. Unbalanced: the guidance scale strengthens the control maps "
-        "as it does the words. Empty: what suits the style.",
+        "as it does the words. Where none is given, what suits the style.",
     )
     controlnets: Names = Knob(
         (),

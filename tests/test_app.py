@@ -282,7 +282,16 @@ def test_a_full_size_style_downloads_in_sight_and_without_the_hub_the_pack_goes_
         choose_style(page, "Flat")
         expect(generate(page)).to_contain_text("answers with error 503", timeout=PATIENCE)
         expect(page.locator("#style input")).to_have_value("Drawn")
+        expect(page.locator("#cfg_scale input[type=number]")).to_have_value("2.5")
         expect(generate(page)).to_contain_text("kept pixels changed: 0", timeout=PATIENCE)
+        page.reload()
+        expect(page.locator("#style input")).to_have_value("Drawn", timeout=PATIENCE)
+        open_fold(page, "Compare")
+        for menu in ("#style", "#styles"):
+            page.locator(f"{menu} input").click()
+            here = page.locator(f"{menu} [role=option]", has_text="Photo")
+            expect(here).not_to_contain_text("download")
+            page.keyboard.press("Escape")
 
 
 def test_a_full_queue_is_told_and_generate_can_be_pressed_again(page: Page) -> None:

@@ -168,6 +168,7 @@ def test_the_third_size_and_number_of_pictures_compile_nothing(
         (9, (), {"num_images": 2}),
         (4, ("pose", "canny"), {}),
         (4, ("pose",), {"guidance_stop": 0.5, "steps": 4}),
+        (4, ("pose",), {"control_mode": "unbalanced", "num_images": 2}),
     ],
     ids=str,
 )

@@ -9,14 +9,14 @@ import pytest
 
 from inference import Recipe, Studio
 from inference.desk import Desk
-from inference.form import values_of
+from inference.form import UNSET, values_of
 from inference.workplace import Workplace
 from tests.page import EXAMPLE
 
 
 def asked(desk: Desk, **fields: Any) -> list[Recipe]:
     """The recipes that a page with these fields changed stands for."""
-    shown = values_of(Recipe(style="drawn")) | fields
+    shown = values_of(Recipe()) | {"style": "drawn"} | fields
     order = desk.order(EXAMPLE, None, shown)
     return [order.recipe] if order.grid is None else [cell.recipe for cell in order.grid.cells]
 
@@ -36,6 +36,14 @@ def test_styles_side_by_side_have_the_guidance_that_suits_each_unless_it_was_mov
     desk = Desk(Studio(style="drawn"), Workplace(tmp_path))
     recipes = asked(desk, cfg_scale=shown, styles=styles, vary="")
     assert [one.cfg_scale for one in recipes] == scales
+
+
+@pytest.mark.parametrize(("shown", "scale"), [(Recipe().guidance_scale, None), (4.0, 4.0)])
+def test_before_the_style_is_known_a_slider_at_rest_means_what_suits_it(
+    tmp_path: Path, shown: float, scale: float | None
+) -> None:
+    desk = Desk(Studio(style="drawn"), Workplace(tmp_path))
+    assert [one.cfg_scale for one in asked(desk, style=UNSET, cfg_scale=shown)] == [scale]
 
 
 def test_a_swept_scale_is_the_one_that_was_asked_for(tmp_path: Path) -> None:

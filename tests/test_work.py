@@ -159,6 +159,17 @@ def test_without_guidance_a_step_is_half_the_work(tmp_path: Path, stop: float) -
     assert rows == [2] * guided + [1] * (STEPS - guided)
 
 
+@pytest.mark.parametrize(("mode", "each"), [("balanced", 2), ("unbalanced", 1), (None, 2)])
+def test_in_unbalanced_mode_a_controlnet_sees_one_half_of_guidance(
+    tmp_path: Path, mode: str | None, each: int
+) -> None:
+    one, rows = painter(tmp_path, 4), []
+    part = one._conditioner.controlnets["pose"].conv_in
+    part.register_forward_hook(lambda _m, _i, out: rows.append(len(out)))
+    painted(one, patch(), control_mode=mode)
+    assert rows == [each] * STEPS
+
+
 def test_guidance_that_stops_at_once_is_no_guidance(tmp_path: Path) -> None:
     one = painter(tmp_path, 4)
     stopped, without = painted(one, patch(), guidance_stop=0.0), painted(one, patch(), cfg_scale=1)
