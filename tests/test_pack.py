@@ -29,8 +29,9 @@ EXAMPLES = tomllib.loads((EXAMPLES_FOLDER / "examples.toml").read_text())["examp
 # What the few portraits here may fall short of the goals on five hundred.
 SLACK_OF_MASKS, SLACK_OF_SHARES = 0.05, 0.15
 DRAWINGS, PAINTINGS, CONTROLLED, PER_STYLE, PER_KNOB, MAPPED, SHOWN = 24, 16, 10, 8, 6, 3, 6
+STEPS = 12  # at most: they paint what twenty do, within 42 dB
 # Two effects that take more pictures to be told from chance.
-ROOMS, ROOMS_MAPPED, FACES = "segroom", 10, 10
+ROOMS, ROOMS_MAPPED, FACES = "segroom", 16, 10
 # These models, unlike those of the other tests, are large enough for two cores.
 CORES = 1 if "PYTEST_XDIST_WORKER" in os.environ else 2
 
@@ -52,7 +53,7 @@ def studio() -> Studio:
 @pytest.fixture(scope="module")
 def bench(studio: Studio, tmp_path_factory: pytest.TempPathFactory) -> Bench:
     """Paintings that several tests look at are painted once."""
-    return Bench(studio, tmp_path_factory.mktemp("gallery"))
+    return Bench(studio, tmp_path_factory.mktemp("gallery"), most_steps=STEPS)
 
 
 # --- words --------------------------------------------------------------------------------------

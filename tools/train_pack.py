@@ -35,7 +35,7 @@ STAGE_MINUTES = {
     "adapter": 30.0,
     "lora": 12.0,
     "decoder": 33.0,
-    "sharpener": 45.0,
+    "sharpener": 90.0,
     "enlarger": 20.0,
     "judges": 6.0,
     "export": 0.0,

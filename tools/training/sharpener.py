@@ -2,7 +2,8 @@
 
 What the latents do not hold, a decoder trained on distances alone paints as their mean, which is
 blur. The critic (Isola et al. 2017, arXiv:1611.07004) tells drawings from decoded ones patch by
-patch, its weight balanced against the distances as in Esser et al. 2021 (arXiv:2012.09841).
+patch, given their latents; its weight is balanced against the distances as in Esser et al. 2021
+(arXiv:2012.09841).
 """
 
 from __future__ import annotations
@@ -26,23 +27,39 @@ from tools.training.common import (
 )
 from tools.training.vae import batch, build_vae, edges
 
-ADVERSARY = 0.35  # of the pull of the distances on the decoder's last layer
-WIDTH = 32
+ADVERSARY = 0.5  # of the pull of the distances on the decoder's last layer
+WIDTH, LATENTS = 32, 4
 
 
-def build_critic() -> nn.Sequential:
-    """Scores (n, 1, h / 4, w / 4) of pictures (n, 3, h, w); each sees a patch of 22 pixels."""
-    return nn.Sequential(
-        nn.Conv2d(3, WIDTH, 4, 2, 1),
-        nn.LeakyReLU(0.2),
-        nn.Conv2d(WIDTH, 2 * WIDTH, 4, 2, 1),
-        nn.GroupNorm(8, 2 * WIDTH),
-        nn.LeakyReLU(0.2),
-        nn.Conv2d(2 * WIDTH, 4 * WIDTH, 3, 1, 1),
-        nn.GroupNorm(8, 4 * WIDTH),
-        nn.LeakyReLU(0.2),
-        nn.Conv2d(4 * WIDTH, 1, 3, 1, 1),
-    )
+class Critic(nn.Module):
+    """Tells drawings from decoded ones by patches of 22 pixels and the latents that they belong to.
+
+    The latents say what hand a patch is of: flat colour must not pass for the shaded one's.
+    """
+
+    def __init__(self) -> None:
+        """Build it, untrained."""
+        super().__init__()
+        self.patches = nn.Sequential(
+            nn.Conv2d(3, WIDTH, 4, 2, 1),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(WIDTH, 2 * WIDTH, 4, 2, 1),
+            nn.GroupNorm(8, 2 * WIDTH),
+            nn.LeakyReLU(0.2),
+        )
+        self.verdict = nn.Sequential(
+            nn.Conv2d(2 * WIDTH + LATENTS, 4 * WIDTH, 3, 1, 1),
+            nn.GroupNorm(8, 4 * WIDTH),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(4 * WIDTH, 1, 3, 1, 1),
+        )
+
+    def forward(self, pictures: Tensor, latents: Tensor) -> Tensor:
+        """Scores (n, 1, h / 4, w / 4) of pictures (n, 3, h, w) and latents (n, 4, h / 8, w / 8)."""
+        seen: Tensor = self.patches(pictures)
+        meant = F.interpolate(latents, size=seen.shape[-2:])
+        score: Tensor = self.verdict(torch.cat([seen, meant.to(seen.dtype)], 1))
+        return score
 
 
 class Contest(nn.Module):
@@ -54,7 +71,7 @@ class Contest(nn.Module):
         self.vae: AutoencoderKL = build_vae()
         self.vae.encoder.requires_grad_(False)
         self.vae.quant_conv.requires_grad_(False)
-        self.critic = build_critic()
+        self.critic = Critic()
 
     def loss(self, x: Tensor) -> Tensor:
         """Distances and the critic's verdict for the decoder; hinge loss for the critic."""
@@ -64,14 +81,14 @@ class Contest(nn.Module):
         edge = sum(F.l1_loss(a, b) for a, b in zip(edges(y), edges(x), strict=True))
         distance = F.l1_loss(y, x) + 0.5 * edge
         fixed = {name: weight.detach() for name, weight in self.critic.named_parameters()}
-        verdict = -functional_call(self.critic, fixed, (y,)).mean()
+        verdict = -functional_call(self.critic, fixed, (y, z)).mean()
         last = self.vae.decoder.conv_out.weight
         pulls = [
             torch.autograd.grad(part, last, retain_graph=True)[0].norm()
             for part in (distance, verdict)
         ]
         weight = (ADVERSARY * pulls[0] / (pulls[1] + 1e-4)).clamp(0, 10).detach()
-        real, decoded = self.critic(x), self.critic(y.detach())
+        real, decoded = self.critic(x, z), self.critic(y.detach(), z)
         hinge = F.relu(1 - real).mean() + F.relu(1 + decoded).mean()
         return distance + weight * verdict + 0.5 * hinge
 
@@ -86,7 +103,7 @@ def build(job: Job) -> Contest:
 def train(job: Job) -> None:
     """Train decoder and critic on crops of drawings in every style."""
     torch.manual_seed(0)
-    trainer = Trainer(job, "sharpener", build(job), lr=4e-4)
+    trainer = Trainer(job, "sharpener", build(job), lr=4e-4, half=True)
     rng = np.random.default_rng(trainer.step + 12)
     held_out = to_tensor([draw_seed(HELD_OUT_SEED + k, SQUARE, False).image for k in range(12)])
 
