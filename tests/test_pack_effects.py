@@ -31,7 +31,7 @@ NATIVE = 192  # side of the square whose area the pack paints at
 WIDTH, HEIGHT = 384, 480  # of the portrait that is painted on
 SMALL = 192, 240  # the same portrait with fewer pixels than an enlarged painting has
 STEPS = 4
-# What a jump at a window's border may be, in medians. Measured: 1.1; without fading weights 1.25,
+# What a jump at a window's border may be, in medians. Measured: 1.15; without fading weights 1.25,
 # without overlap 1.7, between tiles that are refined each on its own 10.
 SEAMLESS = 1.2
 
@@ -166,7 +166,7 @@ def in_windows(studio: Studio) -> list[Pixels]:
     refined: list[Pixels] = []
     for k, scene in enumerate(SPOTS_SCENES):
         fields = {"denoising_strength": 0, "hires_fix": True, "hires_denoising_strength": STRENGTH}
-        recipe = Recipe.parse({**PLAIN, **fields, "prompt": scene, "seed": k, "num_images": 2})
+        recipe = Recipe.parse({**PLAIN, **fields, "prompt": scene, "seed": k, "num_images": 6})
         refined += result_of(studio, Photo.of(spots(k)), recipe, almost_all()).images
     return refined
 
@@ -339,12 +339,16 @@ def colour_gap(bench: Bench, result: Result) -> float:
     return prompt.colour_gaps(prompt.mean_colour(bench, painting))[prompt.wish(0).colour]
 
 
-def test_the_negative_prompt_leads_away_from_its_words(bench: Bench, paint: Paint) -> None:
+def test_the_negative_prompt_leads_away_from_its_words(bench: Bench) -> None:
+    def gap(k: int, negative: str) -> float:
+        painting = bench.paint(sitter(k).image, prompt.recipe(k, steps=6, negative_prompt=negative))
+        return prompt.colour_gaps(prompt.mean_colour(bench, painting))[prompt.wish(k).colour]
+
     free, bent = (
-        colour_gap(bench, paint(steps=6, negative_prompt=words))
-        for words in ("", prompt.wish(0).colour)
+        np.mean([gap(k, prompt.wish(k).colour if against else "") for k in range(8)])
+        for against in (False, True)
     )
-    assert bent > free + 2
+    assert bent > free + 0.7
 
 
 def test_weights_are_read_only_with_use_lpw(bench: Bench, paint: Paint) -> None:
