@@ -1,10 +1,11 @@
 """Train the embedded model pack: `python tools/train_pack.py STAGE --minutes 20 --threads 2`.
 
-Stages, in the order of their needs: tokenizer, text, vae, segmenter, pose, depth, rooms, latents,
-painter, controlnet, joint, encoder, adapter, lora, decoder, sharpener, enlarger, judges, export;
-`all` runs them one after the other. Every stage but the first resumes from its checkpoint in
-`--work` when started again; `export` may run at any time after a save. The judges are no part of
-the pack: `tools/eval_pack.py` measures with them.
+Stages, in the order of their needs: tokenizer, text, vae, segmenter, depth, rooms, latents,
+painter, controlnet, joint, encoder, adapter, lora, decoder, sharpener, pose, enlarger, judges,
+export; `all` runs them one after the other. Every stage but the first resumes from its checkpoint
+in `--work` when started again; `restore` makes the checkpoints from the pack in `--out`; `export`
+may run at any time after a save. The judges are no part of the pack: `tools/eval_pack.py` measures
+with them.
 """
 
 from __future__ import annotations
@@ -24,7 +25,6 @@ STAGE_MINUTES = {
     "text": 3.0,
     "vae": 26.0,
     "segmenter": 96.0,
-    "pose": 13.0,
     "depth": 12.0,
     "rooms": 12.0,
     "latents": 0.0,
@@ -36,6 +36,7 @@ STAGE_MINUTES = {
     "lora": 12.0,
     "decoder": 33.0,
     "sharpener": 90.0,
+    "pose": 70.0,
     "enlarger": 20.0,
     "judges": 6.0,
     "export": 0.0,
@@ -45,7 +46,7 @@ STAGE_MINUTES = {
 def main() -> None:
     """Parse the command line and run the stages asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("stage", choices=[*STAGE_MINUTES, "all"])
+    parser.add_argument("stage", choices=[*STAGE_MINUTES, "all", "restore"])
     parser.add_argument("--minutes", type=float, help="training time of the stage in all")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cpu", help="such as cuda")
@@ -54,7 +55,7 @@ def main() -> None:
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
     for stage in STAGE_MINUTES if args.stage == "all" else [args.stage]:
-        minutes = STAGE_MINUTES[stage] if args.minutes is None else args.minutes
+        minutes = STAGE_MINUTES.get(stage, 0.0) if args.minutes is None else args.minutes
         job = Job(
             minutes=minutes,
             threads=args.threads,

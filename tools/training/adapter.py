@@ -66,10 +66,10 @@ class Seeing(Pair):
         super().__init__()
         self.encoder = build_encoder()
 
-    def put_on(self) -> None:
-        """Lay the adapter over the UNet's attention, as diffusers does."""
+    def put_on(self, weights: dict[str, dict[str, Tensor]] | None = None) -> None:
+        """Lay the adapter, untrained or of these weights, over the UNet's attention."""
         self.requires_grad_(False)
-        weights = _untrained(self)
+        weights = weights or _untrained(self)
         processors = self.unet._convert_ip_adapter_attn_to_diffusers([weights])
         layer = self.unet._convert_ip_adapter_image_proj_to_diffusers(weights["image_proj"])
         self.unet.set_attn_processor(processors)

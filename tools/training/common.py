@@ -42,9 +42,9 @@ class Job:
 class Trainer(Generic[M]):
     """A training loop bounded by wall-clock time that can be stopped and started again.
 
-    The learning rate warms up over 100 steps, then follows a half cosine of the *time* spent,
-    down to 6 %; so `minutes` may be raised later and training simply goes on. An
-    exponential moving average of the weights is kept beside the trained ones and is what
+    The learning rate warms up over the first 100 steps of each run, then follows a half cosine
+    of the *time* spent, down to 6 %; so `minutes` may be raised later and training simply goes
+    on. An exponential moving average of the weights is kept beside the trained ones and is what
     gets exported.
     """
 
@@ -68,12 +68,14 @@ class Trainer(Generic[M]):
         self.path = job.work / f"{name}.pt"
         if self.path.exists():
             self._resume()
+        self.first = self.step
 
     def _resume(self) -> None:
         state = torch.load(self.path, map_location="cpu", weights_only=True)
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        if "optimizer" in state:  # none where `restore` wrote the checkpoint
+            self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.seconds = state["step"], state["seconds"]
 
     def save(self) -> None:
@@ -95,7 +97,7 @@ class Trainer(Generic[M]):
         return min(1.0, self.seconds / (60 * self.job.minutes))
 
     def _update(self, loss: Tensor) -> None:
-        warm = min(1.0, (self.step + 1) / 100)
+        warm = min(1.0, (self.step - self.first + 1) / 100)
         cosine = 0.06 + 0.94 * 0.5 * (1 + math.cos(math.pi * self.progress))
         for group in self.optimizer.param_groups:
             group["lr"] = self.lr * warm * cosine
@@ -115,7 +117,7 @@ class Trainer(Generic[M]):
     def run(self, loss_of: Callable[[], Tensor], report: Callable[[], None]) -> None:
         """Train until the minutes are spent; `report` is called now and then."""
         last_report = last_save = time.monotonic()
-        running, first = 0.0, self.step
+        running = 0.0
         while self.progress < 1:
             start = time.monotonic()
             self.model.train()
@@ -126,7 +128,7 @@ class Trainer(Generic[M]):
             now = time.monotonic()
             self.seconds += now - start
             if self.step % 50 == 0:
-                level = running / (1 - 0.97 ** min(self.step - first, 500))
+                level = running / (1 - 0.97 ** min(self.step - self.first, 500))
                 print(
                     f"{self.name} step {self.step} {self.seconds:.0f}s loss {level:.4f}", flush=True
                 )

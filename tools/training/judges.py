@@ -18,7 +18,8 @@ from torch.nn import functional as F
 from tools.evaluation.judge import CLASSES, SIDE, Judge, to_input
 from tools.portraits import HELD_OUT_SEED, PortraitSpec, draw, sample_spec
 from tools.training import vae as autoencoder
-from tools.training.common import SQUARE, TALL, Job, Trainer, to_pictures, to_tensor
+from tools.training.common import SQUARE, TALL, Job, Trainer
+from tools.training.vae import repainted
 
 Pixels = NDArray[np.uint8]
 
@@ -48,14 +49,6 @@ def _drawings(seeds: list[int], size: tuple[int, int]) -> tuple[list[PortraitSpe
         specs.append(spec)
         pictures.append(image)
     return specs, pictures
-
-
-def repainted(vae: AutoencoderKL, pictures: list[Pixels], noise: float) -> list[Pixels]:
-    """The pictures after the autoencoder, with noise of this deviation on scaled latents."""
-    with torch.no_grad():
-        latents = vae.encode(to_tensor(pictures)).latent_dist.mode()
-        latents = latents + noise * torch.randn_like(latents) / vae.config.scaling_factor
-        return to_pictures(vae.decode(latents).sample)
 
 
 def _jitter(x: Tensor, noise: float, blur: float, rng: np.random.Generator) -> Tensor:

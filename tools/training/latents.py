@@ -17,7 +17,7 @@ from tools.training.common import SQUARE, TALL, Job, to_tensor
 from tools.training.scenarios import sample_scenarios
 
 CLOSE_UP = "close-up"
-GOALS_PER_BUCKET = {"flat": 3000, "ink": 800, "soft": 800, CLOSE_UP: 1200}
+GOALS_PER_BUCKET = {"flat": 5000, "ink": 800, "soft": 800, CLOSE_UP: 1200}
 UPLOADS_PER_GOAL = 2
 CHUNK = 200
 Pixels = NDArray[np.uint8]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import torch
+from diffusers import AutoencoderKL
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
@@ -16,7 +17,9 @@ from transformers import (
 )
 
 from tools.portraits import HELD_OUT_SEED, Portrait, draw, sample_spec, solo
+from tools.training import vae as autoencoder
 from tools.training.common import SQUARE, TALL, Job, Trainer, averaged
+from tools.training.vae import repainted
 
 WIDTH, HEIGHT = 96, 128
 MAP_WIDTH, MAP_HEIGHT = 48, 64
@@ -24,6 +27,8 @@ SIGMA = 1.6  # of the target's peaks, in heatmap pixels
 PADDING = 1.25  # how much the processor widens a box
 MIRRORED = [0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15]
 BATCH = 16
+PAINTED = 0.4  # of a batch
+PAINT_NOISE = 0.25  # at most, of scaled latents
 
 
 def build_pose() -> VitPoseForPoseEstimation:
@@ -74,24 +79,39 @@ def heatmaps(keypoints: NDArray[np.float32], matrix: NDArray[np.float64]) -> NDA
     return np.asarray(peaks, dtype=np.float32)
 
 
-def _sample(rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """One crop (3, 128, 96), normalized as by the processor, and its heatmaps."""
+def _portraits(
+    rng: np.random.Generator, vae: AutoencoderKL
+) -> list[tuple[NDArray[np.uint8], Portrait]]:
+    """A batch of one size: pictures, a part of them as if painted around the head, and drawings."""
     size = SQUARE if rng.random() < 0.5 else TALL
-    spec = sample_spec(int(rng.integers(HELD_OUT_SEED)))
-    portrait = draw(solo(spec, spec.style), size)
-    image, points, box = portrait.image, portrait.keypoints.copy(), person_box(portrait)
+    specs = [sample_spec(int(seed)) for seed in rng.integers(HELD_OUT_SEED, size=BATCH)]
+    portraits = [draw(solo(spec, spec.style), size) for spec in specs]
+    pictures = [portrait.image for portrait in portraits]
+    count = round(PAINTED * BATCH)
+    decoded = repainted(vae, pictures[:count], rng.uniform(0, PAINT_NOISE))
+    for k, picture in enumerate(decoded):
+        pictures[k] = np.where(portraits[k].masks["head"][..., None], pictures[k], picture)
+    return list(zip(pictures, portraits, strict=True))
+
+
+def _lesson(
+    rng: np.random.Generator, image: NDArray[np.uint8], portrait: Portrait
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """One crop (3, 128, 96), normalized as by the processor, and its heatmaps."""
+    points, box = portrait.keypoints.copy(), person_box(portrait)
     if rng.random() < 0.5:
+        width = image.shape[1]
         image = image[:, ::-1]
         points = points[MIRRORED]
-        points[:, 0] = size[0] - 1 - points[:, 0]
-        box[0] = size[0] - box[0] - box[2]
+        points[:, 0] = width - 1 - points[:, 0]
+        box[0] = width - box[0] - box[2]
     box[2:] *= rng.uniform(0.92, 1.08, 2)
     box[:2] += rng.normal(0, 0.02, 2) * box[2:]
     matrix = crop_matrix(box)
     crop = cv2.warpAffine(
         np.ascontiguousarray(image), matrix, (WIDTH, HEIGHT), flags=cv2.INTER_LINEAR
     )
-    if rng.random() < 0.4:  # paintings are softer than drawings
+    if rng.random() < 0.3:  # paintings are softer than drawings
         crop = cv2.GaussianBlur(crop, (0, 0), rng.uniform(0.5, 2.0))
     processor = build_processor()
     x = (crop.astype(np.float32) / 255 - processor.image_mean) / processor.image_std
@@ -99,8 +119,12 @@ def _sample(rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.f
     return x.transpose(2, 0, 1).astype(np.float32), heatmaps(points, matrix)
 
 
-def measure(model: VitPoseForPoseEstimation, count: int) -> dict[str, float]:
+def measure(
+    model: VitPoseForPoseEstimation, count: int, vae: AutoencoderKL | None = None
+) -> dict[str, float]:
     """Errors on held-out drawings through the processor, as in the product.
+
+    With `vae` the drawings went through it.
 
     The mean distance in percent of the short side over visible points found (score of 0.3 or
     more), the part of visible points found, and the part of invisible ones wrongly found.
@@ -110,8 +134,9 @@ def measure(model: VitPoseForPoseEstimation, count: int) -> dict[str, float]:
     for k in range(count):
         spec = sample_spec(HELD_OUT_SEED + k)
         portrait = draw(solo(spec, spec.style), SQUARE if k % 2 else TALL)
+        image = repainted(vae, [portrait.image], 0.0)[0] if vae else portrait.image
         boxes = [[person_box(portrait).tolist()]]
-        inputs = processor(portrait.image, boxes=boxes, return_tensors="pt")
+        inputs = processor(image, boxes=boxes, return_tensors="pt")
         with torch.no_grad():
             outputs = model(inputs.pixel_values)
         person = processor.post_process_pose_estimation(outputs, boxes=boxes)[0][0]
@@ -132,16 +157,21 @@ def train(job: Job) -> None:
     """Train on heatmaps; squared error, peaks weighted up."""
     torch.manual_seed(0)
     trainer = Trainer(job, "pose", build_pose(), lr=1.5e-3, decay=0.995)
+    vae = autoencoder.load(job)
     rng = np.random.default_rng(trainer.step + 3)
 
     def loss_of() -> Tensor:
-        crops, targets = zip(*(_sample(rng) for _ in range(BATCH)), strict=True)
+        crops, targets = zip(*(_lesson(rng, *pair) for pair in _portraits(rng, vae)), strict=True)
         target = torch.from_numpy(np.stack(targets))
         predicted = trainer.model(torch.from_numpy(np.stack(crops))).heatmaps
         weight = 1 + 30 * target
         return F.mse_loss(predicted * weight.sqrt(), target * weight.sqrt()) * 10
 
-    trainer.run(loss_of, lambda: print("pose", measure(trainer.average, 30), flush=True))
+    def report() -> None:
+        errors = [measure(trainer.average, 60, seen) for seen in (None, vae)]
+        print("pose on drawings", errors[0], "and on decoded ones", errors[1], flush=True)
+
+    trainer.run(loss_of, report)
 
 
 def load(job: Job) -> VitPoseForPoseEstimation:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -20,6 +21,8 @@ from tools.training.common import (
     to_tensor,
     write_sheet,
 )
+
+Pixels = NDArray[np.uint8]
 
 CROP = 64
 KL_WEIGHT = 1e-7
@@ -106,8 +109,18 @@ def load(job: Job) -> AutoencoderKL:
     images = [draw(solo(sample_spec(k)), SQUARE, False).image for k in range(32)]
     with torch.no_grad():
         latents = vae.encode(to_tensor(images)).latent_dist.mode()
-    vae.register_to_config(scaling_factor=round(1 / latents.std().item(), 4))
+    vae.register_to_config(scaling_factor=round(1 / latents.std().item(), 3))
     return vae
+
+
+def repainted(
+    vae: AutoencoderKL, pictures: list[NDArray[np.uint8]], noise: float
+) -> list[NDArray[np.uint8]]:
+    """The pictures after the autoencoder, with noise of this deviation on scaled latents."""
+    with torch.no_grad():
+        latents = vae.encode(to_tensor(pictures)).latent_dist.mode()
+        latents = latents + noise * torch.randn_like(latents) / vae.config.scaling_factor
+        return to_pictures(vae.decode(latents).sample)
 
 
 def _finest(work: Path) -> dict[str, Tensor]:

@@ -1,0 +1,147 @@
+"""Checkpoints from the pack as it is shipped, so that a fresh clone can go on training.
+
+What a pack does not hold starts anew: the optimizers' moments, the heads that the text and image
+encoders learned with, and the decoder's critic. Checkpoints that are there stay as they are.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from diffusers import ModelMixin
+from peft.utils import set_peft_model_state_dict
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from tools.training import (
+    adapter,
+    controlnet,
+    depth,
+    encoder,
+    enlarger,
+    lora,
+    pose,
+    rooms,
+    segmenter,
+    sharpener,
+    text,
+)  # fmt: skip
+from tools.training import tokenizer as tokens
+from tools.training import vae as autoencoder
+from tools.training.common import Job
+from tools.training.painter import Pair
+
+M = TypeVar("M", bound=ModelMixin | PreTrainedModel)
+
+
+def _filled(model: M, folder: Path) -> M:
+    """`model` with the weights of a folder, whose names are the class's own business."""
+    model.load_state_dict(type(model).from_pretrained(folder).state_dict())
+    return model
+
+
+def _file(path: Path) -> dict[str, Tensor]:
+    """The weights of a file in float32."""
+    return {name: weight.float() for name, weight in load_file(path).items()}
+
+
+def _text(job: Job) -> nn.Module:
+    model = text.Reader(text.build_text_encoder(tokens.load(job)))
+    _filled(model.encoder, job.out / "painter/text_encoder")
+    return model
+
+
+def _vae(job: Job) -> nn.Module:
+    return _filled(autoencoder.build_vae(), job.out / "painter/vae")
+
+
+def _sharpener(job: Job) -> nn.Module:
+    contest = sharpener.Contest()
+    contest.vae.load_state_dict(_vae(job).state_dict())
+    return contest
+
+
+def _pair(job: Job) -> Pair:
+    pair = Pair()
+    _filled(pair.unet, job.out / "painter/unet")
+    _filled(pair.controlnet, job.out / "controlnet")
+    return pair
+
+
+def _controlled(job: Job) -> nn.Module:
+    model = controlnet.Controlled()
+    model.load_state_dict(_pair(job).state_dict())
+    return model
+
+
+def _encoder(job: Job) -> nn.Module:
+    model = encoder.Seer()
+    _filled(model.encoder, job.out / "ip-adapter/image_encoder")
+    return model
+
+
+def _adapter(job: Job) -> nn.Module:
+    model = adapter.Seeing()
+    model.load_state_dict({**model.state_dict(), **_pair(job).state_dict()})
+    _filled(model.encoder, job.out / "ip-adapter/image_encoder")
+    parts: dict[str, dict[str, Tensor]] = {"image_proj": {}, "ip_adapter": {}}
+    for name, weight in _file(job.out / "ip-adapter/ip-adapter.safetensors").items():
+        part, _, rest = name.partition(".")
+        parts[part][rest] = weight
+    model.put_on(parts)
+    return model
+
+
+def _lora(job: Job, style: str) -> nn.Module:
+    model = lora.build(job)
+    weights = _file(job.out / f"lora-{style}/pytorch_lora_weights.safetensors")
+    inner = {name.removeprefix("unet."): weight for name, weight in weights.items()}
+    set_peft_model_state_dict(model.unet, inner)
+    return model
+
+
+def _save(job: Job, stage: str, model: nn.Module, trained: dict[str, float]) -> None:
+    state = {
+        "model": model.state_dict(),
+        "average": model.state_dict(),
+        "step": int(trained["steps"]),
+        "seconds": 60 * trained["minutes"],
+    }
+    torch.save(state, job.work / f"{stage}.pt")
+
+
+def train(job: Job) -> None:
+    """Write what is missing, in the order of the stages' needs."""
+    if not (job.work / "tokenizer").exists():
+        shutil.copytree(job.out / "painter/tokenizer", job.work / "tokenizer")
+    history = json.loads((job.out / "training.json").read_text("utf-8"))
+    models: dict[str, Callable[[], nn.Module]] = {
+        "text": lambda: _text(job),
+        "vae": lambda: _vae(job),
+        "decoder": lambda: _vae(job),
+        "sharpener": lambda: _sharpener(job),
+        "segmenter": lambda: _filled(
+            segmenter.build_segmenter(tokens.load(job)), job.out / "segmenter"
+        ),
+        "pose": lambda: _filled(pose.build_pose(), job.out / "pose"),
+        "depth": lambda: _filled(depth.build_depth(), job.out / "depth"),
+        "rooms": lambda: _filled(rooms.build_rooms(), job.out / "rooms"),
+        "painter": lambda: _pair(job),
+        "controlnet": lambda: _controlled(job),
+        "joint": lambda: _pair(job),
+        "encoder": lambda: _encoder(job),
+        "adapter": lambda: _adapter(job),
+        "lora-ink": lambda: _lora(job, "ink"),
+        "lora-soft": lambda: _lora(job, "soft"),
+        "enlarger": lambda: _filled(enlarger.build_enlarger(), job.out / "enlarger"),
+    }
+    for stage, build in models.items():
+        if not (job.work / f"{stage}.pt").exists():
+            _save(job, stage, build(), history[stage])
+            print(f"restored {stage}")
