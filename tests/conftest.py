@@ -57,7 +57,6 @@ source = { folder = "lora-with-words" }
 trigger_words = "in words"
 [styles.drawn]
 native_size = 64
-loras = { soft = 0, ink = 0 }
 [styles.drawn.base]
 folder = "painter"
 [styles.ink]

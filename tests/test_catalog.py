@@ -125,7 +125,7 @@ def test_an_unknown_key_lists_the_known_ones(
     [
         ("photo", {}, {}),
         ("photo", {"tcd": 1.0}, {"tcd": 1.0}),
-        ("drawn", {"ink": 0.5}, {"soft": -0.4, "ink": 0.5}),
+        ("drawn", {"ink": 0.5}, {"ink": 0.5}),
         ("ink", {}, {"ink": 1.3}),
         ("ink", {"soft": -0.5}, {"ink": 1.3, "soft": -0.5}),
         ("ink", {"ink": 0.3}, {"ink": 0.3}),
