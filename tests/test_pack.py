@@ -29,7 +29,7 @@ EXAMPLES = tomllib.loads((EXAMPLES_FOLDER / "examples.toml").read_text())["examp
 # What the few portraits here may fall short of the goals on five hundred.
 SLACK_OF_MASKS, SLACK_OF_SHARES = 0.05, 0.15
 DRAWINGS, PAINTINGS, CONTROLLED, PER_STYLE, PER_KNOB, MAPPED, SHOWN = 24, 16, 10, 8, 6, 3, 6
-STEPS = 12  # at most: they paint what twenty do, within 42 dB
+STEPS = 12  # at most: they paint what thirty do, within 41 dB
 # Two effects that take more pictures to be told from chance.
 ROOMS, ROOMS_MAPPED, FACES = "segroom", 16, 10
 # These models, unlike those of the other tests, are large enough for two cores.
