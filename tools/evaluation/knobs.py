@@ -18,7 +18,7 @@ from tools.evaluation.table import Row
 SCALES = (1.0, 2.0, 3.5, 5.0)
 STRENGTHS = (0.3, 0.5, 0.7, 0.85, 1.0)
 REPEATED = 8
-BARE = "<lora:ink:0> <lora:soft:0>"
+HALFWAY = 0.6  # a denoising strength at which upload and prompt contend
 DIFFERENT = 2.0  # mean difference of the repainted pixels, of 255
 
 
@@ -29,13 +29,17 @@ def difference(one: Painting, other_image: Any) -> float:
 
 
 def by_words_alone(k: int, scale: float) -> Recipe:
-    """The k-th recipe on the base without LoRAs, where guidance strengthens only the words."""
-    prompt = f"{wish(k).prompt} {BARE}"
-    return recipe(k, prompt=prompt, cfg_scale=scale, control_mode="balanced")
+    """The k-th recipe, where guidance strengthens the words and no control."""
+    return recipe(k, cfg_scale=scale, control_mode="balanced")
+
+
+def against_the_upload(k: int, scale: float) -> Recipe:
+    """The same from halfway to noise: what the prompt gains there, the upload loses."""
+    return by_words_alone(k, scale).model_copy(update={"denoising_strength": HALFWAY})
 
 
 def as_styled(k: int, scale: float) -> Recipe:
-    """The k-th recipe as the style has it: guidance strengthens LoRAs and controls too."""
+    """The k-th recipe as the style has it: guidance strengthens controls too."""
     return recipe(k, cfg_scale=scale)
 
 
@@ -75,12 +79,14 @@ def seeds(bench: Bench, count: int) -> dict[str, float]:
 def measure(bench: Bench, count: int) -> dict[str, Any]:
     """Agreement by guidance scale, distance by denoising strength, seeds."""
     by_scale = {scale: agreement(bench, count, scale) for scale in SCALES}
+
+    def means(ask: Callable[[int, float], Recipe]) -> dict[str, float]:
+        return {str(one): float(np.mean(agreement(bench, count, one, ask))) for one in SCALES}
+
     return {
         "agreement": {str(scale): float(np.mean(one)) for scale, one in by_scale.items()},
-        "agreement as styled": {
-            str(scale): float(np.mean(agreement(bench, count, scale, as_styled)))
-            for scale in SCALES
-        },
+        "agreement as styled": means(as_styled),
+        "agreement halfway": means(against_the_upload),
         "error": {
             str(scale): float(np.std(one) / np.sqrt(len(one))) for scale, one in by_scale.items()
         },
@@ -104,7 +110,7 @@ def rows(values: dict[str, Any]) -> list[Row]:
     """The lines of the table."""
     part = "4 Knobs"
     agreements, errors = list(values["agreement"].values()), list(values["error"].values())
-    distances = list(values["distance"].values())
+    halfway, distances = (list(values[one].values()) for one in ("agreement halfway", "distance"))
     repeated, differing = values["seeds"]["same"], values["seeds"]["different"]
     lines = [
         (
@@ -114,6 +120,12 @@ def rows(values: dict[str, Any]) -> list[Row]:
             rises(agreements, errors),
         ),
         ("… as the style has it", "", _listed(values["agreement as styled"], ".3f"), None),
+        (
+            f"… from denoising strength {HALFWAY:g}",
+            "strictly rises",
+            _listed(values["agreement halfway"], ".3f"),
+            all(one < other for one, other in pairwise(halfway)),
+        ),
         (
             "distance from the upload at strength " + ", ".join(f"{s:g}" for s in STRENGTHS),
             "strictly rises",
