@@ -73,14 +73,23 @@ def test_every_combination_is_asked_for_once_before_any_comes_again() -> None:
     ("agreements", "expected"),
     [
         ([0.5, 0.7, 0.9, 0.95], True),
-        ([0.5, 0.9, 0.88, 0.9], True),
-        ([0.5, 0.9, 0.7, 0.95], False),
+        ([0.5, 0.9, 0.88, 0.9], False),
         ([0.9, 0.9, 0.9, 0.9], False),
-        ([0.95, 0.9, 0.9, 0.8], False),
+        ([0.95, 0.9, 0.8, 0.7], False),
     ],
 )
-def test_agreement_rises_or_does_not(agreements: list[float], expected: bool) -> None:
-    assert knobs.rises(agreements, [0.03] * 4) is expected
+def test_agreement_has_to_rise_with_every_step(agreements: list[float], expected: bool) -> None:
+    by_scale = {str(scale): one for scale, one in zip(knobs.SCALES, agreements, strict=True)}
+    measured = {
+        "agreement halfway": by_scale,
+        "agreement": by_scale,
+        "agreement as styled": by_scale,
+        "distance": {"0.3": 1.0, "1.0": 2.0},
+        "seeds": {"same": 1.0, "different": 1.0},
+    }
+    row, *others = knobs.rows(measured)
+    assert row.passed is expected
+    assert all(one.passed in (True, None) for one in others)
 
 
 def test_overlap_is_intersection_over_union() -> None:
