@@ -30,6 +30,7 @@ from inference.prompt_text import format_block, is_block, parse
 from inference.recipe import Length, Unit
 from inference.warmth import Warmth
 from inference.workplace import Workplace, opened
+from inference.zero_gpu import lender
 
 ASSETS = Path(__file__).parent / "assets"
 EXAMPLES = ASSETS / "examples"
@@ -158,13 +159,11 @@ class Page:
             self.job = gr.HTML(elem_id="job")
             self.strip = gr.Gallery(
                 format="jpeg", columns=6, rows=1, height=150, allow_preview=False, visible=False,
-                show_label=False,
-                interactive=False, label="Input, mask and results: choose one to compare",
-                buttons=[], elem_id="strip", object_fit="contain",
+                label="Input, mask and results: choose one to compare", show_label=False,
+                interactive=False, buttons=[], elem_id="strip", object_fit="contain",
             )  # fmt: skip
-            self.download = gr.DownloadButton(
-                "Download PNG", visible=False, elem_id="download", size="sm"
-            )
+            self.download = gr.DownloadButton("Download PNG", visible=False, size="sm",
+                                              elem_id="download")  # fmt: skip
 
     def _folds(self) -> None:
         with gr.Row(elem_id="folds"):
@@ -610,8 +609,9 @@ def main() -> None:
     prepare()
     studio = Studio(
         catalog=Catalog.load(options.catalog), style=options.style, kept_paintings=KEPT,
-        safety_checker=options.safety_checker, compiled=options.compiled,
+        safety_checker=options.safety_checker, compiled=options.compiled, lend=lender(),
     )  # fmt: skip
+    studio.compile_ahead()
     with served(studio, options) as blocks:
         blocks.block_thread()
 

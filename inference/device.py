@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
 import torch
+
+from inference import zero_gpu
 
 GIB = 2**30
 # A checkpoint of Stable Diffusion 1.5 with one ControlNet in half precision; the largest part of
@@ -61,8 +62,13 @@ class Device:
 
     @property
     def compiles(self) -> bool:
-        """Whether compiling a step pays here; where GPUs are lent by the call it is not allowed."""
-        return self.torch_device.type == "cuda" and "SPACES_ZERO_GPU" not in os.environ
+        """Whether compiling a step behind the scenes pays here."""
+        return self.torch_device.type == "cuda"
+
+    @property
+    def is_lent(self) -> bool:
+        """Whether it is lent for a painting at a time, so that nothing can go on behind it."""
+        return zero_gpu.is_here()
 
     @property
     def layout(self) -> torch.memory_format:
@@ -84,6 +90,11 @@ class Device:
             return cls(torch_device=torch.device("cuda"), dtype=torch.float16, title=name)
         if torch.backends.mps.is_available():
             return cls(torch_device=torch.device("mps"), dtype=torch.float16, title="Apple GPU")
+        return cls.cpu()
+
+    @classmethod
+    def cpu(cls) -> Device:
+        """What every machine has."""
         return cls(torch_device=torch.device("cpu"), dtype=torch.float32, title="CPU")
 
 

@@ -10,6 +10,7 @@
     │   ├── DamagedDownload    what arrived is cut short or has the wrong hash
     │   ├── MissingModel       unknown key, absent folder, absent or closed repository
     │   └── InvalidCatalog     a catalog file has a mistake
+    ├── NoDevice               no GPU is lent for this painting
     ├── OutOfMemory            the device has too little memory for this picture
     ├── ModelFailed            a model broke off, for a reason of its own
     │   └── PaintingFailed     … or returned something that is not a picture (NaN)
@@ -81,6 +82,10 @@ class MissingModel(ModelUnavailable):
 
 class InvalidCatalog(ModelUnavailable):
     """A catalog file is absent, unreadable, or has a wrong entry."""
+
+
+class NoDevice(MasqueradeError):
+    """Where GPUs are lent, none was, or it was taken back before the painting was done."""
 
 
 class OutOfMemory(MasqueradeError):

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from inference.background import Watch, in_background
 from inference.cache import Cache
-from inference.catalog import FACE, Catalog, Style
+from inference.catalog import Style
 from inference.compose import kept_pixels_changed, resize
-from inference.control_list import Control
 from inference.controls import CONTROLS, Scene
-from inference.errors import InvalidPhoto, InvalidRecipe
+from inference.errors import InvalidPhoto
 from inference.faces import portrait_of
 from inference.finishing import Finished, Finisher
 from inference.geometry import Box, Size, View, generation_size
-from inference.hub import DownloadProgress, fetch
+from inference.hub import fetch
+from inference.loading import controls_of, load
 from inference.masking import Heatmap
 from inference.paintings import Paint, Painting, Paintings
 from inference.patch import Guide, Patch
@@ -40,68 +39,6 @@ from inference.steps import watched
 if TYPE_CHECKING:
     from inference.models import Models
     from inference.painter import Painter
-
-
-def load(models: Models, style: Style, recipe: Recipe) -> Generator[Progress, None, Painter]:
-    """Load what a recipe needs of a style, reporting downloads; returns the painter.
-
-    Raises:
-        InvalidRecipe: it names a control that the style has not.
-        ModelUnavailable: a model cannot be had.
-    """
-    controls = controls_of(recipe, models.catalog, style)
-    if recipe.face_swap and models.catalog.family(style.family).face is None:
-        title = Recipe.model_fields["face_swap"].title
-        raise InvalidRecipe(
-            f"{title} (face_swap): the style {style.title} has no model for it, so turn it off or "
-            "choose another style.",
-            field="face_swap",
-        )
-
-    def work(watch: Watch[DownloadProgress]) -> Painter:
-        get = partial(fetch, progress=watch.report, cancelled=watch.cancelled)
-        models.segmenter(style.family, get)
-        models.pose(style.family, get)
-        if recipe.super_resolution:
-            models.enlarger(style.family, get)
-        if recipe.face_correct:
-            models.restorer(style.family, get)
-        if models.checks(style.family):
-            models.checker(style.family, get)
-        names = (*(control.name for control in controls), *((FACE,) if recipe.face_swap else ()))
-        if "depth" in names:
-            models.depth(style.family, get)
-        if "segroom" in names:
-            models.rooms(style.family, get)
-        return models.painter(style, names, get)
-
-    yield Progress(stage=Stage.LOADING, detail=style.title)
-    with closing(in_background(work)) as loading:
-        while True:
-            try:
-                done = next(loading)
-            except StopIteration as finished:
-                painter: Painter = finished.value
-                return painter
-            megabytes = f"{done.bytes_done >> 20} of {done.bytes_total >> 20} MB"
-            yield Progress(stage=Stage.LOADING, detail=f"{style.title}: {done.file}, {megabytes}")
-
-
-def controls_of(recipe: Recipe, catalog: Catalog, style: Style) -> tuple[Control, ...]:
-    """The controls that a recipe uses.
-
-    Raises:
-        InvalidRecipe: it names a control that the style has not; lists those that it has.
-    """
-    known = [control.key for control in catalog.controls(style.family) if control.key in CONTROLS]
-    if any(control.name not in known for control in recipe.controls):
-        field = "controlnets" if recipe.controlnets else "controlnet"
-        title = Recipe.model_fields[field].title
-        choice = f"takes one of {', '.join(known)}" if known else "has to be empty"
-        raise InvalidRecipe(
-            f"{title} ({field}): with the style {style.title} it {choice}.", field=field
-        )
-    return recipe.controls
 
 
 @dataclass(kw_only=True)

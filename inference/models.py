@@ -16,9 +16,10 @@ import torch
 import transformers
 from diffusers import AutoencoderKL, ControlNetModel, StableDiffusionInpaintPipeline
 
+from inference.ahead import Ahead
 from inference.catalog import Catalog, ControlModel, Source, Style
 from inference.compiler import Compiler
-from inference.denoiser import Denoiser
+from inference.denoiser import Denoiser, Run
 from inference.depth import DepthEstimator
 from inference.device import Device
 from inference.enlarger import Enlarger
@@ -27,6 +28,7 @@ from inference.hub import weights_variant
 from inference.painter import Painter
 from inference.pose import PoseEstimator
 from inference.pretrained import Pretrained
+from inference.recipe import Recipe
 from inference.restorer import Restorer
 from inference.rooms import RoomSegmenter
 from inference.safety import SafetyChecker
@@ -45,6 +47,15 @@ _TITLES = {
     "pose": "pose estimator", "enlarger": "enlarger", "depth": "depth estimator",
     "rooms": "room segmenter", "checker": "safety checker",
 }  # fmt: skip
+
+
+# How many pixels a latent stands for, along each side.
+PIXELS = 8
+
+
+def _runner(device: Device) -> Run:
+    """What compiles steps there."""
+    return Ahead() if device.is_lent else Compiler()
 
 
 class Models:
@@ -67,7 +78,7 @@ class Models:
             library.disable_progress_bar()  # our own progress is shown instead
         self.device = device
         self._checks = checks
-        self._run = Compiler() if (device.compiles if compiled is None else compiled) else None
+        self._run = _runner(device) if (device.compiles if compiled is None else compiled) else None
         self._lock = threading.Lock()
         self.catalog = catalog
         self._segmenters: dict[str, Segmenter] = {}
@@ -83,6 +94,18 @@ class Models:
     def compiles(self) -> bool:
         """Whether denoising steps are compiled."""
         return self._run is not None
+
+    def rehearse(self, painter: Painter, recipe: Recipe, side: int) -> None:
+        """Have the first step of a painter begun or, where it is compiled ahead of time, made.
+
+        Args:
+            side: of the picture, in pixels.
+        """
+        if isinstance(self._run, Ahead):
+            with self._run.making():
+                painter.rehearse(recipe, (side // PIXELS | 1) * PIXELS)
+        elif self._run is not None:
+            painter.rehearse(recipe, side)
 
     def segmenter(self, family: str, fetch: Fetch) -> Segmenter:
         """The family's CLIPSeg.
@@ -201,7 +224,7 @@ class Models:
                 **parts,
             )
         policy = self.device.memory()
-        run = self._run or Denoiser.__call__
+        run: Run = self._run or Denoiser.__call__
         for model in (pipe.unet, pipe.vae):
             model.to(memory_format=self.device.layout)
         painter = Painter(pipe, self.device.torch_device, run, policy)

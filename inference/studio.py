@@ -22,7 +22,9 @@ from inference.errors import MasqueradeError, ModelUnavailable
 from inference.faults import told
 from inference.grid import Grid, GridResult
 from inference.hub import fetch
-from inference.job import Job, load
+from inference.job import Job
+from inference.loading import download, load
+from inference.loan import Loan
 from inference.paintings import Paintings
 from inference.photo import Photo, Pixels
 from inference.prompt_words import read
@@ -31,6 +33,7 @@ from inference.results import Progress, Result, Stage
 from inference.retry import with_retry
 from inference.selection import Selection
 from inference.selector import Selector
+from inference.zero_gpu import Lender
 
 if TYPE_CHECKING:
     from inference.models import Models
@@ -56,6 +59,7 @@ class Studio:
             that pays.
         kept_paintings: how many paintings are kept, so that a job that differs from one of them
             only in what comes after the painting need not paint.
+        lend: how the GPU is lent, where it is; it then paints, and all else has the CPU.
     """
 
     def __init__(
@@ -66,6 +70,7 @@ class Studio:
         safety_checker: bool = False,
         compiled: bool | None = None,
         kept_paintings: int = 0,
+        lend: Lender | None = None,
     ) -> None:
         self.catalog = catalog or Catalog.load()
         self._default = style
@@ -78,6 +83,12 @@ class Studio:
         self._selector = Selector(segmenter=self._segmenter)
         self._maps: Cache[Pixels] = Cache(16)
         self._paintings = Paintings(kept_paintings)
+        self._loan: Loan | None = None
+        if lend is not None:
+            there = Studio(
+                catalog=self.catalog, style=style, safety_checker=safety_checker, compiled=compiled
+            )
+            self._loan = Loan(there, lend)
 
     def models(self) -> Models:
         """The models in memory; the first call imports torch, which takes seconds."""
@@ -88,7 +99,7 @@ class Studio:
 
                 self._models = Models(
                     self.catalog,
-                    Device.probe(),
+                    Device.probe() if self._loan is None else Device.cpu(),
                     checks=self._safety_checker,
                     compiled=self._compiled,
                 )
@@ -101,11 +112,25 @@ class Studio:
             MissingModel: there is no such style.
         """
         if key is None and self._default is None:
-            full_size = self.models().device.is_gpu
+            full_size = self._loan is not None or self.models().device.is_gpu
             styles = self.catalog.styles()
             suited = [style for style in styles if (style.family != PACK) == full_size]
             self._default = (suited or styles)[0].key
         return self.catalog.style(key or self._default or "")
+
+    def compile_ahead(self) -> None:
+        """Where the GPU is lent: have the first step compiled, before a page starts.
+
+        It takes minutes once, and as long as loading where it was done before.
+        """
+        if self._loan is None or self._compiled is False:
+            return
+        try:
+            for _ in download(self.models(), self.style(), Recipe()):
+                pass
+        except ModelUnavailable:
+            return  # as `warm_up` says
+        self._loan.ready()
 
     def warm_up(self) -> Iterator[Progress]:
         """Load what the default style needs, before anybody asks for it.
@@ -124,10 +149,14 @@ class Studio:
 
     def _readied(self, style: Style, recipe: Recipe) -> Generator[Progress]:
         """Load a style; where steps are compiled, have the first one begun."""
+        if self._loan is not None:
+            yield from download(self.models(), style, recipe)
+            self._segmenter(style.family)
+            return
         painter = yield from load(self.models(), style, recipe)
         if self.models().compiles:
             yield Progress(stage=Stage.LOADING, detail="the first step")
-            painter.rehearse(recipe, style.native_size)
+            self.models().rehearse(painter, recipe, style.native_size)
 
     def fall_back(self, reason: str) -> Style:
         """Make the embedded pack the default, because another style's models cannot be had."""
@@ -161,7 +190,14 @@ class Studio:
             MasqueradeError: it cannot be done; the message says what to do.
         """
         yield Progress(stage=Stage.LOADING, detail=photo.note)
-        yield from self._alone(self._work(self._job(photo, recipe, mask_image)))
+        job = self._job(photo, recipe, mask_image)
+        yield from self._alone(self._work(job) if self._loan is None else self._lent(job))
+
+    def _lent(self, job: Job) -> Generator[Progress | Result]:
+        """A job that is done where the GPU is, which is not lent for downloads."""
+        assert self._loan is not None
+        yield from download(job.models, job.style, job.recipe)
+        yield from self._loan.paint(job.photo, job.recipe, job.mask_image)
 
     def _work(self, job: Job) -> Generator[Progress | Result]:
         """What a job does, without the pictures that are held back."""

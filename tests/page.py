@@ -39,13 +39,13 @@ def browser() -> Iterator[Browser]:
 
 
 @contextmanager
-def running_app(folder: Path, **environment: str) -> Iterator[str]:
-    """The app, started as the README says, on a free port; gives its address."""
+def running_app(folder: Path, *command: str, **environment: str) -> Iterator[str]:
+    """The app, started as the README says or by `command`, on a free port; gives its address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     own = {"GRADIO_TEMP_DIR": str(folder), "GRADIO_ANALYTICS_ENABLED": "0"}
-    command = [sys.executable, "app.py", "--port", str(port)]
+    command = (sys.executable, *(command or ("app.py",)), "--port", str(port))
     with (folder / "log.txt").open("w") as log:
         server = subprocess.Popen(
             command, cwd=ROOT, env=os.environ | own | environment, stdout=log, stderr=log

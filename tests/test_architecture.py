@@ -17,14 +17,24 @@ FILES = sorted([*(ROOT / "inference").glob("*.py"), ROOT / "app.py"])
 
 # Lowest first: a module may import from lower layers and from the earlier ones of its own line.
 LAYERS = (
-    ("errors", "faults", "length", "strokes", "control_list", "knob", "settings", "tiles"),
+    (
+        "errors",
+        "zero_gpu",
+        "faults",
+        "length",
+        "strokes",
+        "control_list",
+        "knob",
+        "settings",
+        "tiles",
+    ),
     ("prompt_words", "prompt_weights"),
     ("mask_settings", "finish_settings"),
     ("recipe", "entries", "file_header", "photo", "cache", "background", "device"),
     ("skeleton", "ade20k"),
     ("grain", "grading", "address", "shelf", "workplace", "options", "guard"),
     ("geometry", "catalog", "schedulers", "latent_preview", "patch", "loras", "prompt_text"),
-    ("denoiser", "compiler", "paintings"),
+    ("denoiser", "compiler", "ahead", "paintings"),
     (
         "brush",
         "edges",
@@ -55,7 +65,7 @@ LAYERS = (
         "selection",
     ),
     ("selector", "models"),
-    ("steps", "retry", "placement", "faces", "finishing"),
+    ("loading", "loan", "steps", "retry", "placement", "faces", "finishing"),
     ("job",),
     ("studio",),
     ("warmth", "fragments", "mask_view", "desk"),
@@ -80,10 +90,11 @@ ALONE = {
     "torch": {
         "painter", "latent_preview", "models", "segmenter", "pose", "device", "schedulers",
         "enlarger", "wording", "adapters", "depth", "rooms", "windows", "safety",
-        "codec", "conditioner", "denoiser", "compiler", "pretrained",
+        "codec", "conditioner", "denoiser", "compiler", "ahead", "pretrained",
     },
     "onnxruntime": {"restorer"},
-    "gradio": set(),
+    "gradio": {"zero_gpu"},
+    "spaces": {"zero_gpu"},
 }  # fmt: skip
 MAX_FILE_LINES, MAX_FUNCTION_LINES, MAX_PARAMETERS = 320, 45, 6
 MAX_PAGE_LINES = 620  # the page has to be one file at the top level
