@@ -93,9 +93,9 @@ class Device:
         return cls.cpu()
 
     @classmethod
-    def cpu(cls) -> Device:
+    def cpu(cls, title: str = "CPU") -> Device:
         """What every machine has."""
-        return cls(torch_device=torch.device("cpu"), dtype=torch.float32, title="CPU")
+        return cls(torch_device=torch.device("cpu"), dtype=torch.float32, title=title)
 
 
 class Turns:

@@ -97,9 +97,10 @@ class Studio:
                 from inference.device import Device
                 from inference.models import Models
 
+                lent = self._loan is not None
                 self._models = Models(
                     self.catalog,
-                    Device.probe() if self._loan is None else Device.cpu(),
+                    Device.cpu("a GPU for each painting") if lent else Device.probe(),
                     checks=self._safety_checker,
                     compiled=self._compiled,
                 )

@@ -97,4 +97,4 @@ def test_without_a_loan_nothing_is_compiled_ahead_and_the_page_starts(
     studio.compile_ahead()
     list(studio.warm_up())
     assert studio.fallback_reason == ""
-    assert not studio.models().device.is_gpu
+    assert studio.models().device.title == "a GPU for each painting"
