@@ -20,6 +20,9 @@ from inference.catalog import SAFE_SUFFIXES, HubSource, LocalSource, Source
 from inference.errors import Cancelled, DamagedDownload, HubUnreachable, MissingModel
 from inference.hub_client import HubFile, HubListing, ask_hub, cache_folder, get_file
 
+# Turns a source into a folder; may download.
+Fetch = Callable[[Source], Path]
+
 _HASH_CHUNK_BYTES = 1 << 22
 
 

@@ -47,7 +47,7 @@ def load(models: Models, style: Style, recipe: Recipe) -> Generator[Progress, No
             models.depth(style.family, get)
         if "segroom" in names:
             models.rooms(style.family, get)
-        return models.painter(style, names, get)
+        return models.checkpoints.painter(style, names, get)
 
     return (yield from _reported(work, style))
 

@@ -1,45 +1,33 @@
 """The models in memory: each is fetched and loaded when it is first needed.
 
-This module imports torch, which takes seconds; the studio imports it late.
+This module imports torch and transformers, which takes seconds; the studio imports it late.
 """
 
 from __future__ import annotations
 
-import logging
 import threading
-from collections.abc import Callable
-from pathlib import Path
-from typing import TypeVar
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeVar
 
-import diffusers
-import torch
 import transformers
-from diffusers import AutoencoderKL, ControlNetModel, StableDiffusionInpaintPipeline
 
-from inference.ahead import Ahead
-from inference.catalog import Catalog, ControlModel, Source, Style
-from inference.compiler import Compiler
-from inference.denoiser import Denoiser, Run
+from inference.catalog import Catalog, Source
 from inference.depth import DepthEstimator
 from inference.device import Device
 from inference.enlarger import Enlarger
 from inference.errors import MissingModel
-from inference.hub import weights_variant
-from inference.painter import Painter
+from inference.hub import Fetch
 from inference.pose import PoseEstimator
 from inference.pretrained import Pretrained
-from inference.recipe import Recipe
 from inference.restorer import Restorer
 from inference.rooms import RoomSegmenter
-from inference.safety import SafetyChecker
 from inference.segmenter import Segmenter
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from inference.checkpoints import Checkpoints
+    from inference.safety import SafetyChecker
 
-Fetch = Callable[[Source], Path]
 Helper = TypeVar("Helper", bound=Pretrained)
-# What makes up a base: styles that agree in these share one in memory.
-_Base = tuple[Source, str | None, Source | None]
 
 
 # The parts of a family that it may lack, in words.
@@ -49,21 +37,11 @@ _TITLES = {
 }  # fmt: skip
 
 
-# How many pixels a latent stands for, along each side.
-PIXELS = 8
-
-
-def _runner(device: Device) -> Run:
-    """What compiles steps there."""
-    return Ahead() if device.is_lent else Compiler()
-
-
 class Models:
-    """One of each kind of helper per family, and the painter used last.
+    """One of each kind of helper per family, and what paints.
 
-    Only one painter stays, because two checkpoints of full size do not fit on most cards. With
-    `checks`, paintings go through the safety checker of a family that has one; with `compiled`,
-    steps are compiled behind the scenes, when left out where that pays.
+    With `checks`, paintings go through the safety checker of a family that has one; with
+    `compiled`, steps are compiled, when left out where that pays.
     """
 
     def __init__(
@@ -74,11 +52,10 @@ class Models:
         checks: bool = False,
         compiled: bool | None = None,
     ) -> None:
-        for library in (diffusers.utils.logging, transformers.utils.logging):
-            library.disable_progress_bar()  # our own progress is shown instead
+        transformers.utils.logging.disable_progress_bar()  # our own progress is shown instead
         self.device = device
         self._checks = checks
-        self._run = _runner(device) if (device.compiles if compiled is None else compiled) else None
+        self.compiles = device.compiles if compiled is None else compiled
         self._lock = threading.Lock()
         self.catalog = catalog
         self._segmenters: dict[str, Segmenter] = {}
@@ -88,24 +65,13 @@ class Models:
         self._rooms: dict[str, RoomSegmenter] = {}
         self._checkers: dict[str, SafetyChecker] = {}
         self._restorers: dict[str, Restorer] = {}
-        self._painter: tuple[_Base, Painter] | None = None
 
-    @property
-    def compiles(self) -> bool:
-        """Whether denoising steps are compiled."""
-        return self._run is not None
+    @cached_property
+    def checkpoints(self) -> Checkpoints:
+        """What paints; the first call imports diffusers, which takes a second."""
+        from inference.checkpoints import Checkpoints
 
-    def rehearse(self, painter: Painter, recipe: Recipe, side: int) -> None:
-        """Have the first step of a painter begun or, where it is compiled ahead of time, made.
-
-        Args:
-            side: of the picture, in pixels.
-        """
-        if isinstance(self._run, Ahead):
-            with self._run.making():
-                painter.rehearse(recipe, (side // PIXELS | 1) * PIXELS)
-        elif self._run is not None:
-            painter.rehearse(recipe, side)
+        return Checkpoints(self.catalog, self.device, compiled=self.compiles)
 
     def segmenter(self, family: str, fetch: Fetch) -> Segmenter:
         """The family's CLIPSeg.
@@ -142,6 +108,8 @@ class Models:
 
     def checker(self, family: str, fetch: Fetch) -> SafetyChecker:
         """The family's safety checker; MissingModel if it has none."""
+        from inference.safety import SafetyChecker
+
         return self._helper(self._checkers, family, "checker", SafetyChecker, fetch)
 
     def restorer(self, family: str, fetch: Fetch) -> Restorer | None:
@@ -157,80 +125,6 @@ class Models:
         """Whether what this family paints goes through its safety checker."""
         return self._checks and self.catalog.family(family).checker is not None
 
-    def painter(self, style: Style, controls: tuple[str, ...], fetch: Fetch) -> Painter:
-        """The style's checkpoint with these controls and the style's LoRAs, and no others."""
-        wanted = [self.catalog.control(style.family, key) for key in controls]
-        base = (style.base, style.checkpoint, style.vae)
-        if self._painter is None or self._painter[0] != base:
-            self._painter = None
-            self._painter = (base, self._load_painter(style, fetch))
-        painter = self._painter[1]
-        painter.adapters.put_away()  # a LoRA is for the bare base
-        for key in style.loras:
-            if key not in painter.loras:
-                lora = self.catalog.lora(style.family, key)
-                painter.loras.add(key, fetch(lora.source) / lora.file)
-        painter.loras.use(style.loras)
-        for control in wanted:
-            if not painter.has_control(control.key):
-                self._load_control(painter, control, fetch)
-        return painter
-
-    def _load_control(self, painter: Painter, control: ControlModel, fetch: Fetch) -> None:
-        folder = fetch(control.source)
-        if control.adapter is not None:
-            encoder = fetch(control.adapter.encoder) / control.adapter.encoder_folder
-            painter.adapters.add(control.key, folder / control.adapter.file, encoder)
-            return
-        model = ControlNetModel.from_pretrained(
-            folder,
-            dtype=self.device.dtype,
-            variant=weights_variant(folder),
-            use_safetensors=True,
-            local_files_only=True,
-        )
-        painter.add_control(control.key, model.to(memory_format=self.device.layout))
-
-    def _load_painter(self, style: Style, fetch: Fetch) -> Painter:
-        base, dtype = fetch(style.base), self.device.dtype
-        vae: AutoencoderKL | None = None
-        if style.vae is not None:
-            folder = fetch(style.vae)
-            vae = AutoencoderKL.from_pretrained(
-                folder, dtype=dtype, variant=weights_variant(folder), use_safetensors=True
-            )
-        parts = {} if vae is None else {"vae": vae}
-        if style.checkpoint is not None:
-            configs = self.catalog.family(style.family).configs
-            pipe = StableDiffusionInpaintPipeline.from_single_file(
-                base / style.checkpoint,
-                config=fetch(configs) if configs else None,
-                dtype=dtype,
-                safety_checker=None,
-                local_files_only=True,
-                **parts,
-            )
-        else:
-            pipe = StableDiffusionInpaintPipeline.from_pretrained(
-                base,
-                dtype=dtype,
-                variant=weights_variant(base),
-                safety_checker=None,
-                feature_extractor=None,
-                image_encoder=None,
-                requires_safety_checker=False,
-                use_safetensors=True,
-                local_files_only=True,
-                **parts,
-            )
-        policy = self.device.memory()
-        run: Run = self._run or Denoiser.__call__
-        for model in (pipe.unet, pipe.vae):
-            model.to(memory_format=self.device.layout)
-        painter = Painter(pipe, self.device.torch_device, run, policy)
-        log.info("style %s is loaded on %s, %s", style.key, self.device.title, policy.title)
-        return painter
-
     def _helper(
         self, kept: dict[str, Helper], family: str, part: str, kind: type[Helper], fetch: Fetch
     ) -> Helper:
@@ -244,10 +138,3 @@ class Models:
                 )
             kept[family] = kind.load(fetch(source), self.device.torch_device)
         return kept[family]
-
-    def release(self) -> None:
-        """Give back what the last job left on the card."""
-        if self._painter is not None:
-            self._painter[1].forget()
-        if self.device.torch_device.type == "cuda":
-            torch.cuda.empty_cache()

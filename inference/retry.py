@@ -36,7 +36,7 @@ def with_retry(job: Job) -> Generator[Progress | Result]:
     except OutOfMemory:
         pass  # left first, because the error keeps all that filled the memory
     gc.collect()
-    job.models.release()
+    job.models.checkpoints.release()
     with told(), closing(replace(job, thrifty=True).run()) as events:
         for event in events:
             if isinstance(event, Result):

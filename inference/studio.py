@@ -16,6 +16,8 @@ from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
+import numpy as np
+
 from inference.cache import Cache
 from inference.catalog import Catalog, Style
 from inference.errors import MasqueradeError, ModelUnavailable
@@ -149,15 +151,19 @@ class Studio:
             yield from self._alone(self._readied(style, recipe))
 
     def _readied(self, style: Style, recipe: Recipe) -> Generator[Progress]:
-        """Load a style; where steps are compiled, have the first one begun."""
+        """Load a style; where steps are compiled, have the first one begun.
+
+        What looks at photos comes first, so that a visitor who comes at once has a mask soon.
+        """
+        yield from download(self.models(), style, recipe)
+        black = Photo.of(np.zeros((64, 64, 3), dtype=np.uint8))
+        self._selector.select(black, recipe, style.family, style.native_size)
         if self._loan is not None:
-            yield from download(self.models(), style, recipe)
-            self._segmenter(style.family)
             return
-        painter = yield from load(self.models(), style, recipe)
+        yield from load(self.models(), style, recipe)
         if self.models().compiles:
             yield Progress(stage=Stage.LOADING, detail="the first step")
-            self.models().rehearse(painter, recipe, style.native_size)
+            self.models().checkpoints.rehearse(recipe, style.native_size)
 
     def fall_back(self, reason: str) -> Style:
         """Make the embedded pack the default, because another style's models cannot be had."""

@@ -64,7 +64,7 @@ LAYERS = (
         "painter",
         "selection",
     ),
-    ("selector", "models"),
+    ("selector", "checkpoints", "models"),
     ("loading", "loan", "steps", "retry", "placement", "faces", "finishing"),
     ("job",),
     ("studio",),
@@ -77,7 +77,7 @@ HEAVY = ("torch", "diffusers", "transformers", "gradio", "scipy", "huggingface_h
 # Which modules alone may know a library, or a part of one.
 ALONE = {
     "diffusers": {
-        "painter", "schedulers", "latent_preview", "models", "loras", "wording", "adapters",
+        "painter", "schedulers", "latent_preview", "checkpoints", "loras", "wording", "adapters",
         "safety", "codec", "conditioner", "denoiser",
     },
     "transformers": {"segmenter", "pose", "models", "enlarger", "depth", "rooms", "adapters",
@@ -88,7 +88,7 @@ ALONE = {
     "httpx": {"address"},
     "httpcore": {"address"},
     "torch": {
-        "painter", "latent_preview", "models", "segmenter", "pose", "device", "schedulers",
+        "painter", "latent_preview", "checkpoints", "segmenter", "pose", "device", "schedulers",
         "enlarger", "wording", "adapters", "depth", "rooms", "windows", "safety",
         "codec", "conditioner", "denoiser", "compiler", "ahead", "pretrained",
     },
@@ -205,7 +205,12 @@ def test_the_core_needs_no_model_library_even_inside_functions(name: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("module", "needed"), [("inference", ()), ("app", ("gradio", "huggingface_hub"))]
+    ("module", "needed"),
+    [
+        ("inference", ()),
+        ("app", ("gradio", "huggingface_hub")),
+        ("inference.models", ("torch", "transformers", "scipy", "huggingface_hub")),
+    ],
 )
 def test_importing_it_loads_no_library_that_takes_seconds_and_can_wait(
     module: str, needed: tuple[str, ...]

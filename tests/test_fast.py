@@ -104,7 +104,7 @@ def test_of_three_checkpoints_in_turn_one_stays(tmp_path: Path, tiny_catalog: Pa
         folder.symlink_to(base.folder)  # the same files, as another checkpoint
         source = base.model_copy(update={"folder": folder})
         style = catalog.style("drawn").model_copy(update={"base": source, "key": f"drawn {k}"})
-        painter = models.painter(style, ("pose",), fetch)
+        painter = models.checkpoints.painter(style, ("pose",), fetch)
         gone.append(weakref.ref(painter._pipe.unet))
         del painter
         gc.collect()

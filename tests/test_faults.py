@@ -75,8 +75,9 @@ class Engine:
 
     @property
     def painter(self) -> Painter:
-        assert self._models._painter is not None
-        return self._models._painter[1]
+        loaded = self._models.checkpoints.loaded
+        assert loaded is not None
+        return loaded
 
     def studio(self) -> Studio:
         studio = Studio(catalog=self._catalog, style="drawn")

@@ -267,7 +267,9 @@ def test_the_likeness_decides_how_a_face_is_painted_and_only_there(
     recipe = halved(with_face, picture, protect=False, **{stage: True})
     selection = with_face.select(picture, recipe)
     place = Placement.around_mask(selection, recipe, min_side=max(picture.size))
-    painter = with_face.models().painter(with_face.style(), ("face",), lambda one: one.folder)
+    painter = with_face.models().checkpoints.painter(
+        with_face.style(), ("face",), lambda one: one.folder
+    )
     images = []
     for seed in (1, 2):
         finisher = Finisher(
@@ -316,7 +318,9 @@ def test_a_restorer_corrects_the_face_and_nothing_else(
     finisher = Finisher(
         recipe=recipe,
         native=64,
-        paint=with_face.models().painter(with_face.style(), (), lambda one: one.folder).paint,
+        paint=with_face.models()
+        .checkpoints.painter(with_face.style(), (), lambda one: one.folder)
+        .paint,
         enlarger=lambda: pytest.fail("not asked"),
         find=in_the_middle,
         keypoints=lambda *_: joints,

@@ -110,7 +110,9 @@ def test_what_does_not_depend_on_the_style_is_done_once(studio: Studio) -> None:
     picture = photo(seed=4)
     recipe = halved(studio, picture)
     models = studio.models()
-    painter = models.painter(studio.style("drawn"), ("pose",), lambda source: source.folder)
+    painter = models.checkpoints.painter(
+        studio.style("drawn"), ("pose",), lambda source: source.folder
+    )
     counts = {"look": 0, "pose": 0, "encode": 0}
 
     def count(name: str) -> None:

@@ -96,7 +96,7 @@ def test_each_control_guides(studio: Studio, name: str) -> None:
 def test_each_of_several_controls_runs_in_its_own_window(
     studio: Studio, fields: dict[str, object], steps: dict[str, int]
 ) -> None:
-    painter = studio.models().painter(studio.style(), ("pose", "canny", "hed"), fetch)
+    painter = studio.models().checkpoints.painter(studio.style(), ("pose", "canny", "hed"), fetch)
     calls = dict.fromkeys(("pose", "canny", "hed"), 0)
 
     def count(name: str) -> None:
@@ -198,7 +198,7 @@ def test_the_real_layouts_download_and_guide(
 def test_the_face_adapter_loads_beside_the_others(tiny_catalog: Path, whole_hub: HubServer) -> None:
     catalog = Catalog.load(tiny_catalog)
     models = Studio(catalog=catalog).models()
-    painter = models.painter(catalog.style("photo"), ("pose", "face"), fetch)
+    painter = models.checkpoints.painter(catalog.style("photo"), ("pose", "face"), fetch)
     assert "face" in painter.adapters
     assert painter.has_control("pose")
     assert painter.has_control("face")

@@ -172,10 +172,10 @@ def test_every_mask_image_is_painted_or_refused_before_the_unet_starts(
 ) -> None:
     photo = Photo.of(pixels(96, 120))
     list(studio.warm_up())
-    painter = studio.models()._painter
+    painter = studio.models().checkpoints.loaded
     assert painter is not None
     calls: list[int] = []
-    handle = painter[1]._pipe.unet.register_forward_hook(lambda *_: calls.append(1))
+    handle = painter._pipe.unet.register_forward_hook(lambda *_: calls.append(1))
     recipe = Recipe.parse({**DRAWN, **fields})
     outcome = outcome_of(lambda: result_of(studio.paint(photo, recipe, image)))
     handle.remove()

@@ -32,9 +32,9 @@ def painted(studio: Studio, picture: Photo, **fields: Any) -> Result:
 def steps(studio: Studio) -> Iterator[list[int]]:
     """Counts the runs of the UNet inside."""
     runs: list[int] = []
-    painter = studio.models()._painter
+    painter = studio.models().checkpoints.loaded
     assert painter is not None
-    hook = painter[1]._pipe.unet.register_forward_hook(lambda *_: runs.append(1))
+    hook = painter._pipe.unet.register_forward_hook(lambda *_: runs.append(1))
     yield runs
     hook.remove()
 

@@ -184,14 +184,14 @@ def test_a_cancelled_wait_leaves_the_painter_to_the_running_job(studio: Studio) 
 def test_styles_that_differ_in_loras_share_a_base_and_leave_no_trace(studio: Studio) -> None:
     picture = photo()
     models = studio.models()
-    base = models.painter(studio.style(), (), fetch)
+    base = models.checkpoints.painter(studio.style(), (), fetch)
     turns = ["drawn", "ink", "drawn", "words", "ink", "words", "drawn"]
     seen: dict[str, Result] = {}
     for style in turns:
         result = result_of(studio.paint(picture, halved(studio, picture, style=style)))
         seen.setdefault(style, result)
         np.testing.assert_array_equal(result.images[0], seen[style].images[0])
-    assert models.painter(studio.style("ink"), (), fetch) is base
+    assert models.checkpoints.painter(studio.style("ink"), (), fetch) is base
     pictures = {one.images[0].tobytes() for one in seen.values()}
     assert len(pictures) == len(seen) == 3
 
@@ -277,7 +277,7 @@ def test_nothing_is_computed_twice_for_the_same_photo(studio: Studio) -> None:
     recipe = halved(studio, picture, steps=2, denoising_strength=1.0)
     calls: list[str] = []
     models = studio.models()
-    painter = models.painter(studio.style(), ("pose",), lambda source: source.folder)
+    painter = models.checkpoints.painter(studio.style(), ("pose",), lambda source: source.folder)
     segmenter = models.segmenter("pack", lambda source: source.folder)
     estimator = models.pose("pack", lambda source: source.folder)
     watched = {

@@ -76,7 +76,7 @@ def psnr(one: Painting, other: Painting) -> float:
 
 def paint(bench: Bench, k: int, changes: dict[str, Any]) -> tuple[Painting, int, float]:
     """A painting, how many pictures the UNet saw for it, and the processor's seconds it took."""
-    painter = bench.studio.models()._painter[1]
+    painter = bench.studio.models().checkpoints.loaded
     seen: list[int] = []
     hook = painter._pipe.unet.register_forward_pre_hook(lambda _, args: seen.append(len(args[0])))
     started = time.process_time()

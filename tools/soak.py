@@ -151,7 +151,7 @@ class Soak:
 
     def _breaks(self) -> Any:
         """Let the UNet break off at a random call."""
-        loaded = self.studio.models()._painter
+        loaded = self.studio.models().checkpoints.loaded
         if loaded is None:
             return None
         calls, fault = [self.chance.randrange(4)], self.chance.choice(FAULTS)
@@ -161,7 +161,7 @@ class Soak:
             if calls[0] == -1:
                 raise type(fault)(*fault.args)  # a raised one would keep all its frames
 
-        return loaded[1]._pipe.unet.register_forward_hook(hook)
+        return loaded._pipe.unet.register_forward_hook(hook)
 
 
 def memory() -> float:
