@@ -23,17 +23,9 @@ if TYPE_CHECKING:
 torch.set_num_threads(1)
 
 
-@pytest.hookimpl(tryfirst=True)  # before the groups are read
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of two workers one has the browser to itself; of the rest, each file stays together."""
-
-    def driven(item: pytest.Item) -> bool:
-        return item.get_closest_marker("browser") is not None
-
-    items.sort(key=driven, reverse=True)  # the longest group first
-    for item in items:
-        group = "browser" if driven(item) else item.path.stem
-        item.add_marker(pytest.mark.xdist_group(group))
+    """Files that drive a browser come first, because they take longest."""
+    items.sort(key=lambda item: item.get_closest_marker("browser") is None)
 
 
 TINY_PACK = """
