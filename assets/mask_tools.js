@@ -34,7 +34,7 @@ function readControls(name, value) {
 }
 
 document.addEventListener("input", event => {
-  const id = event.target.closest?.(".knob")?.id;
+  const id = event.target.closest?.(".recipe-field")?.id;
   // The number beside a slider follows a moment later, so the slider's own value counts.
   if (!maskCanvas.sent || !(id in RANGES || id === "mask_invert") || event.target.value === "") return;
   const value = id === "mask_invert" ? event.target.checked : +event.target.value;

@@ -6,10 +6,13 @@ Importing this package imports neither torch nor any model.
 """
 
 from inference.errors import MasqueradeError
-from inference.photo import Photo
-from inference.recipe import Length, MaskSettings, Recipe
-from inference.results import Progress, Result
-from inference.studio import Studio
+from inference.picture.photo import Photo
+from inference.picture.progress import Progress
+from inference.picture.result import Result
+from inference.recipe.length import Length
+from inference.recipe.mask_settings import MaskSettings
+from inference.recipe.recipe import Recipe
+from inference.studio.studio import Studio
 
 __all__ = [
     "Length",

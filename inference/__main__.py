@@ -13,15 +13,15 @@ from contextlib import closing
 from pathlib import Path
 from typing import TextIO
 
-from inference import metadata
-from inference.batch import Outcome, pictures, run
-from inference.catalog import Catalog
+from inference.catalog.catalog import Catalog
 from inference.errors import InvalidRecipe, MasqueradeError, ModelUnavailable
-from inference.photo import MAX_BYTES
-from inference.prompt_text import parse
-from inference.recipe import Recipe
-from inference.results import Progress
-from inference.studio import Studio
+from inference.picture import png_metadata
+from inference.picture.photo import MAX_BYTES
+from inference.picture.progress import Progress
+from inference.recipe.prompt_block import parse
+from inference.recipe.recipe import Recipe
+from inference.studio.batch import Outcome, pictures, run
+from inference.studio.studio import Studio
 
 DONE, FAILED, MISUSED, STOPPED = 0, 1, 2, 130
 CLEAR_LINE = "\r\x1b[K"
@@ -85,7 +85,7 @@ def _recipe(path: Path, stderr: TextIO) -> Recipe:
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
-        found = metadata.read(data) or parse(data.decode("utf-8-sig"))
+        found = png_metadata.read(data) or parse(data.decode("utf-8-sig"))
     except (OSError, UnicodeError) as error:
         raise InvalidRecipe(
             f"{path} cannot be read: give a text file in UTF-8, or a picture that was made here."

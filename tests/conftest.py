@@ -10,14 +10,14 @@ import httpx
 import pytest
 import torch
 
-from inference.catalog import FACE, Catalog, HubSource
-from tests import hub_repositories
-from tests.hub_repositories import LAYOUTS
-from tests.hub_server import HubServer
-from tests.page import address, browser, page  # noqa: F401 - fixtures
+from inference.catalog.catalog import FACE, Catalog, HubSource
+from tests.support import hub_repositories
+from tests.support.browser import address, browser, page  # noqa: F401 - fixtures
+from tests.support.hub_repositories import LAYOUTS
+from tests.support.hub_server import HubServer
 
 if TYPE_CHECKING:
-    from tests.served import Server
+    from tests.support.page_server import Server
 
 # Tiny models gain nothing from a second thread, and lose much where the cores are busy.
 torch.set_num_threads(1)
@@ -136,7 +136,7 @@ def whole_hub(server: HubServer, real_repositories: dict[str, Path]) -> HubServe
 @pytest.fixture(scope="module")
 def running(tiny_catalog: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The page on a server with tiny models, for all tests of a file."""
-    from tests.served import tiny_server  # imports Gradio, which takes seconds
+    from tests.support.page_server import tiny_server
 
     with tiny_server(tiny_catalog, tmp_path_factory.mktemp("work")) as server:
         yield server

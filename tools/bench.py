@@ -21,7 +21,7 @@ import torch
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from inference.compiler import Compiler  # noqa: E402
+from inference.painting.step_compiler import StepCompiler  # noqa: E402
 from tools.speed import floor, full_size, words  # noqa: E402
 from tools.speed.painting import (  # noqa: E402
     Row,
@@ -58,7 +58,7 @@ def painting(options: argparse.Namespace, device: torch.device) -> list[Row]:
     small, is_cuda = options.cpu_small, device.type == "cuda"
     steps = options.steps or (4 if small else 30)
     dtype = torch.float16 if is_cuda else torch.float32
-    compiler = Compiler() if (is_cuda if options.compile is None else options.compile) else None
+    compiler = StepCompiler() if (is_cuda if options.compile is None else options.compile) else None
     last = is_cuda if options.channels_last is None else options.channels_last
     layout = torch.channels_last if last else torch.contiguous_format
     rivals = Rivals(device, dtype, small=small, compiler=compiler, layout=layout)
@@ -80,7 +80,7 @@ def painting(options: argparse.Namespace, device: torch.device) -> list[Row]:
     return rows + by_mask_area(rivals, side, steps, watch, device)
 
 
-def settle(compiler: Compiler | None) -> None:
+def settle(compiler: StepCompiler | None) -> None:
     """Wait until what is asked for is compiled."""
     until = time.monotonic() + PATIENCE
     while compiler is not None and compiler.busy and time.monotonic() < until:

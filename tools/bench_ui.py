@@ -33,7 +33,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from inference import Photo, Recipe, Studio  # noqa: E402
-from inference.recipe import Length, Unit  # noqa: E402
+from inference.recipe.recipe import Length, Unit  # noqa: E402
 from tools.portraits import HELD_OUT_SEED, draw_seed  # noqa: E402
 
 SIDE = 768
@@ -127,7 +127,7 @@ def serve(arrangement: str, photo: Photo, port: int) -> None:
 
     def look(dilate: float) -> NDArray[np.uint8]:
         recipe = Recipe(mask_dilate=Length(value=dilate, unit=Unit.PERCENT))
-        return overlay(selection.evidence.preview, selection.preview_alpha(recipe))
+        return overlay(selection.detection.preview, selection.preview_alpha(recipe))
 
     with gr.Blocks() as blocks:
         best = arrangement == "server"

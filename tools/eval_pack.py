@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from inference import Studio  # noqa: E402
-from inference.catalog import Catalog  # noqa: E402
+from inference.catalog.catalog import Catalog  # noqa: E402
 from inference.errors import ModelUnavailable  # noqa: E402
 from tools.evaluation import (  # noqa: E402
     control,

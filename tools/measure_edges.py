@@ -24,12 +24,13 @@ from numpy.typing import NDArray
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from inference.edges import Guide  # noqa: E402
-from inference.geometry import Box, View, fit_within  # noqa: E402
-from inference.masking import drop_specks, reaches, resample, to_scores  # noqa: E402
-from inference.photo import Photo, Pixels  # noqa: E402
-from inference.segmenter import Segmenter  # noqa: E402
-from inference.selector import GRID  # noqa: E402
+from inference.mask.distance_field import drop_specks  # noqa: E402
+from inference.mask.guided_upsampling import GuidedFilter  # noqa: E402
+from inference.mask.heatmap import reaches, resample, to_scores  # noqa: E402
+from inference.mask.segmenter import Segmenter  # noqa: E402
+from inference.mask.selector import GRID  # noqa: E402
+from inference.picture.geometry import Box, View, fit_within  # noqa: E402
+from inference.picture.photo import Photo, Pixels  # noqa: E402
 from tools.portraits import HELD_OUT_SEED, draw_seed  # noqa: E402
 
 Bools = NDArray[np.bool_]
@@ -53,7 +54,7 @@ def bilinear(picture: Pixels, logits: Floats) -> Bools:
 
 def ours(picture: Pixels, logits: Floats) -> Bools:
     """The mask of a heatmap whose edges were moved onto the picture's."""
-    sharp = Guide.of(picture).sharpen(resample(logits, _whole(picture)))
+    sharp = GuidedFilter.of(picture).sharpen(resample(logits, _whole(picture)))
     return drop_specks(reaches(to_scores(sharp), 0.5))
 
 

@@ -42,9 +42,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from app import served
 from inference import MasqueradeError, Photo, Recipe, Result, Studio
-from inference.catalog import Catalog
-from inference.options import Options
-from inference.workplace import Limits
+from inference.catalog.catalog import Catalog
+from inference.serving.options import Options
+from inference.serving.temporary_files import Limits
 from tools.visitor import Visitor
 
 KINDS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "TIFF", "BMP")

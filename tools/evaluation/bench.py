@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference import Photo, Recipe, Result, Studio
+from inference.catalog.hub import fetch
 from inference.errors import EmptyMask
-from inference.hub import fetch
-from inference.selector import PERSON
+from inference.mask.selector import PERSON
 from tools.portraits import HELD_OUT_SEED, Portrait, draw, sample_spec, solo
 
 Pixels = NDArray[np.uint8]

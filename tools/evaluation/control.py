@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from inference.skeleton import MIN_SCORE
+from inference.control.openpose_skeleton import MIN_SCORE
 from tools.evaluation.bench import Bench, Keypoints, Painting, share, sitter
 from tools.evaluation.prompt import recipe
 from tools.evaluation.table import Row, at_least

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from inference import Photo, Result
-from inference.catalog import Catalog
+from inference.catalog.catalog import Catalog
 from tools.evaluation.bench import FAMILY, Bench, sitter
 from tools.evaluation.prompt import recipe
 from tools.evaluation.table import Row, at_most, note

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from inference.compose import resize
-from inference.hub import fetch
+from inference.catalog.hub import fetch
+from inference.picture.compositing import resize
 from tools.evaluation.bench import FAMILY, Bench, Pixels, held_out
 from tools.evaluation.table import Row, at_least, note
 

@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.compose import resize
-from inference.controls import CONTROLS, Scene
-from inference.geometry import generation_size
-from inference.hub import fetch
-from inference.photo import Pixels
+from inference.catalog.hub import fetch
+from inference.control.control_maps import CONTROLS, Scene
+from inference.picture.compositing import resize
+from inference.picture.geometry import generation_size
+from inference.picture.photo import Pixels
 from tools.evaluation.bench import FAMILY, Bench, Painting, overlap, sitter
 from tools.evaluation.prompt import recipe
 from tools.evaluation.table import Row

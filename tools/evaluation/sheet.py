@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from inference.compose import resize
+from inference.picture.compositing import resize
 from tools.evaluation.bench import Bench, Pixels, sitter
 from tools.evaluation.prompt import recipe
 from tools.training.common import write_sheet

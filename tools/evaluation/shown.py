@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.geometry import mask_box
-from inference.photo import Pixels
+from inference.picture.geometry import mask_box
+from inference.picture.photo import Pixels
 from tools.evaluation.bench import Bench, share, sitter
 from tools.evaluation.judge import load
 from tools.evaluation.maps import SILENT

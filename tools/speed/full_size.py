@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from inference.denoiser import Conditions, Denoiser, split
+from inference.painting.denoiser import Denoiser, DenoiserInputs, split_hint_embedding
 from tools.speed import models
 from tools.speed.counting import Work, counted
 from tools.speed.painting import Row
@@ -22,14 +22,14 @@ class Full:
     def __init__(self) -> None:
         self.pipe = models.pipeline(META, HALF, small=False)
         self.stock_net, net = (models.controlnet(self.pipe, META) for _ in range(2))
-        self.looking = split(net)
+        self.looking = split_hint_embedding(net)
         self.denoiser = Denoiser(self.pipe.unet, [net])
 
     def ours(self, images: int, size: tuple[int, int], *, guided: bool) -> Work:
         """One of our steps."""
         rows = 2 * images if guided else images
-        given = Conditions(
-            words=empty(rows, TOKENS, 768),
+        given = DenoiserInputs(
+            prompt_embeds=empty(rows, TOKENS, 768),
             hints=(empty(1, 320, *latents(size)),),
             scales=(empty(),),
         )

@@ -16,7 +16,7 @@ from diffusers import (
 )
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from tests import tiny
+from tests.support import tiny_models
 
 SCHEDULE = {
     "beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012,
@@ -58,7 +58,7 @@ def pipeline(
         (SMALL_UNET, SMALL_TEXT, SMALL_VAE) if small else (FULL_UNET, FULL_TEXT, FULL_VAE)
     )
     with torch.device(device), tempfile.TemporaryDirectory() as folder:
-        config = CLIPTextConfig(**text, **tiny.SPECIAL_IDS)
+        config = CLIPTextConfig(**text, **tiny_models.SPECIAL_IDS)
         blocks = len(vae["block_out_channels"])
         return StableDiffusionInpaintPipeline(
             vae=AutoencoderKL(
@@ -68,7 +68,7 @@ def pipeline(
                 latent_channels=4,
             ).to(dtype).eval(),
             text_encoder=CLIPTextModel(config).to(dtype).eval(),
-            tokenizer=tiny.tokenizer(Path(folder)),
+            tokenizer=tiny_models.tokenizer(Path(folder)),
             unet=UNet2DConditionModel(**unet).to(dtype).eval(),
             scheduler=DDIMScheduler(**SCHEDULE),
             safety_checker=None,

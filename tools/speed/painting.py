@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import torch
 
-from inference.geometry import generation_size, mask_box
-from inference.photo import Pixels
+from inference.picture.geometry import generation_size, mask_box
+from inference.picture.photo import Pixels
 from tools.speed.counting import Work, counted
 from tools.speed.floor import Floor, finish
 from tools.speed.rivals import Case, Rivals

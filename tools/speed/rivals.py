@@ -15,13 +15,13 @@ from diffusers import (
 )
 from PIL import Image
 
-from inference.compiler import Compiler
-from inference.denoiser import Denoiser
-from inference.painter import Painter
-from inference.patch import Guide, Painted, Patch
-from inference.photo import Pixels
-from inference.recipe import Recipe
-from inference.schedulers import make_scheduler
+from inference.painting.denoiser import Denoiser
+from inference.painting.inpainting import ControlInput, InpaintInput, InpaintOutput
+from inference.painting.painter import Painter
+from inference.painting.schedulers import make_scheduler
+from inference.painting.step_compiler import StepCompiler
+from inference.picture.photo import Pixels
+from inference.recipe.recipe import Recipe
 from tools.speed import models
 
 CONTROL = "pose"
@@ -45,7 +45,7 @@ class Case:
         )
 
     @property
-    def patch(self) -> Patch:
+    def patch(self) -> InpaintInput:
         """A picture of noise, a mask over half of it and a map of noise."""
         random = np.random.default_rng(self.seed)
         width, height = self.size
@@ -54,8 +54,8 @@ class Case:
         )
         repaint = np.zeros((height, width), dtype=np.bool_)
         repaint[:, width // 4 : -width // 4] = True
-        guides = (Guide(control=CONTROL, map=control),)
-        return Patch(picture=picture, repaint=repaint, guides=guides)
+        guides = (ControlInput(control=CONTROL, map=control),)
+        return InpaintInput(picture=picture, repaint=repaint, guides=guides)
 
 
 class Rivals:
@@ -72,7 +72,7 @@ class Rivals:
         dtype: torch.dtype,
         *,
         small: bool,
-        compiler: Compiler | None = None,
+        compiler: StepCompiler | None = None,
         layout: torch.memory_format = torch.contiguous_format,
     ) -> None:
         pipe = models.pipeline(device, dtype, small=small)
@@ -117,7 +117,7 @@ class Rivals:
     def paint_again(self, case: Case) -> Sequence[Pixels]:
         """The same with what it kept of earlier paintings."""
         *_, last = self.painter.paint(case.patch, case.recipe)
-        assert isinstance(last, Painted)
+        assert isinstance(last, InpaintOutput)
         return last.pictures
 
     @property

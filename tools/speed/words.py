@@ -20,9 +20,9 @@ from transformers import CLIPSegConfig, CLIPSegForImageSegmentation, CLIPSegProc
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
 from inference import Photo, Recipe
-from inference.segmenter import Segmenter
-from inference.selector import Selector
-from tests import tiny
+from inference.mask.segmenter import Segmenter
+from inference.mask.selector import Selector
+from tests.support import tiny_models
 from tools.portraits import HELD_OUT_SEED, draw_seed
 
 COUNTS = (1, 2, 4, 8)
@@ -47,7 +47,7 @@ def processor(folder: Path) -> CLIPSegProcessor:
     """Its pictures' processor, and a tokenizer that spells."""
     normal = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
     images = ViTImageProcessorPil(size={"height": 352, "width": 352}, **normal)
-    return CLIPSegProcessor(image_processor=images, tokenizer=tiny.tokenizer(folder))
+    return CLIPSegProcessor(image_processor=images, tokenizer=tiny_models.tokenizer(folder))
 
 
 def seconds(work: Callable[[], object]) -> float:

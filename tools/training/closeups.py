@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.geometry import mask_box
+from inference.picture.geometry import mask_box
 from tools.portraits import HELD_OUT_SEED, draw, sample_spec, solo
 
 SIDE = 480  # of the drawing that the face is taken from

@@ -14,7 +14,7 @@ import torch
 from diffusers import ControlNetModel
 from torch import Tensor
 
-from inference.controls import CONTROLS, Scene
+from inference.control.control_maps import CONTROLS, Scene
 from tools.portraits import HELD_OUT_SEED, PortraitSpec, draw, redress, sample_spec, solo
 from tools.portraits.figure import keypoints_of
 from tools.training import latents

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
-from inference.geometry import mask_box
+from inference.picture.geometry import mask_box
 from tools.portraits import HELD_OUT_SEED, draw, sample_spec, solo
 from tools.portraits.captions import caption_of
 from tools.training import text

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from inference.skeleton import coco_to_openpose, draw_openpose
+from inference.control.openpose_skeleton import coco_to_openpose, draw_openpose
 from tools.portraits import HELD_OUT_SEED, sample_spec, solo
 from tools.portraits.captions import caption_of
 from tools.portraits.figure import keypoints_of

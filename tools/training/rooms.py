@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from transformers import ConvNextConfig, UperNetConfig, UperNetForSemanticSegmentation
 from transformers.models.segformer.image_processing_pil_segformer import SegformerImageProcessorPil
 
-from inference.controls import colours
+from inference.control.ade20k_palette import ade20k_palette
 from tools.portraits import HELD_OUT_SEED, draw, sample_spec
 from tools.training.common import Job, Trainer, averaged, to_pictures, write_sheet
 
@@ -68,7 +68,7 @@ def _report(job: Job, model: UperNetForSemanticSegmentation) -> None:
     with torch.no_grad():
         found = model(x).logits.argmax(dim=1)
     print(f"rooms: {(found == classes).float().mean():.3f} of the pixels right", flush=True)
-    maps = [list(colours()[one.numpy()]) for one in (classes, found)]
+    maps = [list(ade20k_palette()[one.numpy()]) for one in (classes, found)]
     write_sheet(job.work / "rooms.png", [to_pictures(x.clamp(-1, 1)), *maps])
 
 

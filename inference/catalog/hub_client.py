@@ -1,0 +1,201 @@
+"""Client of the model hub: lists a repository, gets a file, and translates errors.
+
+No other module uses huggingface_hub.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from inference.catalog.schema import HubSource
+from inference.errors import DamagedDownload, HubUnreachable, MissingModel, ModelUnavailable
+
+#: Seconds that the hub may take to answer a request, other than to deliver a file.
+ANSWER_TIMEOUT_S = 5.0
+
+_MAX_RESTARTS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class HubFile:
+    """A file of a repository: path in it, size in bytes, and SHA-256 where the hub has it (LFS)."""
+
+    name: str
+    size: int
+    sha256: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class HubListing:
+    """The files of a repository at one commit."""
+
+    commit: str
+    files: tuple[HubFile, ...]
+
+
+def ask_hub(source: HubSource) -> HubListing:
+    """All files of the source's repository at its revision.
+
+    Raises:
+        HubUnreachable: no answer within `ANSWER_TIMEOUT_S`, a server error, or HF_HUB_OFFLINE.
+        MissingModel: no such repository or revision, or no access to it.
+    """
+    if os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}:
+        raise HubUnreachable(
+            f"{source.repo} is not downloaded yet and HF_HUB_OFFLINE is set: unset it, "
+            "or go on with the built-in pack."
+        )
+    from httpx2 import HTTPError
+    from huggingface_hub import HfApi
+
+    try:
+        info = HfApi(endpoint=_endpoint()).model_info(
+            source.repo,
+            revision=source.revision,
+            files_metadata=True,
+            timeout=ANSWER_TIMEOUT_S,
+        )
+    except (HTTPError, OSError, ValueError, KeyError, TypeError) as error:
+        # The last three: an answer that is not the hub's, such as a network's login page.
+        raise _translate(error, source, "its list of files") from error
+    files = tuple(
+        HubFile(
+            name=entry.rfilename,
+            size=entry.size or 0,
+            sha256=entry.lfs.sha256 if entry.lfs else None,
+        )
+        for entry in info.siblings or []
+    )
+    return HubListing(commit=info.sha or source.revision, files=files)
+
+
+def get_file(source: HubSource, *, commit: str, name: str, on_bytes: Callable[[int], None]) -> Path:
+    """The file in the model cache, downloaded unless it is there.
+
+    `on_bytes` gets the number of bytes so far, perhaps from another thread; an exception from it
+    ends the download, except a transfer over Xet, which goes on to the end of the file.
+
+    Raises:
+        HubUnreachable, MissingModel: as `ask_hub`.
+        DamagedDownload: the transfer was cut short again and again.
+        ModelUnavailable: the file cannot be saved.
+    """
+    from httpx2 import HTTPError
+    from huggingface_hub import hf_hub_download
+
+    try:
+        path = hf_hub_download(
+            source.repo,
+            name,
+            revision=commit,
+            cache_dir=cache_folder(),
+            endpoint=_endpoint(),
+            etag_timeout=ANSWER_TIMEOUT_S,
+            tqdm_class=_meter(on_bytes),
+        )
+    except (HTTPError, OSError, RuntimeError) as error:
+        # RuntimeError is how the Xet transfer reports what it has no better name for.
+        raise _translate(error, source, name) from error
+    return Path(path)
+
+
+def cache_folder() -> Path:
+    """The model cache by the environment now, rather than when huggingface_hub was imported."""
+    if "HF_HUB_CACHE" in os.environ:
+        return Path(os.environ["HF_HUB_CACHE"]).expanduser()
+    if "HF_HOME" in os.environ:
+        return Path(os.environ["HF_HOME"]).expanduser() / "hub"
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    return Path(HF_HUB_CACHE)
+
+
+def _endpoint() -> str | None:
+    return os.environ.get("HF_ENDPOINT", "").rstrip("/") or None
+
+
+def _translate(error: Exception, source: HubSource, what: str) -> ModelUnavailable:
+    """The error of our tree for one of a library."""
+    from httpx2 import HTTPError, RemoteProtocolError
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        LocalEntryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    repo = source.repo
+    status = error.response.status_code if isinstance(error, HfHubHTTPError) else None
+    if isinstance(error, GatedRepoError) or status == 403:
+        return MissingModel(
+            f"{repo} is closed: accept its terms on its page on the hub, then set HF_TOKEN."
+        )
+    if isinstance(error, RevisionNotFoundError):
+        return MissingModel(
+            f"{repo} has no revision {source.revision!r}: correct its entry in the catalog."
+        )
+    if status in (401, 404):
+        return MissingModel(
+            f"{repo} does not exist on the hub or is private: correct its entry in the catalog, "
+            "or set HF_TOKEN."
+        )
+    if isinstance(error, RemoteProtocolError):
+        return _cut_short(repo, what)
+    if isinstance(error, HTTPError | ConnectionError | LocalEntryNotFoundError):
+        return _unreachable(repo, status)
+    if isinstance(error, OSError):
+        if error.errno is None:
+            return _cut_short(repo, what)
+        return ModelUnavailable(
+            f"{what} of {repo} cannot be saved ({error.strerror}): make room in {cache_folder()}."
+        )
+    return _unreachable(repo, status)
+
+
+def _cut_short(repo: str, what: str) -> DamagedDownload:
+    return DamagedDownload(
+        f"{what} of {repo} was cut short: check the connection, then choose the style again."
+    )
+
+
+def _unreachable(repo: str, status: int | None) -> HubUnreachable:
+    how = "does not answer" if status is None else f"answers with error {status}"
+    return HubUnreachable(
+        f"The model hub {how}, so {repo} cannot be downloaded: check the connection and try "
+        "again, or go on with the built-in pack."
+    )
+
+
+def _meter(on_bytes: Callable[[int], None]) -> type:
+    """A progress-bar class for huggingface_hub that only counts bytes."""
+
+    class Meter:
+        total: int | None = None
+
+        def __init__(self, *, initial: int = 0, **_look: object) -> None:
+            self.done = initial
+            self.restarts = 0
+
+        def update(self, n: float = 1) -> None:
+            # With a proxy that cuts bodies short and ignores ranges, the transfer never ends.
+            self.restarts += n < 0
+            if self.restarts > _MAX_RESTARTS:
+                raise OSError("the transfer starts over again and again")
+            self.done += int(n)
+            on_bytes(self.done)
+
+        # Required by Xet transfers; their separate counts and speeds are not used.
+        def update_transfer(self, n: float) -> None: ...
+        def set_postfix_str(self, text: str, refresh: bool = True) -> None: ...
+        def set_transfer_postfix_str(self, text: str, refresh: bool = True) -> None: ...
+        def close(self) -> None: ...
+
+        def __enter__(self) -> Meter:
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+
+    return Meter

@@ -1,0 +1,213 @@
+"""Schema of the catalog: model families, styles, controls, LoRAs and their sources."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator
+
+from inference.errors import InvalidRecipe
+from inference.recipe.lora_tags import LORA_WEIGHTS
+from inference.recipe.recipe import CFG_SCALE, ControlMode, Recipe
+
+#: Suffixes of formats that cannot run code when loaded; pickles (.bin, .ckpt, .pt) are refused. An
+#: .onnx graph holds weights and the names of known operators.
+SAFE_SUFFIXES = (".safetensors", ".json", ".txt", ".onnx")
+
+#: Stable Diffusion 1.5 takes a 4:5 photo at 512×640, its usual size for portraits.
+SD15_NATIVE_SIZE = 576
+
+_LoraWeight: TypeAlias = Annotated[
+    float, Field(ge=LORA_WEIGHTS[0], le=LORA_WEIGHTS[1], allow_inf_nan=False)
+]
+_Within: TypeAlias = Annotated[str, Field(pattern=r"^([\w-][\w.-]*/)*[\w-][\w.-]*\.safetensors$")]
+_SingleFile: TypeAlias = Annotated[str, Field(pattern=r"^[^/\\]+\.safetensors$")]
+
+
+class Entry(BaseModel):
+    """Base of all entries: frozen, without unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class _Origin(Entry):
+    licence: str = "unknown"
+    attribution: str = ""
+
+
+class LocalSource(_Origin):
+    """A model folder on this machine; those of the built-in pack are in assets/pack."""
+
+    folder: Path
+
+
+class HubSource(_Origin):
+    """Files of one repository on the model hub.
+
+    `revision` is a branch, a tag or a commit. `files` are patterns of paths within the repository,
+    in which `*` does not cross a `/`; each must match something.
+    """
+
+    repo: str = Field(pattern=r"^[\w.-]+/[\w.-]+$")
+    revision: str = "main"
+    files: tuple[str, ...] = Field(min_length=1)
+
+    @field_validator("files")
+    @classmethod
+    def _only_safe_files(cls, files: tuple[str, ...]) -> tuple[str, ...]:
+        unsafe = [pattern for pattern in files if not pattern.endswith(SAFE_SUFFIXES)]
+        if unsafe:
+            raise ValueError(f"{unsafe[0]!r} does not end in one of {', '.join(SAFE_SUFFIXES)}")
+        return files
+
+
+def _kind(source: Any) -> str:
+    fields = source if isinstance(source, dict) else vars(source)
+    return "repo" if "repo" in fields else "folder"
+
+
+Source: TypeAlias = Annotated[
+    Annotated[LocalSource, Tag("folder")] | Annotated[HubSource, Tag("repo")],
+    Discriminator(_kind),
+]
+
+
+class ImageAdapter(Entry):
+    """The IP-Adapter of a control (Ye et al. 2023, arXiv:2308.06721).
+
+    `file` is the adapter's file in the control's source; `encoder` has the CLIP image encoder that
+    it was trained with, in `encoder_folder`.
+    """
+
+    file: _Within
+    encoder: Source
+    encoder_folder: str = ""
+
+
+class ControlModel(Entry):
+    """A ControlNet or, with `adapter`, an IP-Adapter; `key` is its name in a recipe."""
+
+    key: str
+    family: str
+    title: str
+    description: str = ""
+    source: Source
+    adapter: ImageAdapter | None = None
+
+
+class Lora(Entry):
+    """A LoRA for a family's checkpoints (Hu et al. 2021, arXiv:2106.09685).
+
+    `file` is its file in the source; `trigger_words` go to the front of the prompt of each style
+    that uses it.
+    """
+
+    key: str
+    family: str
+    title: str
+    description: str = ""
+    source: Source
+    file: _SingleFile = "pytorch_lora_weights.safetensors"
+    trigger_words: str = ""
+
+
+class FastMode(Entry):
+    """The settings and LoRAs, with weights, that a recipe's `fast` stands for."""
+
+    scheduler: str
+    steps: int
+    cfg_scale: float
+    guidance_stop: float = 1.0
+    loras: Mapping[str, float] = Field(default_factory=dict)
+
+    @property
+    def settings(self) -> dict[str, str | float]:
+        """The recipe fields that it replaces."""
+        return {
+            "scheduler": self.scheduler,
+            "steps": self.steps,
+            "cfg_scale": self.cfg_scale,
+            "guidance_stop": self.guidance_stop,
+        }
+
+
+class Family(Entry):
+    """Models that work together, because their latents and UNets have one shape.
+
+    Attributes:
+        segmenter: CLIPSeg.
+        pose: ViTPose.
+        configs: diffusers configs for styles whose checkpoint is a single file.
+        enlarger: Swin2SR, for finished pictures.
+        depth: depth estimator, for the control depth.
+        rooms: semantic segmenter of ADE20K's classes, for the control segroom.
+        checker: Stable Diffusion's safety checker.
+        restorer: face restoration network as an ONNX graph, for `face_correct` where onnxruntime
+            is installed.
+        face: IP-Adapter for the likeness of faces, which recipes cannot name.
+        fast: what a recipe's `fast` stands for.
+        controls, loras: what recipes can name.
+    """
+
+    key: str
+    title: str
+    segmenter: Source
+    pose: Source
+    configs: Source | None = None
+    enlarger: Source | None = None
+    depth: Source | None = None
+    rooms: Source | None = None
+    checker: Source | None = None
+    restorer: Source | None = None
+    face: ControlModel | None = None
+    fast: FastMode | None = None
+    controls: Mapping[str, ControlModel] = Field(default_factory=dict)
+    loras: Mapping[str, Lora] = Field(default_factory=dict)
+
+
+class Style(Entry):
+    """A checkpoint with the words and settings that suit it.
+
+    Attributes:
+        base: a folder in the diffusers layout or, with `checkpoint`, a folder with a single file.
+        checkpoint: name of the single .safetensors file.
+        vae: replaces the checkpoint's own VAE.
+        loras: weights by the keys of the family's LoRAs; styles that differ only in these share
+            one checkpoint in memory.
+        prompt_prefix, prompt_suffix: words around the user's prompt.
+        negative_prompt: words before the user's own.
+        cfg_scale, control_mode: defaults for recipes without them.
+        native_size: side, in pixels, of a square with the pixel count to paint at.
+    """
+
+    key: str
+    family: str
+    title: str
+    description: str = ""
+    base: Source
+    checkpoint: _SingleFile | None = None
+    vae: Source | None = None
+    loras: Mapping[str, _LoraWeight] = Field(default_factory=dict)
+    prompt_prefix: str = ""
+    prompt_suffix: str = ""
+    negative_prompt: str = ""
+    cfg_scale: float = CFG_SCALE
+    control_mode: ControlMode = "balanced"
+    native_size: Annotated[int, Field(ge=64, le=1024, multiple_of=8)] = SD15_NATIVE_SIZE
+
+    @field_validator("cfg_scale")
+    @classmethod
+    def _check_scale(cls, scale: float) -> float:
+        try:
+            Recipe.parse({"cfg_scale": scale})
+        except InvalidRecipe as error:
+            raise ValueError(str(error)) from error
+        return scale
+
+    @field_validator("loras")
+    @classmethod
+    def _drop_zero_weights(cls, loras: Mapping[str, float]) -> Mapping[str, float]:
+        """A weight of 0 removes a LoRA, so that a user's own file can."""
+        return {key: weight for key, weight in loras.items() if weight}

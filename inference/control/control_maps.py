@@ -1,0 +1,165 @@
+"""Control maps for ControlNets, one function for each kind; a new kind is a function and a row.
+
+Zhang, Rao and Agrawala, "Adding Conditional Control to Text-to-Image Diffusion Models"
+(ICCV 2023).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from inference.control.ade20k_palette import ade20k_palette
+from inference.control.openpose_skeleton import Keypoints, coco_to_openpose, draw_openpose
+from inference.picture.photo import Pixels
+
+CANNY_LOW, CANNY_HIGH = 100, 200
+# Standard deviations in pixels of a 512² picture, scaled with the picture's short side.
+LINE_WIDTH, EDGE_SCALES = 1.0, (1.0, 2.0, 4.0)
+# Contrast, in 0–1, that becomes full white, and the share of it below which nothing is drawn.
+LINE_CONTRAST, LINE_FLOOR, EDGE_CONTRAST = 0.03, 0.2, 0.1
+SHORTEST_SEGMENT = 0.05  # of the short side
+TILE_SHRINK = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """The part of the photo that is painted, with estimators that run only for maps that need them.
+
+    Attributes:
+        picture: (H, W, 3) uint8 RGB at generation size.
+        keypoints: gives the person's COCO key points, (17, 3), in pixels of `picture`.
+        nearness: gives inverse depth, (H, W); larger is nearer.
+        classes: gives the ADE20K class of each pixel, (H, W), 0–149.
+    """
+
+    picture: Pixels = field(repr=False)
+    keypoints: Callable[[], Keypoints] = field(repr=False)
+    nearness: Callable[[], npt.NDArray[np.float32]] = field(repr=False)
+    classes: Callable[[], npt.NDArray[np.uint8]] = field(repr=False)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height)."""
+        return self.picture.shape[1], self.picture.shape[0]
+
+
+def draw_pose(scene: Scene) -> Pixels:
+    """The OpenPose skeleton on black (Cao et al., 2019)."""
+    return draw_openpose(coco_to_openpose(scene.keypoints()), scene.size)
+
+
+def draw_canny(scene: Scene) -> Pixels:
+    """White edges on black (Canny, 1986), at the thresholds that ControlNet was trained with."""
+    edges = cv2.Canny(scene.picture, CANNY_LOW, CANNY_HIGH)
+    return np.asarray(cv2.cvtColor(edges, cv2.COLOR_GRAY2RGB), dtype=np.uint8)
+
+
+def draw_lineart(scene: Scene) -> Pixels:
+    """White lines on black where the picture has dark ones: a difference of Gaussians.
+
+    Marr and Hildreth, "Theory of Edge Detection" (1980); fine lines, as a pencil follows.
+    """
+    width = LINE_WIDTH * _unit(scene)
+    gray = _gray(scene)
+    fine, coarse = (cv2.GaussianBlur(gray, (0, 0), sigma) for sigma in (width, 1.6 * width))
+    darker = np.clip((coarse - fine) / LINE_CONTRAST - LINE_FLOOR, 0, 1)
+    return _rgb(darker * 255)
+
+
+def draw_mlsd(scene: Scene) -> Pixels:
+    """White straight segments on black (LSD, Grompone von Gioi et al. 2010), without short ones."""
+    gray = np.rint(_gray(scene) * 255).astype(np.uint8)
+    drawn = np.zeros_like(gray)
+    found = cv2.createLineSegmentDetector().detect(gray)[0]
+    shortest = SHORTEST_SEGMENT * min(scene.size)
+    for x0, y0, x1, y1 in [] if found is None else found.reshape(-1, 4):
+        if np.hypot(x1 - x0, y1 - y0) >= shortest:
+            start, end = ((round(float(x)), round(float(y))) for x, y in ((x0, y0), (x1, y1)))
+            cv2.line(drawn, start, end, 255, max(1, round(_unit(scene))))
+    return _rgb(drawn)
+
+
+def draw_hed(scene: Scene) -> Pixels:
+    """Soft white edges on black: the colours' gradient, over several scales.
+
+    In place of the network of Xie and Tu, "Holistically-Nested Edge Detection" (ICCV 2015).
+    """
+    picture = scene.picture.astype(np.float32) / 255
+    total = np.zeros(scene.picture.shape[:2], dtype=np.float32)
+    for sigma in (_unit(scene) * scale for scale in EDGE_SCALES):
+        smooth = cv2.GaussianBlur(picture, (0, 0), sigma)
+        across, along = (cv2.Sobel(smooth, cv2.CV_32F, dx, 1 - dx, scale=1 / 8) for dx in (1, 0))
+        total += sigma * np.hypot(across, along).max(axis=2)
+    edges = 1 - np.exp(-total / len(EDGE_SCALES) / EDGE_CONTRAST)
+    return _rgb(cv2.GaussianBlur(edges, (0, 0), _unit(scene)) * 255)
+
+
+def draw_tile(scene: Scene) -> Pixels:
+    """The picture without its fine detail, which the painter adds anew."""
+    small = tuple(max(1, round(side / TILE_SHRINK)) for side in scene.size)
+    coarse = cv2.resize(scene.picture, small, interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(coarse, scene.size, interpolation=cv2.INTER_CUBIC), np.uint8)
+
+
+def draw_qr(scene: Scene) -> Pixels:
+    """Black and white by luminance, at the threshold of Otsu (1979)."""
+    gray = np.rint(_gray(scene) * 255).astype(np.uint8)
+    return _rgb(cv2.threshold(gray, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)[1])
+
+
+def draw_depth(scene: Scene) -> Pixels:
+    """Inverse depth as gray: the nearest pixel white, the farthest black."""
+    nearness = scene.nearness()
+    low, high = float(nearness.min()), float(nearness.max())
+    return _rgb((nearness - low) * (255 / max(high - low, 1e-6)))
+
+
+def draw_segmentation(scene: Scene) -> Pixels:
+    """Each pixel in the colour of its ADE20K class."""
+    return ade20k_palette()[scene.classes()]
+
+
+def draw_photo(scene: Scene) -> Pixels:
+    """The picture itself, for an IP-Adapter."""
+    return scene.picture
+
+
+def _unit(scene: Scene) -> float:
+    """Pixels of this picture per pixel of a 512² one."""
+    return min(scene.size) / 512
+
+
+def _gray(scene: Scene) -> npt.NDArray[np.float32]:
+    """Luminance in 0–1."""
+    gray = cv2.cvtColor(scene.picture, cv2.COLOR_RGB2GRAY)
+    return np.asarray(gray, dtype=np.float32) / np.float32(255)
+
+
+def _rgb(gray: npt.NDArray[Any]) -> Pixels:
+    """(H, W) in 0–255 as three equal channels."""
+    return np.repeat(np.rint(gray).astype(np.uint8)[..., None], 3, axis=2)
+
+
+CONTROLS: Mapping[str, Callable[[Scene], Pixels]] = MappingProxyType(
+    {
+        "pose": draw_pose,
+        "canny": draw_canny,
+        "depth": draw_depth,
+        "lineart": draw_lineart,
+        "mlsd": draw_mlsd,
+        "hed": draw_hed,
+        "tile": draw_tile,
+        "segroom": draw_segmentation,
+        "composition": draw_photo,
+        "reference": draw_photo,
+        "ipadapter": draw_photo,
+        "qr": draw_qr,
+    }
+)

@@ -1,0 +1,245 @@
+"""The stages after the painting: enlarge → refine → faces → film grain → colour grading.
+
+After each stage, what the mask keeps is replaced by the upload's pixels, unless the recipe's
+`protect` is off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from inference.catalog.catalog import FACE
+from inference.control.openpose_skeleton import Keypoints
+from inference.finishing import color_grading, film_grain
+from inference.finishing.face_regions import find_faces
+from inference.finishing.face_restorer import FaceRestorer
+from inference.mask.heatmap import Heatmap
+from inference.mask.inpaint_crop import InpaintCrop
+from inference.painting.inpainting import ControlInput, InpaintInput, Paint, report_steps
+from inference.picture.compositing import Alpha, paste, resize
+from inference.picture.geometry import Box
+from inference.picture.photo import Photo, Pixels
+from inference.picture.progress import Progress, Stage
+from inference.recipe.recipe import Recipe
+
+if TYPE_CHECKING:
+    from inference.finishing.enlarger import Enlarger
+
+# Scale at which a painting is refined where it was not enlarged.
+REFINE_SCALE = 2
+# Denoising strengths at which a face is corrected without a model for it, and at which it is given
+# another's likeness.
+CORRECTION, LIKENESS = 0.25, 0.6
+# Context around a face, in its sides on each side, in which its key points are found.
+BUST = 0.5
+# Least amount of grain where the recipe leaves it to the photo.
+LEAST_GRAIN = 3.0
+
+Work = Generator[Progress, None, Pixels]
+Pictures = tuple[Pixels, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """Whole pictures with their crop, and the upload and its mask at their size."""
+
+    images: Pictures
+    crop: InpaintCrop
+    original: Pixels
+    alpha: Alpha
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finisher:
+    """Runs the stages that a recipe asks for.
+
+    Attributes:
+        recipe: the painter's recipe, with a concrete seed.
+        native: side of the square whose area the painter was trained at.
+        paint: paints an input for the stages that repaint.
+        enlarger: gives the enlarger, loaded when first needed.
+        find: gives the heatmap of a word in a picture.
+        keypoints: gives the COCO key points of the person in a box of a picture.
+        restorer: gives the face restorer, None where there is none.
+        likeness: crop of the photo's face, for `face_swap`.
+    """
+
+    recipe: Recipe
+    native: int
+    paint: Paint
+    enlarger: Callable[[], Enlarger]
+    find: Callable[[Photo, str], Heatmap]
+    keypoints: Callable[[Pixels, Box], Keypoints]
+    restorer: Callable[[], FaceRestorer | None]
+    likeness: Pixels | None = None
+
+    def run(self, patches: Pictures, crop: InpaintCrop) -> Generator[Progress, None, Finished]:
+        """Finish painted crops.
+
+        Args:
+            patches: (h, w, 3) uint8 each, as painted.
+            crop: where they belong in the picture.
+
+        Raises:
+            MissingModel: the style's models have no enlarger.
+        """
+        recipe = self.recipe
+        grows = recipe.super_resolution or recipe.hires_fix
+        if grows:
+            patches = tuple(crop.put_back(patch) for patch in patches)
+        if recipe.super_resolution:
+            patches = yield from self._each(patches, lambda _k, one: self._enlarge(one, crop))
+        if recipe.hires_fix:
+            patches = yield from self._each(patches, lambda k, one: self._refine(k, one, crop))
+        yield Progress(stage=Stage.FINISHING)
+        crop = crop.grown(patches[0].shape[1::-1]) if grows else crop
+        original, alpha = crop.original(), crop.alpha
+        wide = alpha if recipe.protect or not grows else _whole_patch(crop)
+        images = tuple(paste(original, patch, wide, crop.box) for patch in patches)
+        reach = alpha if recipe.protect else np.full_like(alpha, 255)
+        restorer = self.restorer() if recipe.face_correct else None
+        for wanted, stage, strength in (
+            (recipe.inpaint_faces, Stage.FACES, recipe.hires_denoising_strength),
+            (recipe.face_correct, Stage.CORRECTING, CORRECTION),
+            (recipe.face_swap, Stage.LIKENESS, LIKENESS),
+        ):
+            if wanted and stage is Stage.CORRECTING and restorer is not None:
+                images = yield from self._each(images, partial(self._restored, restorer, reach))
+            elif wanted:
+                work = partial(self._faces, reach=reach, stage=stage, strength=strength)
+                images = yield from self._each(images, work)
+        if recipe.film_grain:
+            yield Progress(stage=Stage.GRAIN)
+            added = self._grain(original)
+            grainy = (film_grain.add(one, added, self._seed(k)) for k, one in enumerate(images))
+            images = tuple(map(_masked_paste(reach), images, grainy))
+        if recipe.color_grading is not None:
+            yield Progress(stage=Stage.GRADING, detail=recipe.color_grading)
+            graded = (color_grading.grade(one, recipe.color_grading) for one in images)
+            images = tuple(map(_masked_paste(reach), images, graded))
+        return Finished(images=images, crop=crop, original=original, alpha=alpha)
+
+    def _each(
+        self, pictures: Pictures, stage: Callable[[int, Pixels], Work]
+    ) -> Generator[Progress, None, Pictures]:
+        """Run a stage on each picture, naming the picture in its progress."""
+        done = []
+        for k, picture in enumerate(pictures):
+            work = stage(k, picture)
+            which = f"picture {k + 1} of {len(pictures)}" if len(pictures) > 1 else ""
+            try:
+                while True:
+                    progress = next(work)
+                    detail = ", ".join(filter(None, (which, progress.detail)))
+                    yield replace(progress, detail=detail)
+            except StopIteration as finished:
+                done.append(finished.value)
+            finally:
+                work.close()
+        return tuple(done)
+
+    def _seed(self, k: int) -> int:
+        assert self.recipe.seed is not None, "the studio makes the seed concrete"
+        return self.recipe.seed + k
+
+    def _guarded(self, patch: Pixels, crop: InpaintCrop) -> Pixels:
+        return crop.put_back(patch) if self.recipe.protect else patch
+
+    def _enlarge(self, patch: Pixels, crop: InpaintCrop) -> Work:
+        """`super_resolution`: enlarge by the enlarger's scale."""
+        yield Progress(stage=Stage.ENLARGING)
+        tiles = self.enlarger().tiles(patch)
+        while True:
+            try:
+                done, total = next(tiles)
+            except StopIteration as finished:
+                return self._guarded(finished.value, crop)
+            yield Progress(stage=Stage.ENLARGING, step=done, steps=total)
+
+    def _refine(self, k: int, patch: Pixels, crop: InpaintCrop) -> Work:
+        """`hires_fix`: image-to-image over the enlarged crop, through windows."""
+        if not self.recipe.super_resolution:
+            patch = resize(patch, (REFINE_SCALE * patch.shape[1], REFINE_SCALE * patch.shape[0]))
+        size = patch.shape[1], patch.shape[0]
+        everywhere = np.ones(size[::-1], dtype=np.bool_)
+        repaint = crop.repaint(size) if self.recipe.protect else everywhere
+        again = InpaintInput(picture=patch, repaint=repaint, window=self.native)
+        strength = self.recipe.hires_denoising_strength
+        painted = yield from self._paint_again(k, again, Stage.REFINING, strength)
+        return self._guarded(painted, crop)
+
+    def _paint_again(self, k: int, patch: InpaintInput, stage: Stage, strength: float) -> Work:
+        changes = {"num_images": 1, "seed": self._seed(k), "denoising_strength": strength}
+        recipe = self.recipe.model_copy(update=changes)
+        painted = yield from report_steps(self.paint(patch, recipe), stage)
+        return painted.pictures[0]
+
+    def _faces(self, k: int, image: Pixels, reach: Alpha, stage: Stage, strength: float) -> Work:
+        """`inpaint_faces`, `face_correct`, `face_swap`: repaint each face at generation size."""
+        yield Progress(stage=stage)
+        shown = self.likeness if stage is Stage.LIKENESS else None
+        guides = () if shown is None else (ControlInput(control=FACE, map=shown),)
+        heat = self.find(Photo.of(image), "face")
+        for face in find_faces(heat, reach, self.native):
+            inside = face.box.slices
+            patch = InpaintInput(
+                picture=resize(image[inside], face.size),
+                repaint=(face.at(face.size) > 0) & (resize(reach[inside], face.size) > 0),
+                guides=guides,
+            )
+            painted = yield from self._paint_again(k, patch, stage, strength)
+            alpha = np.zeros_like(reach)
+            alpha[inside] = np.minimum(face.at(face.box.size), reach[inside])
+            image = paste(image, painted, alpha, face.box)
+        return image
+
+    def _restored(self, restorer: FaceRestorer, reach: Alpha, _k: int, image: Pixels) -> Work:
+        """`face_correct` by the restorer; faces that are turned away are left alone."""
+        yield Progress(stage=Stage.CORRECTING)
+        for face in find_faces(self.find(Photo.of(image), "face"), reach, self.native):
+            points = self.keypoints(image, face.box.grown(BUST, image.shape[1::-1]))
+            restored = restorer.restore(image, points, face.box)
+            if restored is None:
+                continue
+            inside = face.box.slices
+            alpha = np.zeros_like(reach)
+            shown = np.minimum(face.at(face.box.size), restored.alpha)
+            alpha[inside] = np.minimum(shown, reach[inside])
+            image = paste(image, restored.pixels, alpha, face.box)
+        return image
+
+    def _grain(self, original: Pixels) -> film_grain.Grain:
+        """The recipe's grain, with the photo's where it gives none."""
+        own = film_grain.measure(original)
+        amount, size = self.recipe.film_grain_amount, self.recipe.film_grain_size
+        return film_grain.Grain(
+            amount=max(own.amount, LEAST_GRAIN) if amount is None else amount,
+            size=own.size if size is None else size,
+        )
+
+
+def _masked_paste(reach: Alpha) -> Callable[[Pixels, Pixels], Pixels]:
+    """A function that pastes a stage's output over its input where `reach` allows it."""
+    whole = Box.whole((reach.shape[1], reach.shape[0]))
+    return lambda before, after: paste(before, after, reach, whole)
+
+
+def _whole_patch(crop: InpaintCrop) -> Alpha:
+    """Alpha of the whole crop, fading at those of its sides that lie within the picture."""
+    width, height = crop.size
+    box = crop.box
+    fade = max(1, min(box.size) // 16)
+
+    def side(first: int, last: int, length: int) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+        at = np.arange(length, dtype=np.float32) + 0.5
+        rising = (at - first) / fade if first > 0 else np.ones_like(at)
+        falling = (last - at) / fade if last < length else np.ones_like(at)
+        return np.clip(np.minimum(rising, falling), 0, 1)
+
+    share = np.outer(side(box.top, box.bottom, height), side(box.left, box.right, width))
+    return np.rint(255 * share).astype(np.uint8)

@@ -1,0 +1,83 @@
+"""The data from which the browser draws the live mask (`assets/mask_canvas.js`), ready for JSON.
+
+The scores are those that the server makes the mask of, so both give the same pixels.
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from inference.mask import distance_field
+from inference.mask.selection import USUAL_SHARES, Detection, Selection
+from inference.picture.geometry import CONTEXT, LATENT_FACTOR, MAX_CROP_ASPECT
+from inference.picture.photo import Pixels
+from inference.recipe.mask_settings import MaskSettings
+from inference.recipe.recipe import Recipe
+from inference.recipe.strokes import Stroke
+
+JPEG_QUALITY = 90
+# Constants that the browser's arithmetic shares with the server's.
+RULES = {
+    "speck": distance_field.SPECK, "hole": distance_field.HOLE, "far": distance_field.FAR,
+    "unit": Stroke.UNIT, "shares": USUAL_SHARES, "context": CONTEXT, "maxAspect": MAX_CROP_ASPECT,
+    "factor": LATENT_FACTOR,
+}  # fmt: skip
+
+
+def mask_view(detection: Detection, settings: MaskSettings) -> dict[str, Any]:
+    """Photo, scores, words and settings, from which the browser computes the mask.
+
+    Args:
+        evidence: what the words found; pictures of it become data URIs.
+        settings: the mask settings, for controls that are not on the page at the moment.
+    """
+    box = detection.canvas.box
+    return {
+        "photoId": detection.photo.digest,
+        "photo": _uri(cv2.cvtColor(detection.preview, cv2.COLOR_RGB2BGR), "jpeg"),
+        "scores": _uri(detection.scores, "png"),
+        "words": [
+            {
+                "phrase": word.phrase,
+                "negative": word.negative,
+                "threshold": word.threshold,
+                "score": word.score,
+                "heat": _uri(word.heat, "png"),
+            }
+            for word in detection.words
+        ],
+        "drawn": detection.drawn,
+        "photoSize": detection.photo.size,
+        "box": (box.left, box.top, box.right, box.bottom),
+        "canvas": detection.canvas.size,
+        "native": detection.native,
+        "shortSide": detection.short_side,
+        "settings": {
+            "threshold": settings.mask_threshold,
+            "invert": settings.mask_invert,
+            "dilate": settings.mask_dilate.value,
+            "unit": str(settings.mask_dilate.unit),
+            "feather": settings.mask_feather,
+        },
+        "rules": RULES,
+    }
+
+
+def mask_report(selection: Selection, recipe: Recipe) -> tuple[Pixels, dict[str, Any]]:
+    """The mask as a picture, (H, W, 3) uint8 with 255 = repaint, and each phrase's score."""
+    alpha = np.rint(selection.alpha(recipe) * 255).astype(np.uint8)
+    words = {word.phrase: round(word.score, 4) for word in selection.detection.words}
+    share = float((alpha > 127).mean())
+    return alpha[..., None].repeat(3, axis=2), {"words": words, "repainted": round(share, 4)}
+
+
+def _uri(picture: npt.NDArray[Any], kind: str) -> str:
+    """A gray or BGR picture as a data URI."""
+    quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if kind == "jpeg" else []
+    _, data = cv2.imencode(f".{kind}", picture, quality)
+    return f"data:image/{kind};base64,{base64.b64encode(data.tobytes()).decode()}"

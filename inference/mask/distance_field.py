@@ -1,0 +1,117 @@
+"""The mask as a signed distance field, and the settings that are arithmetic on it.
+
+A mask is stored as its signed distance to the edge, in pixels at generation size, positive inside.
+Invert is ``-d``, dilate by r is ``d + r`` (an exact Euclidean radius), and a feather of width f is
+``clip(0.5 + d / f, 0, 1)``. Only new words, a new threshold or a new stroke need a new field.
+
+`assets/mask_math.js` repeats this arithmetic from the scores on, in the same order and precision.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from inference.mask.brush import ADD, REMOVE, Layer
+from inference.mask.heatmap import Bools, Floats, Scores, reaches, resample
+from inference.picture.geometry import View
+from inference.recipe.mask_settings import MaskSettings
+
+# The distance where there is no edge: more than any length that a recipe can ask for.
+FAR = 1e5
+# Islands below this share of the largest one are dropped as noise of the detector.
+SPECK = 0.02
+# Holes below this share of all that was found are filled.
+HOLE = 0.005
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistanceField:
+    """A mask as its signed distance to the edge.
+
+    Attributes:
+        distance: (h, w) float32 in pixels at generation size, positive inside what was found;
+            ±`FAR` where there is no edge. Its grid covers the canvas at any resolution.
+        short_side: short side of the canvas at generation size, which percentages refer to.
+    """
+
+    distance: Floats = field(repr=False)
+    short_side: int
+
+    def alpha(self, settings: MaskSettings, view: View | None = None) -> Floats:
+        """The finished mask: invert, then dilate, then feather.
+
+        Args:
+            settings: the sliders.
+            view: the part of the canvas that is wanted and its resolution; the field's own grid
+                when left out.
+
+        Returns:
+            (H, W) float32 in 0–1, 1 = repaint.
+        """
+        distance = self.distance if view is None else resample(self.distance, view)
+        if settings.mask_invert:
+            distance = -distance
+        distance = distance + np.float32(settings.mask_dilate.pixels(self.short_side))
+        if settings.mask_feather == 0:
+            return (distance > 0).astype(np.float32)
+        alpha: Floats = np.clip(0.5 + distance / np.float32(settings.mask_feather), 0, 1)
+        return alpha
+
+
+def make_field(scores: Scores, threshold: float, strokes: Layer, short_side: int) -> DistanceField:
+    """Threshold combined scores, drop specks, lay the strokes over, measure the distance.
+
+    Args:
+        scores: (h, w), covering the canvas.
+        threshold: score in 0–1 from which a spot counts as found.
+        strokes: (h, w), what each pixel was brushed with.
+        short_side: short side of the canvas at generation size; distances are in its pixels.
+    """
+    inside = drop_specks(reaches(scores, threshold))
+    inside = (inside & (strokes != REMOVE)) | (strokes == ADD)
+    scale = short_side / min(scores.shape)
+    return DistanceField(distance=signed_distance(inside, scale), short_side=short_side)
+
+
+def drop_specks(inside: Bools) -> Bools:
+    """Without islands under `SPECK` of the largest one, and holes under `HOLE` of what is found.
+
+    Islands hang together across corners, and holes, accordingly, do not.
+    """
+    labels, areas = _parts(inside, 8)
+    inside = (areas >= SPECK * areas.max())[labels] & inside
+    labels, areas = _parts(~inside, 4)
+    outside = (areas >= HOLE * np.count_nonzero(inside))[labels] & ~inside
+    return np.asarray(~outside)
+
+
+def _parts(inside: Bools, connectivity: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    """A label per pixel and an area per label; 0 is what is not inside, and has none."""
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(
+        inside.astype(np.uint8), connectivity=connectivity
+    )
+    areas = stats[:, cv2.CC_STAT_AREA]
+    areas[0] = 0
+    return np.asarray(labels), np.asarray(areas)
+
+
+def signed_distance(inside: Bools, scale: float = 1.0) -> Floats:
+    """Euclidean distance of each pixel centre to the edge, positive inside, times `scale`.
+
+    Felzenszwalb and Huttenlocher, "Distance Transforms of Sampled Functions", as in OpenCV. The
+    edge runs half way between a pixel inside and its neighbour outside.
+    """
+    if inside.all() or not inside.any():
+        return np.full(inside.shape, FAR if inside.any() else -FAR, dtype=np.float32)
+    within, without = (
+        cv2.distanceTransform(side.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+        for side in (inside, ~inside)
+    )
+    # OpenCV's last bit varies from call to call; squared distances are whole numbers.
+    squared = np.rint(np.square(np.where(inside, within, without).astype(np.float64)))
+    distance = (np.sqrt(squared) - 0.5) * scale
+    return np.where(inside, distance, -distance).astype(np.float32)

@@ -1,0 +1,102 @@
+"""Text-prompted segmentation by CLIPSeg: heatmaps of phrases in a photo.
+
+Lüddecke and Ecker, "Image Segmentation Using Text and Image Prompts" (CVPR 2022). The vision tower
+runs once per photo (`look`); each phrase then costs one text encoding and its share of one batched
+pass through the small decoder (`find`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import torch
+from PIL import Image
+from transformers import CLIPSegForImageSegmentation, CLIPSegProcessor, CLIPTokenizer
+from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
+
+from inference.mask.heatmap import Heatmap
+from inference.picture.photo import Pixels
+from inference.runtime.library_errors import check_finite
+from inference.runtime.load_lock import MODEL_CONSTRUCTION
+from inference.runtime.pretrained import Pretrained
+
+
+@dataclass(frozen=True, kw_only=True)
+class Activations:
+    """The vision tower's output for one photo: a (1, tokens, width) tensor per extracted layer."""
+
+    layers: tuple[torch.Tensor, ...] = field(repr=False)
+
+
+class Segmenter(Pretrained):
+    """CLIPSeg on one device. Not thread-safe."""
+
+    def __init__(
+        self, model: CLIPSegForImageSegmentation, processor: CLIPSegProcessor, device: torch.device
+    ) -> None:
+        super().__init__(model, processor, device)
+        # Layers above the highest that the decoder reads are not needed.
+        tower = self._model.clip.vision_model.encoder
+        tower.layers = tower.layers[: max(model.extract_layers) + 1]
+
+    @classmethod
+    def load(cls, folder: Path, device: torch.device) -> Self:
+        """Load model and processor from a local folder, in float32: they are small."""
+        with MODEL_CONSTRUCTION:
+            model = CLIPSegForImageSegmentation.from_pretrained(
+                folder, dtype=torch.float32, use_safetensors=True, local_files_only=True
+            )
+        # Named here, because the class names in repositories' files have changed over the years.
+        processor = CLIPSegProcessor(
+            image_processor=ViTImageProcessorPil.from_pretrained(folder, local_files_only=True),
+            tokenizer=CLIPTokenizer.from_pretrained(folder, local_files_only=True),
+        )
+        return cls(model, processor, device)
+
+    @torch.inference_mode()
+    def look(self, picture: Pixels) -> Activations:
+        """Run the vision tower.
+
+        Args:
+            picture: (H, W, 3) uint8 RGB of any size.
+        """
+        image = Image.fromarray(picture)
+        pixels = self._processor.image_processor(images=image, return_tensors="pt").pixel_values
+        hidden = self._model.clip.get_image_features(
+            pixels.to(self._device), output_hidden_states=True
+        ).hidden_states
+        layers = tuple(hidden[i + 1] for i in self._model.extract_layers)
+        return Activations(layers=check_finite(layers))
+
+    @torch.inference_mode()
+    def find(self, seen: Activations, phrases: Sequence[str]) -> tuple[Heatmap, ...]:
+        """Find phrases in a photo.
+
+        Args:
+            seen: what `look` returned for the photo.
+            phrases: any number of them.
+
+        Returns:
+            One heatmap per phrase, in order, at the model's input resolution (352² for CLIPSeg).
+        """
+        if not phrases:
+            return ()
+        # Some tokenizers' files do not give the text encoder's length.
+        longest = self._model.config.text_config.max_position_embeddings
+        tokens = self._processor.tokenizer(
+            list(phrases), padding=True, truncation=True, max_length=longest, return_tensors="pt"
+        ).to(self._device)
+        words = self._model.clip.get_text_features(
+            tokens.input_ids, attention_mask=tokens.attention_mask
+        ).pooler_output
+        # Inside, the decoder broadcasts the one photo over all phrases.
+        logits = check_finite(self._model.decoder(list(seen.layers), words).logits)
+        maps = logits.reshape(len(phrases), *logits.shape[-2:]).float().cpu().numpy()
+        return tuple(
+            Heatmap(phrase=phrase, logits=np.asarray(one, dtype=np.float32))
+            for phrase, one in zip(phrases, maps, strict=True)
+        )

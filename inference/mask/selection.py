@@ -1,0 +1,173 @@
+"""The selection that a recipe's words, threshold and strokes make in a photo."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from inference.errors import EmptyMask, WordsNotFound
+from inference.mask.distance_field import DistanceField
+from inference.mask.heatmap import Floats, Scores, reaches
+from inference.picture.compositing import resize
+from inference.picture.geometry import Box, Canvas, Size, View
+from inference.picture.photo import Photo, Pixels
+from inference.recipe.recipe import Recipe
+
+# Shares of the picture outside which a mask is rarely what was meant.
+USUAL_SHARES = 0.01, 0.98
+
+
+@dataclass(frozen=True, kw_only=True)
+class Word:
+    """One phrase and the detector's scores for it.
+
+    Attributes:
+        phrase: the words looked for.
+        negative: whether it is subtracted.
+        threshold: its own threshold in 0–1; None where the recipe's applies.
+        score: its peak in the photo, in 0–1, never stretched.
+        heat: (h, w) scores on the canvas, at about the detector's resolution.
+    """
+
+    phrase: str
+    negative: bool
+    threshold: float | None
+    score: float
+    heat: Scores = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WordScore:
+    """One phrase judged by its threshold.
+
+    Attributes:
+        phrase: the words looked for.
+        score: its peak in the photo, in 0–1, never stretched.
+        share: part of the canvas, in 0–1, where the score reaches the threshold.
+        found: whether it does anywhere.
+        negative: whether it is subtracted.
+    """
+
+    phrase: str
+    score: float
+    share: float
+    found: bool
+    negative: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Detection:
+    """The detector's scores on a canvas, before threshold and strokes.
+
+    Attributes:
+        photo: where the words were looked for.
+        canvas: the part of the photo that the recipe asks for.
+        native: side of the square whose area the style's model was trained at.
+        short_side: short side of the canvas at generation size.
+        scores: (h, w), all phrases combined, their edges moved onto the photo's; covers the canvas.
+        words: one per phrase, positive ones first.
+        drawn: whether a mask image was combined with the words.
+        preview: (h, w, 3), the canvas at the resolution of the scores.
+    """
+
+    photo: Photo
+    canvas: Canvas
+    native: int
+    short_side: int
+    scores: Scores = field(repr=False)
+    words: tuple[Word, ...]
+    drawn: bool
+    preview: Pixels = field(repr=False)
+
+    @property
+    def view(self) -> View:
+        """The canvas as a part of the photo, at the resolution of the scores."""
+        height, width = self.scores.shape
+        return View(whole=self.photo.size, box=self.canvas.box, size=(width, height))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """A detection judged by a threshold and corrected by strokes.
+
+    Attributes:
+        detection: scores and words.
+        threshold: score in 0–1 from which a spot counts as found.
+        field: signed distance field of the selection; it covers the canvas.
+    """
+
+    detection: Detection
+    threshold: float
+    field: DistanceField
+
+    @property
+    def canvas(self) -> Canvas:
+        """The part of the photo that the recipe asks for."""
+        return self.detection.canvas
+
+    @property
+    def words(self) -> tuple[WordScore, ...]:
+        """Each phrase judged by its threshold."""
+        return tuple(self._judge(word) for word in self.detection.words)
+
+    def _judge(self, word: Word) -> WordScore:
+        threshold = self.threshold if word.threshold is None else word.threshold
+        return WordScore(
+            phrase=word.phrase,
+            score=word.score,
+            share=float(reaches(word.heat, threshold).mean()),
+            found=word.score >= threshold,
+            negative=word.negative,
+        )
+
+    def picture(self, size: Size | None = None) -> Pixels:
+        """The canvas cut from the photo, (H, W, 3), at its own size or another."""
+        photo, canvas = self.detection.photo, self.canvas
+        return resize(photo.pixels[canvas.box.slices], size or canvas.size)
+
+    def alpha(self, recipe: Recipe, view: View | None = None) -> Floats:
+        """The recipe's mask in 0–1, 1 = repaint; the whole canvas where no view is given."""
+        whole = View(whole=self.canvas.size, box=Box.whole(self.canvas.size), size=self.canvas.size)
+        return self.field.alpha(recipe, view or whole)
+
+    def preview_alpha(self, recipe: Recipe) -> Floats:
+        """The recipe's mask at the resolution of the detection."""
+        return self.field.alpha(recipe)
+
+    def warning(self, recipe: Recipe) -> str:
+        """A sentence about a mask that is unusually small or large, "" for others."""
+        low, high = USUAL_SHARES
+        share = float((self.preview_alpha(recipe) >= 0.5).mean())
+        if share < low:
+            return f"Only {share:.1%} would be repainted: raise mask dilate, or turn invert."
+        if share > high:
+            return f"Only {1 - share:.1%} would be kept: lower the threshold or mask dilate."
+        return ""
+
+    def check(self, recipe: Recipe) -> None:
+        """Refuse a mask that is not worth painting.
+
+        Raises:
+            WordsNotFound: none of the words is in the picture, and nothing was drawn by hand.
+            EmptyMask: nothing would be repainted, or nothing kept.
+        """
+        by_hand = self.detection.drawn or any(one.mode == "add" for one in recipe.mask_strokes)
+        wanted = [word for word in self.words if not word.negative]
+        if not by_hand and not any(word.found for word in wanted):
+            scores = {word.phrase: word.score for word in wanted}
+            seen = ", ".join(f"no {phrase} found ({score:.2f})" for phrase, score in scores.items())
+            raise WordsNotFound(
+                f"{(seen or 'no words given').capitalize()}: "
+                "try other words, or lower the threshold.",
+                scores=scores,
+            )
+        if not (self.field.distance > 0).any():
+            raise EmptyMask("Nothing is left of what was found: take less out or crop less.")
+        alpha = self.preview_alpha(recipe)
+        if not (alpha > 0).any():
+            raise EmptyMask
+        if bool(np.all(alpha == 1)):
+            raise EmptyMask(
+                "The mask covers all, nothing would be kept: mask less, or lower mask dilate."
+            )

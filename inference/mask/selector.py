@@ -1,0 +1,228 @@
+"""Makes selections from words and photos; each phrase is looked up once per photo and cached."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from inference.control.openpose_skeleton import Keypoints
+from inference.errors import InvalidPhoto
+from inference.mask.brush import paint_strokes
+from inference.mask.distance_field import make_field
+from inference.mask.guided_upsampling import GuidedFilter
+from inference.mask.heatmap import (
+    Floats,
+    Heatmap,
+    Scores,
+    centre,
+    combine,
+    decide,
+    logit,
+    resample,
+    to_scores,
+)
+from inference.mask.selection import Detection, Selection, Word
+from inference.picture.compositing import resize
+from inference.picture.geometry import Box, Canvas, Size, View, fit_within, generation_size
+from inference.picture.photo import Photo
+from inference.recipe.mask_settings import Phrase
+from inference.recipe.recipe import Recipe
+from inference.runtime.cache import Cache
+
+if TYPE_CHECKING:
+    from inference.control.pose_estimator import PoseEstimator
+    from inference.mask.segmenter import Activations, Segmenter
+
+Phrases = tuple[Phrase, ...]
+
+# Longer side of the grid of a distance field and of its preview.
+GRID = 768
+# Longer side of a single word's scores; the detector's are no finer.
+HEAT_GRID = 192
+PERSON = "person"
+PERSON_SCORE = 0.5
+# Relative difference allowed between the aspect ratios of mask image and photo.
+SHAPE_TOLERANCE = 0.02
+
+
+@dataclass(kw_only=True)
+class Selector:
+    """Segments photos by words, with caches. Thread-safe: one look-up at a time.
+
+    Args:
+        segmenter: gives the segmenter of a model family, loaded when first called.
+    """
+
+    segmenter: Callable[[str], Segmenter]
+    _seen: Cache[Activations] = field(default_factory=lambda: Cache(4))
+    _heat: Cache[Heatmap] = field(default_factory=lambda: Cache(128))
+    _guides: Cache[GuidedFilter] = field(default_factory=lambda: Cache(2))
+    _sharp: Cache[Scores] = field(default_factory=lambda: Cache(64))
+    _detections: Cache[Detection] = field(default_factory=lambda: Cache(16))
+    _selections: Cache[Selection] = field(default_factory=lambda: Cache(16))
+    _points: Cache[Keypoints] = field(default_factory=lambda: Cache(16))
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def select(
+        self, photo: Photo, recipe: Recipe, family: str, native: int,
+        mask_image: Photo | None = None,
+    ) -> Selection:  # fmt: skip
+        """Select what a recipe's words find in a photo.
+
+        Args:
+            photo: the photo.
+            recipe: its words, threshold, strokes and size.
+            family: key of the model family whose segmenter is used.
+            native: side of the square whose area the painter was trained at.
+            mask_image: of the photo's shape; its white counts as found, as words do.
+
+        Raises:
+            ModelUnavailable: the detector cannot be had.
+            InvalidPhoto: the mask image has another shape than the photo.
+        """
+        drawn = mask_image.digest if mask_image else ""
+        words = (recipe.phrases, recipe.negative_phrases)
+        shape = (recipe.w, recipe.h, recipe.ar)
+        key = repr((photo.digest, drawn, family, native, words, shape))
+
+        def make_selection() -> Selection:
+            detection = self._detections.get(
+                key, lambda: self._detect(photo, recipe, family, native, mask_image)
+            )
+            strokes = paint_strokes(recipe.mask_strokes, detection.view)
+            threshold = recipe.mask_threshold
+            edge = make_field(detection.scores, threshold, strokes, detection.short_side)
+            return Selection(detection=detection, threshold=threshold, field=edge)
+
+        judged = repr((key, recipe.mask_threshold, recipe.mask_strokes))
+        return self._selections.get(judged, make_selection)
+
+    def _detect(
+        self, photo: Photo, recipe: Recipe, family: str, native: int, mask_image: Photo | None
+    ) -> Detection:
+        wanted, unwanted = recipe.phrases, recipe.negative_phrases
+        texts = tuple(dict.fromkeys(phrase.text for phrase in (*wanted, *unwanted)))
+        found = self.heatmaps(photo, texts, family)
+        heats = {heat.phrase: heat for heat in found}
+        drawn = _drawn(mask_image, photo.size) if mask_image else None
+        shape = next((one.logits.shape[::-1] for one in found), (HEAT_GRID, HEAT_GRID))
+        all_of_it = View(whole=photo.size, box=Box.whole(photo.size), size=shape)
+        coarse = _combined(recipe, lambda union: to_scores(_union(heats, union)), drawn, all_of_it)
+        canvas = Canvas.plan(photo.size, recipe, centre(coarse))
+        view = View(whole=photo.size, box=canvas.box, size=fit_within(canvas.size, GRID))
+        small = View(whole=photo.size, box=canvas.box, size=fit_within(canvas.size, HEAT_GRID))
+        preview = resize(photo.pixels[canvas.box.slices], view.size)
+
+        def sharp(union: Phrases) -> Scores:
+            """Scores whose edges are moved onto the picture's."""
+            place = f"{family} {photo.digest} {view}"
+            guide = partial(self._guides.get, place, partial(GuidedFilter.of, preview))
+            return self._sharp.get(
+                f"{place} {[one.text for one in union]}",
+                lambda: to_scores(guide().sharpen(resample(_union(heats, union), view))),
+            )
+
+        def word(phrase: Phrase, negative: bool) -> Word:
+            heat = heats[phrase.text]
+            return Word(
+                phrase=phrase.text, negative=negative, threshold=phrase.threshold,
+                score=heat.peak, heat=to_scores(resample(heat.logits, small)),
+            )  # fmt: skip
+
+        return Detection(
+            photo=photo,
+            canvas=canvas,
+            native=native,
+            short_side=min(generation_size(canvas.size, native)),
+            scores=_combined(recipe, sharp, drawn, view),
+            words=(*(word(one, False) for one in wanted), *(word(one, True) for one in unwanted)),
+            drawn=drawn is not None,
+            preview=preview,
+        )
+
+    def heatmaps(self, photo: Photo, phrases: Sequence[str], family: str) -> tuple[Heatmap, ...]:
+        """One heatmap per phrase; cached by photo and phrase."""
+        keys = {phrase: repr((family, photo.digest, phrase)) for phrase in phrases}
+        with self._lock:
+            # All are read before any is stored, which may drop others from the cache.
+            heats = {phrase: self._heat.find(key) for phrase, key in keys.items()}
+            if missing := [phrase for phrase, heat in heats.items() if heat is None]:
+                segmenter = self.segmenter(family)
+                seen = self._seen.get(
+                    f"{family} {photo.digest}", lambda: segmenter.look(photo.pixels)
+                )
+                for heat in segmenter.find(seen, missing):
+                    heats[heat.phrase] = self._heat.keep(keys[heat.phrase], heat)
+            return tuple(heat for heat in heats.values() if heat is not None)
+
+    def keypoints(self, photo: Photo, family: str, estimator: PoseEstimator) -> Keypoints:
+        """The person's COCO key points, (17, 3), in pixels of the photo."""
+        heat = self.heatmaps(photo, (PERSON,), family)[0]
+        return self._points.get(
+            f"{family} {photo.digest}",
+            lambda: estimator.find(photo.pixels, _largest_blob(heat.logits, photo)),
+        )
+
+
+def _union(heats: Mapping[str, Heatmap], phrases: Phrases) -> Floats:
+    """Logits of the union of phrases: their maximum."""
+    return np.asarray(np.max([heats[one.text].logits for one in phrases], axis=0), np.float32)
+
+
+def _judged_together(phrases: Phrases) -> list[Phrases]:
+    """Groups of phrases with one threshold: each with its own alone, all others together."""
+    alone = [(one,) for one in phrases if one.threshold is not None]
+    together = tuple(one for one in phrases if one.threshold is None)
+    return [*alone, together] if together else list(alone)
+
+
+def _combined(
+    recipe: Recipe, scores: Callable[[Phrases], Scores], drawn: Scores | None, view: View
+) -> Scores:
+    """Combine the recipe's words and a mask image on a grid."""
+
+    def judged(phrases: Phrases) -> list[Scores]:
+        return [decide(scores(one), one[0].threshold) for one in _judged_together(phrases)]
+
+    positive, negative = judged(recipe.phrases), judged(recipe.negative_phrases)
+    if drawn is not None:
+        on_grid = resample(drawn.astype(np.float32), view)
+        positive.append(np.rint(on_grid).astype(np.uint8))
+    nothing: Scores = np.zeros(view.size[::-1], dtype=np.uint8)
+    return combine(positive or [nothing], negative)
+
+
+def _drawn(mask_image: Photo, photo: Size) -> Scores:
+    """A mask image as scores that cover the photo, at twice the grid's resolution at most."""
+    width, height = mask_image.size
+    if abs(width * photo[1] / (height * photo[0]) - 1) > SHAPE_TOLERANCE:
+        raise InvalidPhoto(
+            f"The mask image is {width}×{height} and the photo {photo[0]}×{photo[1]}: "
+            "give a mask of the photo's shape."
+        )
+    gray = cv2.cvtColor(mask_image.pixels, cv2.COLOR_RGB2GRAY)
+    size = fit_within(mask_image.size, 2 * GRID)
+    return np.asarray(cv2.resize(gray, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+def _largest_blob(logits: Floats, photo: Photo) -> Box:
+    """Box of the largest connected part above `PERSON_SCORE`; the whole photo if there is none."""
+    inside = (logits >= logit(PERSON_SCORE)).astype(np.uint8)
+    count, _, stats, _ = cv2.connectedComponentsWithStats(inside)
+    if count < 2:
+        return Box.whole(photo.size)
+    left, top, width, height = stats[1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA])), :4]
+    scale_x, scale_y = photo.size[0] / logits.shape[1], photo.size[1] / logits.shape[0]
+    return Box(
+        left=math.floor(left * scale_x),
+        top=math.floor(top * scale_y),
+        right=math.ceil((left + width) * scale_x),
+        bottom=math.ceil((top + height) * scale_y),
+    )

@@ -1,0 +1,110 @@
+"""What an inpainting run takes, what it yields, and its steps as progress events. No tensors."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from inference.picture.photo import Pixels
+from inference.picture.progress import Progress, Stage
+from inference.recipe.recipe import Recipe
+
+# Seconds between two previews, because decoding and sending one takes time from the painting.
+PREVIEW_SECONDS = 0.3
+
+
+@dataclass(frozen=True, kw_only=True)
+class ControlInput:
+    """One ControlNet's map, or one IP-Adapter's picture, and how strongly it guides.
+
+    Attributes:
+        control: key of the control in the catalog.
+        map: (H, W, 3) uint8 RGB; a ControlNet's has the size of the painted picture, an
+            IP-Adapter's any size.
+        scale: conditioning scale in 0–1.
+        start, end: part of the denoising steps in which it guides, in 0–1.
+    """
+
+    control: str
+    map: Pixels = field(repr=False)
+    scale: float = 1.0
+    start: float = 0.0
+    end: float = 1.0
+
+    def guides(self, index: int, total: int) -> bool:
+        """Whether step `index` of `total` lies between `start` and `end`."""
+        return index / total >= self.start and (index + 1) / total <= self.end
+
+
+@dataclass(frozen=True, kw_only=True)
+class InpaintInput:
+    """A part of the photo at generation size, and what of it is repainted.
+
+    Attributes:
+        picture: (H, W, 3) uint8 RGB; both sides are multiples of 8.
+        repaint: (H, W) bool, true where the painter may paint.
+        guides: control maps and image prompts.
+        window: side, in pixels, of the square windows through which a larger picture is painted
+            (MultiDiffusion); None paints it in one piece.
+    """
+
+    picture: Pixels = field(repr=False)
+    repaint: npt.NDArray[np.bool_] = field(repr=False)
+    guides: tuple[ControlInput, ...] = ()
+    window: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DenoisingStep:
+    """Event after each denoising step; `preview()` gives the first picture as it stands."""
+
+    step: int
+    steps: int
+    preview: Callable[[], Pixels] = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class InpaintOutput:
+    """Last event: one (H, W, 3) uint8 RGB picture per seed."""
+
+    pictures: tuple[Pixels, ...] = field(repr=False)
+
+
+Painting: TypeAlias = Generator[DenoisingStep | InpaintOutput]
+Paint: TypeAlias = Callable[[InpaintInput, Recipe], Painting]
+
+
+def report_steps(
+    painting: Painting, stage: Stage, detail: str = ""
+) -> Generator[Progress, None, InpaintOutput]:
+    """Run a painting to its end, yielding progress with time left and previews; returns its output.
+
+    Args:
+        painting: the painter's generator; it is closed with this one.
+        stage: name of the work.
+        detail: added to each event.
+    """
+    started = time.monotonic()
+    shown = 0.0
+    with closing(painting) as steps:
+        for event in steps:
+            if isinstance(event, InpaintOutput):
+                return event
+            now = time.monotonic()
+            due = now - shown >= PREVIEW_SECONDS
+            shown = now if due else shown
+            yield Progress(
+                stage=stage,
+                step=event.step,
+                steps=event.steps,
+                detail=detail,
+                preview=event.preview() if due else None,
+                seconds_left=(now - started) / event.step * (event.steps - event.step),
+            )
+    raise AssertionError("the painter always ends with its pictures")

@@ -1,0 +1,98 @@
+"""LoRAs on a loaded checkpoint (Hu et al. 2021, arXiv:2106.09685).
+
+They run beside the base's weights and are never merged into them: switching sets a flag per layer,
+and without LoRAs the base gives the same bits as before.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+
+from diffusers import StableDiffusionInpaintPipeline
+from safetensors import SafetensorError
+
+from inference.errors import InvalidCatalog
+from inference.runtime.load_lock import MODEL_CONSTRUCTION
+
+
+class Loras:
+    """The LoRAs of one pipeline, each loaded once and switched on and off. Not thread-safe.
+
+    Attributes:
+        weights: weight of each LoRA in use, by its key.
+        key: names all that are loaded and the weights of those in use, for caches.
+    """
+
+    def __init__(self, pipe: StableDiffusionInpaintPipeline) -> None:
+        self._pipe = pipe
+        self._dtype = pipe.unet.dtype
+        self.weights: dict[str, float] = {}
+        self.key = ""
+
+    def __contains__(self, key: str) -> bool:
+        """Whether this LoRA is loaded, in use or not."""
+        return any(key in loaded for loaded in self._pipe.get_list_adapters().values())
+
+    def add(self, key: str, file: Path) -> None:
+        """Load a LoRA in diffusers' or kohya's format, for the UNet and perhaps the text encoder.
+
+        It is not in use until `use` names it.
+
+        Raises:
+            InvalidCatalog: there is no such file, or it was made for another kind of model.
+        """
+        try:
+            with MODEL_CONSTRUCTION:
+                self._load(key, file)
+        except (OSError, SafetensorError, ValueError, RuntimeError, KeyError) as error:
+            if key in self:
+                self._pipe.delete_adapters(key)
+            raise _misfit(key) from error
+        if key not in self:
+            raise _misfit(key)
+        for model in (self._pipe.unet, self._pipe.text_encoder):
+            for parameter in model.parameters():  # the file may have another precision
+                parameter.data = parameter.data.to(self._dtype)
+        self.use(self.weights)
+
+    def _load(self, key: str, file: Path) -> None:
+        """Do what `load_lora_weights` does, without its warning for each part that a file lacks."""
+        pipe = self._pipe
+        weights, alphas, metadata = pipe.lora_state_dict(
+            file.parent,
+            weight_name=file.name,
+            use_safetensors=True,
+            local_files_only=True,
+            return_lora_metadata=True,
+        )
+        common = {
+            "network_alphas": alphas, "adapter_name": key, "metadata": metadata, "_pipeline": pipe,
+        }  # fmt: skip
+        parts = {name.split(".")[0] for name in weights}
+        with warnings.catch_warnings():  # a second adapter is what is meant here
+            warnings.filterwarnings("ignore", "Already found a `peft_config`")
+            if "unet" in parts:
+                pipe.load_lora_into_unet(weights, unet=pipe.unet, **common)
+            if "text_encoder" in parts:
+                encoder = pipe.text_encoder
+                pipe.load_lora_into_text_encoder(weights, text_encoder=encoder, **common)
+
+    def use(self, weights: Mapping[str, float]) -> None:
+        """Switch on these loaded LoRAs with their weights, and all others off."""
+        self.weights = dict(weights)
+        if weights:
+            self._pipe.enable_lora()
+            self._pipe.set_adapters(list(weights), list(weights.values()))
+        elif any(self._pipe.get_list_adapters().values()):
+            self._pipe.disable_lora()
+        loaded = {key for keys in self._pipe.get_list_adapters().values() for key in keys}
+        self.key = repr((sorted(loaded), self.weights))
+
+
+def _misfit(key: str) -> InvalidCatalog:
+    return InvalidCatalog(
+        f"The LoRA {key!r} does not fit this style's model: correct its entry in the catalog, "
+        "or choose another style."
+    )

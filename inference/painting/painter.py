@@ -1,0 +1,290 @@
+"""The inpainting loop as a generator of denoising steps.
+
+Equal to diffusers' `StableDiffusionControlNetInpaintPipeline` at equal settings. Closing the
+generator cancels, each step can be previewed, and what a job does not need is not computed. Works
+with 9-channel inpainting checkpoints and with 4-channel ones, into which the known latents are
+blended at each step (Lugmayr et al., "RePaint", CVPR 2022; Avrahami et al., "Blended Latent
+Diffusion", SIGGRAPH 2023).
+
+Values that decide about control flow are kept on the host, tensors of the arithmetic on the device,
+so that neither waits for the other within a step.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812 - the usual name
+from diffusers import ControlNetModel, StableDiffusionInpaintPipeline
+from diffusers.utils.torch_utils import randn_tensor
+
+from inference.errors import OutOfMemory
+from inference.painting.autoencoder import Autoencoder
+from inference.painting.conditioning import Conditioner, Conditioning
+from inference.painting.denoiser import Denoiser, RunDenoiser
+from inference.painting.inpainting import (
+    ControlInput,
+    DenoisingStep,
+    InpaintInput,
+    InpaintOutput,
+    Painting,
+)
+from inference.painting.multi_diffusion import Window, windows_of
+from inference.painting.schedulers import (
+    make_scheduler,
+    noised,
+    predict_clean,
+    start_at,
+    step_options,
+)
+from inference.picture.photo import Pixels
+from inference.recipe.recipe import Recipe
+from inference.runtime.device import StepThrottle
+from inference.runtime.library_errors import check_finite
+from inference.runtime.memory import MemoryPolicy, ModelOffloader
+
+
+@dataclass(kw_only=True)
+class _Job:
+    """The state of one run; only `latents` changes from step to step.
+
+    Attributes:
+        timesteps: on the host, for the scheduler.
+        model_timesteps: the same on the device, float32, for the models.
+        known: the photo's latents; None for 9-channel UNets, and where nothing is kept.
+    """
+
+    scheduler: Any
+    timesteps: torch.Tensor
+    model_timesteps: torch.Tensor
+    step_options: dict[str, Any]
+    latents: torch.Tensor
+    noise: torch.Tensor
+    mask: torch.Tensor
+    known: torch.Tensor | None
+    windows: tuple[Window, ...]
+    conditioning: Conditioning
+
+
+class Painter:
+    """One checkpoint with ControlNets, LoRAs and IP-Adapters on one device. Not thread-safe."""
+
+    def __init__(
+        self,
+        pipe: StableDiffusionInpaintPipeline,
+        device: torch.device,
+        run: RunDenoiser = Denoiser.__call__,
+        policy: MemoryPolicy | None = None,
+    ) -> None:
+        """Take in a loaded checkpoint.
+
+        Args:
+            pipe: its components.
+            device: where they run.
+            run: runs a denoising step; uncompiled when left out.
+            policy: what stays on the device; all of it when left out.
+        """
+        policy = policy or MemoryPolicy()
+        offloader = ModelOffloader(device, offload=policy.offload)
+        for model in (pipe.text_encoder, pipe.unet, pipe.vae):
+            offloader.place(model)
+        self._pipe = pipe
+        self._device = device
+        self._run = run
+        self._autoencoder = Autoencoder(
+            pipe.vae, offloader, pipe.vae_scale_factor, policy.tile_beyond
+        )
+        self._conditioner = Conditioner(pipe, offloader)
+        self.loras = self._conditioner.loras
+        self.adapters = self._conditioner.adapters
+
+    def tile(self, tiled: bool) -> None:
+        """Have the VAE work in tiles whatever the size, or only on large pictures."""
+        self._autoencoder.tiled = tiled
+
+    def has_control(self, key: str) -> bool:
+        """Whether the ControlNet or IP-Adapter of this control is loaded."""
+        return key in self._conditioner.controlnets or key in self.adapters
+
+    def add_control(self, key: str, model: ControlNetModel) -> None:
+        """Take in a loaded ControlNet."""
+        self._conditioner.add(key, model)
+
+    def unread(self, text: str, *, use_lpw: bool = False) -> str:
+        """The end of a prompt that is not read because it is too long, "" for none."""
+        return self._conditioner.prompt_encoder.unread(text, use_lpw=use_lpw)
+
+    def forget(self) -> None:
+        """Drop what is cached of earlier jobs."""
+        self._conditioner.forget()
+        self._autoencoder.forget()
+
+    def warm_up_step(self, recipe: Recipe, side: int) -> None:
+        """Take one denoising step on a black square, which starts the compiling of such steps.
+
+        Args:
+            recipe: settings of the step; its ControlNets are loaded.
+            side: side of the square in pixels.
+        """
+        black = np.zeros((side, side, 3), dtype=np.uint8)
+        names = [one.name for one in recipe.controls if one.name not in self.adapters]
+        patch = InpaintInput(
+            picture=black,
+            repaint=np.ones((side, side), dtype=np.bool_),
+            guides=tuple(ControlInput(control=name, map=black) for name in names),
+        )
+        with closing(self.paint(patch, recipe.with_seed())) as steps:
+            next(steps)
+
+    def paint(self, patch: InpaintInput, recipe: Recipe) -> Painting:
+        """Repaint a part of a photo.
+
+        Args:
+            patch: the part.
+            recipe: with a concrete seed; picture k is what seed + k paints alone.
+
+        Yields:
+            A `PaintStep` after each step, `Painted` at the end. Closing cancels.
+
+        Raises:
+            PaintingFailed: the model produced NaN.
+            OutOfMemory: the device is too small for this job.
+        """
+        try:
+            yield from self._paint(patch, recipe)
+        except torch.OutOfMemoryError as error:
+            raise OutOfMemory from error
+
+    @torch.inference_mode()
+    def _paint(self, patch: InpaintInput, recipe: Recipe) -> Painting:
+        if int(recipe.steps * recipe.denoising_strength) == 0:
+            yield InpaintOutput(pictures=(patch.picture,) * recipe.num_images)
+            return
+        job = self._prepare(patch, recipe)
+        total, throttle = len(job.timesteps), StepThrottle(self._device)
+        for index in range(total):
+            clean = self._step(job, index)
+            throttle.wait()
+            preview = partial(self._preview, clean)
+            yield DenoisingStep(step=index + 1, steps=total, preview=preview)
+        latents = check_finite(job.latents)[:, None]
+        yield InpaintOutput(pictures=tuple(self._autoencoder.decode(one) for one in latents))
+
+    # --- before the first step ---------------------------------------------------------------
+
+    def _prepare(self, patch: InpaintInput, recipe: Recipe) -> _Job:
+        assert recipe.seed is not None, "the studio makes the seed concrete"
+        scheduler = make_scheduler(recipe.scheduler, self._pipe.scheduler.config)
+        scheduler.set_timesteps(recipe.steps, device="cpu")
+        timesteps = start_at(scheduler, recipe.steps, recipe.denoising_strength)
+        generators = [
+            torch.Generator().manual_seed(recipe.seed + k) for k in range(recipe.num_images)
+        ]
+        from_noise = recipe.denoising_strength == 1.0
+        noise, known, mask_latents = self._draw(patch, generators, from_noise=from_noise)
+        if known is None or from_noise:
+            latents = noise * scheduler.init_noise_sigma
+        else:
+            keep, spread = noised(scheduler, timesteps[:1], noise.dtype)
+            latents = keep * known + spread * noise
+        windows = windows_of(noise, patch.window, self._autoencoder.factor)
+        conditioning = self._conditioner.condition(
+            patch.guides, recipe, windows, mask_latents, len(timesteps)
+        )
+        return _Job(
+            scheduler=scheduler,
+            timesteps=timesteps,
+            model_timesteps=timesteps.float().to(self._device),
+            step_options=step_options(scheduler, generators),
+            latents=latents,
+            noise=noise,
+            mask=_mask(patch, noise),
+            known=known if mask_latents is None else None,
+            windows=windows,
+            conditioning=conditioning,
+        )
+
+    def _draw(
+        self, patch: InpaintInput, generators: list[torch.Generator], *, from_noise: bool
+    ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
+        """Noise; the photo's latents or None; mask and masked latents for a 9-channel UNet or None.
+
+        Random numbers are drawn in the order of diffusers' pipeline. It also encodes a photo that
+        no step reads, and a masked one that 4-channel UNets do not take: of these, only the random
+        numbers are drawn.
+        """
+        inpainting = self._pipe.unet.config.in_channels == 9
+        known = mask_latents = None
+        if not from_noise or not (inpainting or patch.repaint.all()):
+            known = self._autoencoder.encode(patch.picture, generators)
+        elif not inpainting:
+            self._noise(patch, generators)
+        noise = self._noise(patch, generators)
+        if inpainting:
+            masked = self._autoencoder.encode(patch.picture, generators, hidden=patch.repaint)
+            mask_latents = torch.cat([_mask(patch, noise), masked], dim=1)
+        else:
+            self._noise(patch, generators)
+        return noise, known, mask_latents
+
+    def _noise(self, patch: InpaintInput, generators: list[torch.Generator]) -> torch.Tensor:
+        shape = (len(generators), *self._autoencoder.shape(*patch.repaint.shape))
+        # CPU generators: a seed paints the same picture on every device.
+        noise: torch.Tensor = randn_tensor(shape, generators, self._device, self._pipe.unet.dtype)
+        return noise
+
+    # --- a step ------------------------------------------------------------------------------
+
+    def _step(self, job: _Job, index: int) -> partial[torch.Tensor]:
+        """Take one denoising step; returns a function that gives the predicted clean latents."""
+        time = job.timesteps[index]
+        noisy = job.scheduler.scale_model_input(job.latents, time)
+        output = self._predict(job, noisy, index)
+        job.latents = job.scheduler.step(
+            output, time, job.latents, return_dict=False, **job.step_options
+        )[0]
+        if job.known is not None:
+            known, following = job.known, job.timesteps[index + 1 : index + 2]
+            if len(following):
+                keep, spread = noised(job.scheduler, following, known.dtype)
+                known = keep * known + spread * job.noise
+            job.latents = (1 - job.mask) * known + job.mask * job.latents
+        return partial(_clean, job, noisy[:1], output[:1], time)
+
+    def _predict(self, job: _Job, noisy: torch.Tensor, index: int) -> torch.Tensor:
+        """The model's output for all latents; of several windows, their weighted sum."""
+        controls, cfg_scale, inputs = job.conditioning.at(index)
+        denoiser, time = self._conditioner.denoiser(controls), job.model_timesteps[index]
+        if len(job.windows) == 1:
+            return self._run(denoiser, noisy.contiguous(), time, cfg_scale, inputs[0])
+        total = torch.zeros_like(noisy)
+        for window, own in zip(job.windows, inputs, strict=True):
+            part = window.cut(noisy).contiguous()
+            output = self._run(denoiser, part, time, cfg_scale, own)
+            window.cut(total).add_(output * window.weight)
+        return total
+
+    @torch.inference_mode()
+    def _preview(self, clean: partial[torch.Tensor]) -> Pixels:
+        return self._autoencoder.preview(clean())
+
+
+def _mask(patch: InpaintInput, noise: torch.Tensor) -> torch.Tensor:
+    """(n, 1, h, w), 1 where the painter may paint."""
+    mask = torch.from_numpy(patch.repaint.astype(np.float32))[None, None]
+    return F.interpolate(mask, size=noise.shape[-2:]).expand(len(noise), -1, -1, -1).to(noise)
+
+
+def _clean(
+    job: _Job, noisy: torch.Tensor, output: torch.Tensor, time: torch.Tensor
+) -> torch.Tensor:
+    """The first picture's clean latents, as one step's output predicts them."""
+    clean = predict_clean(job.scheduler, noisy, output, time)
+    if job.known is None:
+        return clean
+    return (1 - job.mask[:1]) * job.known[:1] + job.mask[:1] * clean

@@ -1,0 +1,97 @@
+"""Noise schedulers by their names in a prompt block, and helpers for the denoising loop."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from diffusers import (
+    DPMSolverMultistepScheduler,
+    DPMSolverSinglestepScheduler,
+    EulerAncestralDiscreteScheduler,
+    EulerDiscreteScheduler,
+    LCMScheduler,
+    SchedulerMixin,
+    TCDScheduler,
+)
+
+SDE = {"algorithm_type": "sde-dpmsolver++"}
+KARRAS = {"use_karras_sigmas": True}
+
+SCHEDULER_CLASSES: Mapping[str, tuple[type[SchedulerMixin], Mapping[str, Any]]] = MappingProxyType(
+    {
+        "euler": (EulerDiscreteScheduler, {}),
+        "euler_a": (EulerAncestralDiscreteScheduler, {}),
+        "dpm++2m": (DPMSolverMultistepScheduler, {}),
+        "dpm++2m_karras": (DPMSolverMultistepScheduler, KARRAS),
+        "dpm++sde": (DPMSolverSinglestepScheduler, SDE),
+        "dpm++sde_karras": (DPMSolverSinglestepScheduler, SDE | KARRAS),
+        "lcm": (LCMScheduler, {}),
+        "tcd": (TCDScheduler, {}),
+    }
+)
+
+
+def make_scheduler(name: str, config: Mapping[str, Any]) -> SchedulerMixin:
+    """A new scheduler; schedulers keep state while they run.
+
+    Args:
+        name: one of `SCHEDULER_CLASSES`.
+        config: the checkpoint's own scheduler config, for betas and prediction type.
+    """
+    scheduler, overrides = SCHEDULER_CLASSES[name]
+    return scheduler.from_config({**config, **overrides})
+
+
+def start_at(scheduler: Any, steps: int, strength: float) -> torch.Tensor:
+    """The timesteps that are left for image-to-image at this denoising strength."""
+    start = max(steps - min(int(steps * strength), steps), 0) * scheduler.order
+    scheduler.set_begin_index(start)
+    timesteps: torch.Tensor = scheduler.timesteps[start:]
+    return timesteps
+
+
+def noised(
+    scheduler: Any, time: torch.Tensor, dtype: torch.dtype
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The factors of picture and noise in a picture noised to a timestep.
+
+    Computed on the host, so that the loop does not wait for the device.
+
+    Args:
+        scheduler: as `make_scheduler` gave it.
+        time: (1,), the timestep at which the scheduler is.
+        dtype: dtype of the factors.
+
+    Returns:
+        Two () tensors.
+    """
+    one, nothing = torch.ones(1, dtype=dtype), torch.zeros(1, dtype=dtype)
+    return scheduler.add_noise(one, nothing, time)[0], scheduler.add_noise(nothing, one, time)[0]
+
+
+def step_options(scheduler: Any, generators: list[torch.Generator]) -> dict[str, Any]:
+    """The optional arguments that this scheduler's `step` takes."""
+    accepted = inspect.signature(scheduler.step).parameters
+    options = {"generator": generators, "eta": 0.0}
+    return {name: value for name, value in options.items() if name in accepted}
+
+
+def predict_clean(
+    scheduler: Any, noisy: torch.Tensor, output: torch.Tensor, time: torch.Tensor
+) -> torch.Tensor:
+    """The clean latents x₀ that one model output predicts (Ho et al., 2020).
+
+    `noisy` is the scaled model input, which is variance preserving for all our schedulers.
+    """
+    signal = float(scheduler.alphas_cumprod[int(time)])
+    keep, spread = math.sqrt(signal), math.sqrt(1 - signal)
+    if scheduler.config.prediction_type == "v_prediction":
+        return keep * noisy - spread * output
+    if scheduler.config.prediction_type == "sample":
+        return output
+    return (noisy - spread * output) / keep

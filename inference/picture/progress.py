@@ -1,0 +1,52 @@
+"""Progress events of a job: its stages, and how far each is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from inference.picture.photo import Pixels
+
+
+class Stage(StrEnum):
+    """Stages of a job; the value is shown to the user."""
+
+    WAITING = "Waiting for the painter"
+    LOADING = "Loading models"
+    MASK = "Finding the words"
+    CONTROL = "Drawing the control map"
+    PAINTING = "Painting"
+    ENLARGING = "Enlarging"
+    REFINING = "Refining"
+    FINISHING = "Putting the person back"
+    FACES = "Repainting faces"
+    CORRECTING = "Correcting faces"
+    LIKENESS = "Giving faces their likeness"
+    GRAIN = "Adding film grain"
+    GRADING = "Grading the colours"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """An event while a job works.
+
+    Attributes:
+        stage: the current stage.
+        step, steps: steps done and in all; both 0 where they are not known.
+        detail: more about the stage, such as the file that is downloaded.
+        preview: (H, W, 3) uint8, the first picture as it stands; None in most events.
+        control_map: (H, W, 3) uint8, in one event, once it is drawn.
+        seconds_left: estimated seconds to the end of the stage; None where there is no estimate.
+    """
+
+    stage: Stage
+    step: int = 0
+    steps: int = 0
+    detail: str = ""
+    preview: Pixels | None = field(default=None, repr=False)
+    control_map: Pixels | None = field(default=None, repr=False)
+    seconds_left: float | None = None
+
+    def report(self) -> dict[str, object]:
+        """Stage and steps, ready for JSON."""
+        return {"stage": str(self.stage), "step": self.step, "steps": self.steps}

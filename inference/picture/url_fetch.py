@@ -1,0 +1,292 @@
+"""Fetches photos from untrusted URLs, with protection against server-side request forgery.
+
+Every IP address that a host name resolves to has to be public, and the connection goes to the
+address that was checked, so that DNS rebinding gains nothing. Each redirect is checked anew. One
+deadline covers everything from the look-up to the last byte.
+"""
+
+from __future__ import annotations
+
+import queue
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+
+import httpcore
+import httpx
+
+from inference.errors import InvalidPhoto
+from inference.picture.photo import MAX_BYTES, Photo
+
+Address = IPv4Address | IPv6Address
+
+MAX_REDIRECTS = 3
+MAX_CHARACTERS = 4000
+SECONDS = 10.0
+PORTS = {"http": 80, "https": 443}
+# No compression is accepted, so that the bytes read bound the bytes held.
+HEADERS = (
+    (b"User-Agent", b"Masquerade"),
+    (b"Accept", b"image/*"),
+    (b"Accept-Encoding", b"identity"),
+    (b"Connection", b"close"),
+)
+REDIRECTS = (301, 302, 303, 307, 308)
+# Networks that the standard library counts as global and that are not, or that embed others.
+CLOSED = tuple(
+    ip_network(network)
+    for network in (
+        "100.64.0.0/10",  # shared by a provider's customers (RFC 6598)
+        "168.63.129.16/32",  # a cloud's own services, seen from its machines
+        "192.0.0.0/24",  # protocol assignments (RFC 6890)
+        "192.88.99.0/24",  # 6to4 relays (RFC 7526)
+        "2001::/23",  # protocol assignments, Teredo among them (RFC 2928, RFC 4380)
+        "2001:db8::/32",  # documentation (RFC 3849)
+        "2002::/16",  # 6to4: holds an IPv4 address (RFC 3056)
+        "3fff::/20",  # documentation (RFC 9637)
+    )
+)
+# All of IPv6 that is assigned; IPv4-mapped, NAT64 and local addresses lie outside.
+GLOBAL_UNICAST = ip_network("2000::/3")
+
+INSTEAD = "download the photo and choose the file"
+
+
+def is_public(address: Address) -> bool:
+    """Whether an IP address is a unicast address of the public internet."""
+    if isinstance(address, IPv6Address) and address not in GLOBAL_UNICAST:
+        return False
+    closed = any(address in network for network in CLOSED if network.version == address.version)
+    return address.is_global and not (closed or address.is_multicast or address.is_reserved)
+
+
+def look_up(host: str) -> tuple[Address, ...]:
+    """All IP addresses of a host by the system's resolver, the preferred one first.
+
+    Raises:
+        OSError: there is none.
+    """
+    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    return tuple(dict.fromkeys(ip_address(str(entry[4][0])) for entry in found))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """What may be fetched, and for how long.
+
+    Attributes:
+        ports: the ports that a connection may go to.
+        allow: whether a connection may go to an IP address.
+        resolve: the IP addresses of a host; raises OSError where there are none.
+        seconds: deadline for everything, from the look-up to the last byte.
+        max_bytes: the most bytes that are read.
+    """
+
+    ports: frozenset[int] = frozenset(PORTS.values())
+    allow: Callable[[Address], bool] = is_public
+    resolve: Callable[[str], tuple[Address, ...]] = look_up
+    seconds: float = SECONDS
+    max_bytes: int = MAX_BYTES
+
+
+def fetch_photo(url: str, policy: Policy | None = None) -> Photo:
+    """Fetch and decode a photo from an untrusted URL.
+
+    Raises:
+        InvalidPhoto: as `fetch_file`, or it is no picture.
+    """
+    return Photo.open(fetch_file(url, policy))
+
+
+def fetch_file(url: str, policy: Policy | None = None) -> bytes:
+    """Fetch a file from an untrusted URL, without proxies and cookies.
+
+    Args:
+        url: http or https.
+        policy: what may be fetched; the default one when left out.
+
+    Raises:
+        InvalidPhoto: the URL is not allowed, or does not answer in time.
+    """
+    policy = policy or Policy()
+    deadline = _Deadline(policy.seconds)
+    place = _parsed(url, None)
+    try:
+        for _ in range(MAX_REDIRECTS + 1):
+            answer = _get(place, policy, deadline)
+            if isinstance(answer, bytes):
+                return answer
+            place = answer
+    except httpcore.TimeoutException as error:
+        raise InvalidPhoto(
+            f"The photo did not arrive within {policy.seconds:g} seconds: {INSTEAD}."
+        ) from error
+    except (httpcore.NetworkError, httpcore.ProtocolError) as error:
+        raise InvalidPhoto(f"«{_shown(place)}» cannot be fetched from: {INSTEAD}.") from error
+    raise InvalidPhoto(
+        f"The address leads on more than {MAX_REDIRECTS} times: open it in a browser and paste "
+        "the last address."
+    )
+
+
+def _parsed(url: str, base: httpx.URL | None) -> httpx.URL:
+    """Parse an http or https URL with a host and without credentials."""
+    url = url.strip()
+    if not url:
+        raise InvalidPhoto("There is no address: paste one that begins with https://.")
+    if len(url) > MAX_CHARACTERS:
+        raise InvalidPhoto(f"The address has over {MAX_CHARACTERS} characters: {INSTEAD}.")
+    try:
+        place = base.join(url) if base else httpx.URL(url)
+    except (httpx.InvalidURL, ValueError) as error:
+        raise InvalidPhoto("The address cannot be read: copy it anew from the browser.") from error
+    if place.scheme not in PORTS or not place.host:
+        raise InvalidPhoto("The address does not name a server: begin it with https://.")
+    if place.userinfo:
+        raise InvalidPhoto(f"The address has a user name in it: {INSTEAD}.")
+    return place
+
+
+def _get(place: httpx.URL, policy: Policy, deadline: _Deadline) -> bytes | httpx.URL:
+    """The body at a URL, or the URL that it redirects to."""
+    port = PORTS[place.scheme] if place.port is None else place.port
+    if port not in policy.ports:
+        raise InvalidPhoto(f"The address has the port {port}: {INSTEAD}.")
+    target = httpcore.URL(
+        scheme=place.raw_scheme, host=place.raw_host, port=port, target=place.raw_path
+    )
+    secure = httpx.create_ssl_context() if place.scheme == "https" else None
+    headers = [(b"Host", place.netloc), *HEADERS]
+    network = _Checked(policy, deadline)
+    with (
+        httpcore.ConnectionPool(ssl_context=secure, network_backend=network) as pool,
+        pool.stream("GET", target, headers=headers) as response,
+    ):
+        said = {name.lower(): value for name, value in response.headers}
+        if response.status in REDIRECTS and b"location" in said:
+            return _parsed(said[b"location"].decode("utf-8", "replace"), place)
+        if response.status != 200:
+            raise InvalidPhoto(
+                f"«{_shown(place)}» answers with the error {response.status}: check the address."
+            )
+        if said.get(b"content-encoding", b"identity").strip().lower() not in (b"", b"identity"):
+            raise InvalidPhoto(f"«{_shown(place)}» sends the photo packed: {INSTEAD}.")
+        return _body(response.iter_stream(), said.get(b"content-length", b""), policy.max_bytes)
+
+
+def _body(chunks: Iterable[bytes], length: bytes, most: int) -> bytes:
+    """Join the chunks; refuse by announced and by actual length."""
+    too_large = f"The photo is over {most >> 20} MB: save it smaller, as a JPEG."
+    if length.isdigit() and int(length) > most:
+        raise InvalidPhoto(too_large)
+    data = bytearray()
+    for chunk in chunks:
+        data += chunk
+        if len(data) > most:
+            raise InvalidPhoto(too_large)
+    return bytes(data)
+
+
+def _shown(place: httpx.URL) -> str:
+    """The host, cut for a message."""
+    return place.host[:60]
+
+
+class _Deadline:
+    """The time left of so many seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        self._end = time.monotonic() + seconds
+
+    def left(self) -> float:
+        """Seconds left, more than 0.
+
+        Raises:
+            httpcore.TimeoutException: none is left.
+        """
+        left = self._end - time.monotonic()
+        if left <= 0:
+            raise httpcore.ReadTimeout("the time is over")
+        return left
+
+
+class _Checked(httpcore.NetworkBackend):
+    """Network backend that connects only to hosts all of whose IP addresses are allowed."""
+
+    def __init__(self, policy: Policy, deadline: _Deadline) -> None:
+        self._policy, self._deadline = policy, deadline
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ARG002 - the deadline counts
+        local_address: str | None = None,  # noqa: ARG002 - none is asked for
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.NetworkStream:
+        """Resolve, check, and connect to the first IP address that answers."""
+        addresses = self._addresses(host)
+        if not all(map(self._policy.allow, addresses)):
+            raise InvalidPhoto(f"«{host[:60]}» is not on the public internet: {INSTEAD}.")
+        refused: httpcore.NetworkError | httpcore.TimeoutException | None = None
+        for k, address in enumerate(addresses):
+            patience = self._deadline.left() / (len(addresses) - k)
+            try:
+                stream = httpcore.SyncBackend().connect_tcp(
+                    str(address), port, timeout=patience, socket_options=socket_options
+                )
+                return _Timed(stream, self._deadline)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                refused = error
+        raise refused or httpcore.ConnectError("no address")
+
+    def _addresses(self, host: str) -> tuple[Address, ...]:
+        """The host's IP addresses, looked up in a thread, because the resolver has no timeout."""
+        answer: queue.SimpleQueue[tuple[Address, ...] | None] = queue.SimpleQueue()
+
+        def ask() -> None:
+            try:
+                answer.put(self._policy.resolve(host))
+            except (OSError, ValueError):  # ValueError: no host can have such a name
+                answer.put(None)
+
+        threading.Thread(target=ask, daemon=True).start()
+        try:
+            addresses = answer.get(timeout=self._deadline.left())
+        except queue.Empty as error:
+            raise httpcore.ConnectTimeout("the name is still looked up") from error
+        if not addresses:
+            raise InvalidPhoto(f"There is no server «{host[:60]}»: check the address.")
+        return addresses
+
+
+class _Timed(httpcore.NetworkStream):
+    """A connection whose reads and writes time out at the deadline."""
+
+    def __init__(self, stream: httpcore.NetworkStream, deadline: _Deadline) -> None:
+        self._stream, self._deadline = stream, deadline
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002
+        return self._stream.read(max_bytes, self._deadline.left())
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002
+        self._stream.write(buffer, self._deadline.left())
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ARG002
+    ) -> httpcore.NetworkStream:
+        secure = self._stream.start_tls(ssl_context, server_hostname, self._deadline.left())
+        return _Timed(secure, self._deadline)
+
+    def get_extra_info(self, info: str) -> object:
+        return self._stream.get_extra_info(info)

@@ -1,0 +1,72 @@
+"""The finishing settings of a recipe: the stages after the painting."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from inference.recipe.settings import EmptyIsNone, Setting, Settings
+
+ColorGrading = Literal["Film Velvia", "Film Portra", "Ektar"]
+# Fields of the last stages, which can be changed afterwards without painting again.
+RETOUCH = ("film_grain", "film_grain_amount", "film_grain_size", "color_grading")
+
+
+class FinishSettings(Settings):
+    """The stages after the painting, in their order.
+
+    `super_resolution` → `hires_fix` → `inpaint_faces` → `face_correct` → `face_swap` →
+    `film_grain` → `color_grading`; with `protect`, what the mask keeps is put back from the photo
+    after each of them.
+    """
+
+    protect: bool = Setting(
+        True,
+        "Protect",
+        "Puts what is kept back from the photo after every stage. Off: the finishing stages may "
+        "change it too, as a cartoon style wants of a face.",
+    )
+    super_resolution: bool = Setting(
+        False,
+        "Enlarge",
+        "Enlarges the painting with a model of its own, and the picture with it where the photo "
+        "has not that many pixels.",
+    )
+    hires_fix: bool = Setting(
+        False,
+        "Refine",
+        "Paints once more over the painting at its full size, faintly, for finer detail.",
+    )
+    hires_denoising_strength: float = Setting(
+        0.4, "Refine strength", "How far that pass may move away.", ge=0, le=1, step=0.01
+    )
+    inpaint_faces: bool = Setting(
+        False,
+        "Repaint faces",
+        "Paints each face of the painting again, closer up. Protected faces stay the photo's.",
+    )
+    face_correct: bool = Setting(
+        False,
+        "Correct faces",
+        "As Repaint faces, so faintly that each face stays who it is.",
+    )
+    face_swap: bool = Setting(
+        False,
+        "Face likeness",
+        "Gives the painted faces the likeness of the photo's face; needs a full-size style.",
+    )
+    film_grain: bool = Setting(
+        False, "Film grain", "Lays grain over the painting, so that it sits in the photo."
+    )
+    film_grain_amount: Annotated[float | None, EmptyIsNone] = Setting(
+        None,
+        "Grain amount",
+        "In levels of 255. Empty: as much as the photo has, and at least 3.",
+        ge=0,
+        le=30,
+    )
+    film_grain_size: Annotated[float | None, EmptyIsNone] = Setting(
+        None, "Grain size", "In pixels. Empty: as in the photo.", ge=1, le=6
+    )
+    color_grading: Annotated[ColorGrading | None, EmptyIsNone] = Setting(
+        None, "Colour grading", "The look of a film over the finished picture."
+    )

@@ -1,0 +1,110 @@
+"""The mask settings of a recipe: words, threshold, strokes, invert, dilate, feather."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from pydantic import ValidationInfo, field_validator
+
+from inference.recipe.length import Length, MaskLength, Unit
+from inference.recipe.settings import Setting, Settings
+from inference.recipe.strokes import Strokes
+
+THRESHOLDS = 0.05, 0.95
+SEPARATORS, NEGATIVE_SEPARATORS = r"[,|\n]", r"[,|\s]"
+
+
+class MaskSettings(Settings):
+    """What to find in the photo, and how the mask is made of it.
+
+    Published order: union of `mask_prompt` → minus `mask_negative` → `mask_threshold`, without
+    specks → `mask_strokes` → invert → dilate → feather. In the finished mask 255 is repainted.
+    """
+
+    mask_prompt: str = Setting(
+        "foreground",
+        "Words",
+        "What to look for in the photo. Commas separate several things; a word may have a "
+        "threshold of its own, as in hat:0.3.",
+        max_length=500,
+    )
+    mask_negative: str = Setting(
+        "clothes",
+        "But not",
+        "Taken out of what was found. Spaces or commas separate several things.",
+        max_length=500,
+    )
+    mask_invert: bool = Setting(
+        True,
+        "Invert",
+        "On: what the words name is kept and the rest repainted. Off: the other way round.",
+    )
+    mask_dilate: MaskLength = Setting(
+        Length(value=0.5, unit=Unit.PERCENT),
+        "Mask dilate",
+        "Grows the repainted region; below zero it shrinks and leaves a margin of the photo. "
+        "Pixels at generation size, or percent of the short side.",
+        step=0.5,
+    )
+    mask_threshold: float = Setting(
+        0.5,
+        "Threshold",
+        "How sure the word detector must be before a spot counts as found.",
+        ge=THRESHOLDS[0],
+        le=THRESHOLDS[1],
+        step=0.01,
+    )
+    mask_feather: float = Setting(
+        2.0,
+        "Feather",
+        "Width of the soft edge between photo and painting, in pixels at generation size.",
+        ge=0,
+        le=64,
+        step=0.5,
+    )
+
+    mask_strokes: Strokes = Setting(
+        (),
+        "Strokes",
+        "What was brushed in (+) and out (-) of what the words found, by hand.",
+    )
+
+    @field_validator("mask_prompt", "mask_negative")
+    @classmethod
+    def _thresholds_within_limits(cls, text: str, info: ValidationInfo) -> str:
+        low, high = THRESHOLDS
+        between = NEGATIVE_SEPARATORS if info.field_name == "mask_negative" else SEPARATORS
+        given = (phrase.threshold for phrase in _split(text, between))
+        if not all(low <= threshold <= high for threshold in given if threshold is not None):
+            raise ValueError(f"takes thresholds from {low} to {high}, as in hat:0.3")
+        return text
+
+    @property
+    def phrases(self) -> tuple[Phrase, ...]:
+        """The positive phrases, separated by commas, ``|`` or line breaks."""
+        return _split(self.mask_prompt, SEPARATORS)
+
+    @property
+    def negative_phrases(self) -> tuple[Phrase, ...]:
+        """The negative phrases, separated by white space, commas or ``|``."""
+        return _split(self.mask_negative, NEGATIVE_SEPARATORS)
+
+
+class Phrase(NamedTuple):
+    """Words to look for, with a threshold of their own where one is given (``hat:0.3``)."""
+
+    text: str
+    threshold: float | None = None
+
+
+def _split(text: str, separators: str) -> tuple[Phrase, ...]:
+    """The distinct phrases, in order, in lower case."""
+    phrases: dict[str, Phrase] = {}
+    for part in re.split(separators, re.sub(r"\s*:\s*(?=\d*\.?\d)", ":", text)):
+        phrase = " ".join(part.split()).lower()
+        match = re.fullmatch(r"(.*\S):(\d{0,3}\.?\d{1,6})", phrase, re.ASCII)
+        word = Phrase(match[1], float(match[2])) if match else Phrase(phrase)
+        if word.text:
+            phrases.setdefault(word.text, word)
+    return tuple(phrases.values())

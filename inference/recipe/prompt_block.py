@@ -1,0 +1,155 @@
+"""The prompt block, parsed and formatted: a text with flags, then one `field=value` a line.
+
+    a portrait of an astronaut, space --mask_prompt foreground --mask_negative clothes --mask_invert
+    steps=30
+    seed=7
+
+Parsing what `format_block` writes gives the same recipe again.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+
+from inference.errors import InvalidRecipe
+from inference.recipe.recipe import MAX_TEXT, Recipe
+
+MAX_BLOCK = 4 * MAX_TEXT
+# Values of the mask flags that are left out of a block with at least one of them.
+_OMITTED_MASK_FLAGS = {
+    "mask_prompt": "",
+    "mask_negative": "",
+    "mask_invert": "false",
+    "mask_dilate": "0",
+}
+_FLAG = re.compile(r"(?:^|\s)--([a-z_]+)")
+_FIELD = re.compile(r"([a-z][a-z_0-9]*)\s*=(.*)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptBlock:
+    """A parsed block.
+
+    Attributes:
+        recipe: the settings.
+        unknown: names of fields and flags that a recipe does not have, in the block's order.
+    """
+
+    recipe: Recipe
+    unknown: tuple[str, ...]
+
+    @property
+    def summary(self) -> str:
+        """What was read, as a sentence for the user."""
+        if self.unknown:
+            return f"Taken, but for what is unknown here: {', '.join(self.unknown)}."
+        return "The block's settings are taken."
+
+
+def is_block(text: str) -> bool:
+    """Whether a text is more than a prompt: it has a known flag or a `field=value` line."""
+    _, lines = _split(text)
+    return bool(lines) or any(name in Recipe.model_fields for name in _FLAG.findall(text))
+
+
+def parse(block: str) -> PromptBlock:
+    """Parse a prompt block.
+
+    A field with nothing after its `=` has its default, or is off where it may be. Where the text
+    has one of the flags `--mask_prompt`, `--mask_negative`, `--mask_invert` and `--mask_dilate`,
+    those left out are empty, empty, off and 0.
+
+    Raises:
+        InvalidRecipe: the block is too long, or a field is given twice or has a value that is
+            not allowed; names the field.
+    """
+    if len(block) > MAX_BLOCK:
+        raise InvalidRecipe(f"A prompt block has at most {MAX_BLOCK} characters: shorten it.")
+    text, lines = _split(block)
+    prompt, flags = _flags(text)
+    fields: dict[str, str] = {"prompt": prompt} if prompt else {}
+    if _OMITTED_MASK_FLAGS.keys() & flags.keys():
+        fields |= _OMITTED_MASK_FLAGS
+    fields |= flags
+    for name, value in lines:
+        if name in flags:
+            raise InvalidRecipe(f"The field {name} stands twice: keep one of them.", field=name)
+        flags[name] = fields[name] = value
+    known = {name: value for name, value in fields.items() if name in Recipe.model_fields}
+    recipe = Recipe.parse({name: value for name, value in known.items() if _is_given(name, value)})
+    return PromptBlock(recipe=recipe, unknown=tuple(n for n in fields if n not in known))
+
+
+def format_block(recipe: Recipe) -> str:
+    """The prompt block of a recipe, with every field."""
+    values = recipe.model_dump(mode="json")
+    flags = {name: values.pop(name) for name in _OMITTED_MASK_FLAGS}
+    prompt = values.pop("prompt")
+    text = [prompt] if _plain(prompt) else []
+    lines = [] if _plain(prompt) else [f"prompt={_written(prompt)}"]
+    for name, value in flags.items():
+        if isinstance(value, bool):
+            text += [f"--{name}"] * value
+        elif _plain(value) and value:
+            text.append(f"--{name} {value}")
+        else:
+            lines.append(f"{name}={_written(value)}")
+    lines += [f"{name}={_written(value)}" for name, value in values.items()]
+    return "\n".join([" ".join(text), *lines])
+
+
+def _split(block: str) -> tuple[str, list[tuple[str, str]]]:
+    """The text, and the fields from the first line on that has the form of one."""
+    rows = block.strip().splitlines()
+    matches = [_FIELD.fullmatch(row.strip()) for row in rows]
+    first = next((k for k, match in enumerate(matches) if match), len(rows))
+    for row, match in zip(rows[first:], matches[first:], strict=True):
+        if not match and row.strip():
+            raise InvalidRecipe(f"«{row.strip()[:40]}» is no field: write it as field=value.")
+    fields = [(match[1], _read(match[1], match[2].strip())) for match in matches[first:] if match]
+    return "\n".join(rows[:first]).strip(), fields
+
+
+def _flags(text: str) -> tuple[str, dict[str, str]]:
+    """The prompt before the first flag, and each flag with its value."""
+    found = list(_FLAG.finditer(text))
+    starts = [match.start() for match in found] + [len(text)]
+    flags: dict[str, str] = {}
+    for match, end in zip(found, starts[1:], strict=True):
+        name, value = match[1], text[match.end() : end].strip()
+        if name in flags:
+            raise InvalidRecipe(f"The flag --{name} stands twice: keep one of them.", field=name)
+        flags[name] = value or ("true" if name == "mask_invert" else "")
+    return text[: starts[0]].strip(), flags
+
+
+def _is_given(name: str, value: str) -> bool:
+    """Whether a value counts: an empty one does only for text and for fields that may be off."""
+    default = Recipe.model_fields[name].get_default()
+    return bool(value) or default is None or isinstance(default, str)
+
+
+def _plain(text: str) -> bool:
+    """Whether a text needs no quotes in a block."""
+    unquoted = text == text.strip() and text.isprintable() and not text.startswith('"')
+    return unquoted and not _FLAG.search(text) and not _FIELD.fullmatch(text)
+
+
+def _written(value: object) -> str:
+    """A value after its `=`; text that would be misread is quoted as in JSON."""
+    if isinstance(value, str):
+        return value if _plain(value) else json.dumps(value)
+    return "" if value is None else json.dumps(value)
+
+
+def _read(name: str, text: str) -> str:
+    """The inverse of `_written`, as text."""
+    if not text.startswith('"'):
+        return text
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise InvalidRecipe(f"The quotes of {name} are not closed.", field=name) from error
+    return str(value)

@@ -1,0 +1,64 @@
+"""Runs blocking work in a thread while its caller stays able to report progress and to cancel."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+Report = TypeVar("Report")
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watch(Generic[Report]):
+    """The task's side of the connection.
+
+    Attributes:
+        report: sends a progress report to the caller.
+        cancelled: whether the caller asked the task to stop.
+    """
+
+    report: Callable[[Report], None]
+    cancelled: Callable[[], bool]
+
+
+@dataclass(frozen=True)
+class _Done(Generic[Value]):
+    value: Value | None
+    error: BaseException | None
+
+
+def in_background(
+    work: Callable[[Watch[Report]], Value],
+) -> Generator[Report, None, Value]:
+    """Run `work` in a thread, yield its reports, return its value.
+
+    Closing the generator asks the work to stop and waits until it has.
+
+    Raises:
+        Whatever `work` raises.
+    """
+    mailbox: queue.SimpleQueue[Report | _Done[Value]] = queue.SimpleQueue()
+    stop = threading.Event()
+
+    def run() -> None:
+        try:
+            done = _Done[Value](work(Watch(report=mailbox.put, cancelled=stop.is_set)), None)
+        except BaseException as error:  # noqa: BLE001 - it is raised again in the other thread
+            done = _Done[Value](None, error)
+        mailbox.put(done)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        while not isinstance(message := mailbox.get(), _Done):
+            yield message
+    finally:
+        stop.set()
+        thread.join()
+    if message.error is not None:
+        raise message.error
+    return message.value  # type: ignore[return-value]  # no error: the work's own value

@@ -1,0 +1,90 @@
+"""The page's form: which recipe fields are in which part, their menus, and values to and fro."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+from inference.catalog.catalog import Catalog
+from inference.catalog.hub import is_ready
+from inference.catalog.schema import Style
+from inference.control.control_maps import CONTROLS
+from inference.recipe.finish_settings import ColorGrading
+from inference.recipe.length import Length, Unit
+from inference.recipe.recipe import SCHEDULERS, AspectRatio, ControlMode, Recipe
+
+UNSET = "unset"  # stands for None, which a menu cannot hold
+MENU_FIELDS = ("style", "scheduler", "controlnet", "control_mode", "ar", "color_grading")
+# Fields in the folded parts of the page; all others are always visible.
+FOLDS = {
+    "Mask": ("mask_threshold", "mask_feather"),
+    "Sampling": (
+        "fast", "negative_prompt", "num_images", "steps", "scheduler", "guidance_stop", "seed",
+        "use_lpw",
+    ),
+    "Control": (
+        "controlnet", "controlnet_conditioning_scale", "control_mode", "controlnet_txt2img",
+        "controlnets", "controlnet_weights", "controlnet_windows",
+    ),
+    "Finishing": (
+        "super_resolution", "hires_fix", "hires_denoising_strength", "inpaint_faces",
+        "face_correct", "face_swap", "color_grading", "film_grain", "film_grain_amount",
+        "film_grain_size", "protect",
+    ),
+    "Photo and size": ("input_image_url", "mask_image_url", "ar", "w", "h"),
+}  # fmt: skip
+
+#: Pairs of label and value.
+Menu = list[tuple[str, str]]
+
+
+def menus(catalog: Catalog) -> dict[str, Menu]:
+    """The menu of each of `MENU_FIELDS`."""
+    return {
+        "style": [("Automatic", UNSET), *style_menu(catalog)],
+        "scheduler": [(name, name) for name in SCHEDULERS],
+        "controlnet": [("Off", UNSET)] + [(name, name) for name in CONTROLS],
+        "control_mode": [("As the style", UNSET)] + [(n.title(), n) for n in get_args(ControlMode)],
+        "ar": [("As the photo", UNSET)] + [(name, name) for name in get_args(AspectRatio)],
+        "color_grading": [("None", UNSET)] + [(name, name) for name in get_args(ColorGrading)],
+    }
+
+
+def style_menu(catalog: Catalog) -> Menu:
+    """The styles; labels say which have to be downloaded first."""
+    return [
+        (one.title if is_ready(one.base) else f"{one.title} · download", one.key)
+        for one in catalog.styles()
+    ]
+
+
+def control_menu(catalog: Catalog, style: Style) -> Menu:
+    """The controls that a style's models have."""
+    offered = catalog.controls(style.family)
+    return [("Off", UNSET)] + [(one.title, one.key) for one in offered]
+
+
+def recipe_of(fields: dict[str, Any]) -> Recipe:
+    """The recipe of the form's values; `mask_dilate` is a number with `dilate_unit` beside it.
+
+    Raises:
+        InvalidRecipe: a value is not allowed.
+    """
+    given = {name: None if value == UNSET else value for name, value in fields.items()}
+    length = f"{given.pop('mask_dilate')}{given.pop('dilate_unit')}"
+    return Recipe.parse({**given, "mask_dilate": length})
+
+
+def values_of(recipe: Recipe) -> dict[str, Any]:
+    """The form's values for a recipe; the inverse of `recipe_of`."""
+    dumped = recipe.model_dump(mode="json")
+    blanks = {name: UNSET if name in MENU_FIELDS else "" for name in dumped}
+    values = {name: blanks[name] if value is None else value for name, value in dumped.items()}
+    length = recipe.mask_dilate
+    values["cfg_scale"] = recipe.guidance_scale  # a slider is never empty
+    return {**values, "mask_dilate": length.value, "dilate_unit": length.unit.value}
+
+
+def converted(value: float, unit: Unit, short_side: int) -> Length:
+    """A length given in the other unit, converted to `unit`."""
+    old = Unit.PERCENT if unit is Unit.PIXELS else Unit.PIXELS
+    return Length(value=value, unit=old).to(unit, short_side)

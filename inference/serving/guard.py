@@ -1,0 +1,272 @@
+"""Request filter of the page's server (ASGI middleware): host, origin, route, size and body.
+
+A local server can be reached by every site that is open in the same browser. So a request's Host
+has to be a known name or an IP address (against DNS rebinding), and its Origin has to be that Host
+(against cross-site requests). Only routes that the page and the documented endpoints use are open:
+the web framework has others, which fetch URLs, write files or scale icons for anybody.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping, Sequence
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import urlsplit
+
+from inference.picture.photo import MAX_BYTES
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+API = "/gradio_api/"
+PAGES = frozenset(
+    ("/", "/config", "/theme.css", "/robots.txt", "/favicon.ico", "/manifest.json", "/login",
+     "/login/", "/logout")
+)  # fmt: skip
+FOLDERS = ("/assets/", "/static/", "/svelte/")
+# First part of the open paths below API.
+ROUTES = frozenset(
+    ("info", "openapi.json", "startup-events", "app_id", "user", "login_check", "token",
+     "heartbeat", "queue", "call", "run", "cancel", "reset", "upload", "upload_progress",
+     "theme.css")
+)  # fmt: skip
+FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+METHODS = frozenset(("GET", "HEAD", "POST", "OPTIONS"))
+# Domains whose names are routed to this server by their owner, and nowhere else.
+TRUSTED_DOMAINS = (".localhost", ".gradio.live", ".hf.space")
+# Largest bodies: of an upload, with some room for the form's other parts, and of all others.
+MAX_UPLOAD, MAX_BODY = MAX_BYTES + 2**20, 2 * 2**20
+TOO_LONG = "This is over {} MB: send less."
+BUSY = "All places in the queue are taken: try again in a minute."
+RETRY_AFTER = b"30"  # seconds
+
+_WEB = re.compile(r"[a-z][a-z0-9+.-]+:", re.IGNORECASE)
+
+
+class Refused(Exception):
+    """A refused request: HTTP status and sentence."""
+
+    def __init__(self, status: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status = status
+
+
+class Guard:
+    """The middleware; refuses what does not belong to the page.
+
+    Args:
+        app: the server's application.
+        hosts: host names in lower case, beside localhost and IP addresses; may grow later, because
+            a shared link is known late.
+        endpoints: names of the endpoints with their parameters. A wrong number of values would be
+            an error inside the framework, which logs all values.
+    """
+
+    def __init__(
+        self,
+        app: Application,
+        *,
+        hosts: Collection[str | None] = (),
+        endpoints: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
+        self._app = app
+        self._hosts = hosts
+        self._endpoints = endpoints or {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or refuse it with a sentence."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        if scope["type"] == "websocket":  # not used by the page
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        try:
+            self._check(scope)
+            if scope["method"] == "POST":
+                _check_length(scope)
+                if not scope["path"].endswith("/upload"):
+                    body = await _body(receive)
+                    if not _one(scope, b"content-type").startswith(FORMS):
+                        self._check_json(scope["path"], body)
+                    receive = _replay(body, receive)
+        except Refused as refused:
+            await _answer(send, refused.status, str(refused))
+            return
+        await self._app(scope, receive, _with_busy_message(send))
+
+    def _check(self, scope: Scope) -> None:
+        host = _one(scope, b"host")
+        name = _name(host)
+        if not self._is_ours(name):
+            raise Refused(
+                421, f"This server is not {name[:80]!r}: start it with --allowed-host if it is."
+            )
+        origin = _one(scope, b"origin")
+        if origin and not self._is_own(origin, host):
+            raise Refused(
+                403, "This is another site's page: start the server with --allowed-host for it."
+            )
+        if scope["method"] not in METHODS:
+            raise Refused(405, "There is nothing to be done in this way: use GET or POST.")
+        if not _is_open(scope["path"].removeprefix(scope.get("root_path", ""))):
+            raise Refused(404, "There is nothing at this address: see /gradio_api/info.")
+
+    def _check_json(self, path: str, body: bytes) -> None:
+        try:
+            value = json.loads(body) if body else None
+        except (ValueError, RecursionError) as error:
+            raise Refused(400, "This is not JSON: see /gradio_api/info for what is.") from error
+        _check_files(value)
+        _, called, name = path.partition(f"{API}call/")
+        if not called:
+            return
+        by_name = name.startswith("v2/")
+        names = self._endpoints.get(name.removeprefix("v2/").strip("/"))
+        if names is None:
+            raise Refused(404, f"This can be called: {', '.join(self._endpoints)}.")
+        data = value.get("data") if isinstance(value, dict) and not by_name else value
+        fits = isinstance(data, list) and len(data) == len(names)
+        if by_name:
+            fits = isinstance(data, dict) and data.keys() <= set(names)
+        if not fits:
+            raise Refused(422, f"This takes {', '.join(names)}, null where there is none.")
+
+    def _is_ours(self, name: str) -> bool:
+        return (
+            name == "localhost"
+            or name in self._hosts
+            or name.endswith(TRUSTED_DOMAINS)
+            or _is_plain_address(name)
+        )
+
+    def _is_own(self, origin: str, host: str) -> bool:
+        """Whether an origin is this server, by the request's own host."""
+        place = origin.partition("://")[2]
+        return (
+            _without_usual_port(place) == _without_usual_port(host) or _name(place) in self._hosts
+        )
+
+
+def _one(scope: Scope, name: bytes) -> str:
+    """The value of a header that may occur once; "" without it."""
+    found = [value for key, value in scope["headers"] if key.lower() == name]
+    if len(found) > 1:
+        raise Refused(400, f"The header {name.decode()} stands twice: send it once.")
+    return found[0].decode("latin-1").strip().lower() if found else ""
+
+
+def _name(host: str) -> str:
+    """The host name without port and without the brackets of IPv6."""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _without_usual_port(host: str) -> str:
+    return re.sub(r":(80|443)$", "", host)
+
+
+def _is_plain_address(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_open(path: str) -> bool:
+    """Whether a decoded path is an open route, without traversal."""
+    if "\0" in path or ".." in path.replace("\\", "/").split("/"):
+        return False
+    if path in PAGES or path.startswith(FOLDERS):
+        return True
+    if not path.startswith(API):
+        return False
+    rest = path.removeprefix(API)
+    if rest.startswith("file="):
+        return not _WEB.match(rest.removeprefix("file="))
+    return rest.partition("/")[0] in ROUTES
+
+
+def _check_length(scope: Scope) -> None:
+    """Refuse a body by its announced length."""
+    most = MAX_UPLOAD if scope["path"].endswith("/upload") else MAX_BODY
+    length = _one(scope, b"content-length")
+    if length.isdigit() and int(length) > most:
+        raise Refused(413, TOO_LONG.format(most >> 20))
+    if most == MAX_UPLOAD and not length.isdigit():
+        raise Refused(411, "The length of the upload is not said: send it with its length.")
+
+
+async def _body(receive: Receive) -> bytes:
+    """Read a request's whole body."""
+    body, more = bytearray(), True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Refused(400, "The request broke off: send it again.")
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+        if len(body) > MAX_BODY:
+            raise Refused(413, TOO_LONG.format(MAX_BODY >> 20))
+    return bytes(body)
+
+
+def _check_files(value: object) -> None:
+    """Refuse files given by URL, which the framework would fetch without limits."""
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, dict):
+            waiting += one.values()
+            path, about = one.get("path"), one.get("meta", {})
+            bent = isinstance(path, str) and (_WEB.match(path) or "\0" in path)
+            if (bent and about) or not (isinstance(about, dict) or path is None):
+                raise Refused(
+                    400, "A file is uploaded first; a photo's address is input_image_url."
+                )
+        elif isinstance(one, list):
+            waiting += one
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """A receive function that gives an already read body first."""
+    first: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replayed() -> Message:
+        return first.pop() if first else await receive()
+
+    return replayed
+
+
+def _with_busy_message(send: Send) -> Send:
+    """Replace the answer of a full queue (503) by a sentence that says what to do."""
+    replaced = False
+
+    async def sent(message: Message) -> None:
+        nonlocal replaced
+        if message["type"] == "http.response.start" and message["status"] == 503:
+            replaced = True
+            await _answer(send, 503, BUSY, (b"retry-after", RETRY_AFTER))
+        elif not replaced:
+            await send(message)
+
+    return sent
+
+
+async def _answer(send: Send, status: int, sentence: str, *more: tuple[bytes, bytes]) -> None:
+    body = json.dumps({"detail": sentence}).encode()
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        *more,
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,64 @@
+"""HTML fragments of the page: status, messages, progress and results, all escaped."""
+
+from __future__ import annotations
+
+from html import escape
+
+from inference.picture.progress import Progress
+from inference.picture.result import Result
+from inference.studio.grid import GridResult
+from inference.studio.model_status import ModelStatus
+
+
+def status_html(status: ModelStatus) -> str:
+    """Which models are loaded and where they run, or the progress of loading."""
+    state = "ready" if status.ready else "loading"
+    return f"<span class='{state}' role='status'>{escape(status.text)}</span>"
+
+
+def message_html(text: str, role: str = "status") -> str:
+    """One sentence for the user; role "alert" for errors."""
+    return f"<p class='message {role}' role='{role}'>{escape(text)}</p>"
+
+
+def progress_html(progress: Progress) -> str:
+    """Stage, step and time left of the running job."""
+    done = f"value='{progress.step}' max='{progress.steps}'" if progress.steps else ""
+    parts = [str(progress.stage), progress.detail]
+    if progress.steps:
+        parts.append(f"step {progress.step} of {progress.steps}")
+    if progress.seconds_left is not None:
+        parts.append(f"{progress.seconds_left:.0f} s left")
+    text = " · ".join(part for part in parts if part)
+    return f"<p class='message' role='status'>{escape(text)}</p><progress {done}></progress>"
+
+
+def result_html(done: Result | GridResult) -> str:
+    """Seed, time, number of changed kept pixels and notes of a finished job."""
+    return _grid_html(done) if isinstance(done, GridResult) else _single_html(done)
+
+
+def _single_html(result: Result) -> str:
+    seconds = sum(result.seconds.values())
+    proof = f"kept pixels changed: {result.kept_pixels_changed:,} of {result.kept_pixels:,}"
+    return (
+        f"<p class='message' role='status'><span class='chip plus'>{proof}</span> "
+        f"seed <b id='seed-used'>{result.recipe.seed}</b> · {seconds:.1f} s</p>"
+        + "".join(map(message_html, result.notes))
+    )
+
+
+def _grid_html(done: GridResult) -> str:
+    """As `_single_html` over all cells, with the failed ones named."""
+    results = done.painted.values()
+    changed = max(one.kept_pixels_changed for one in results)
+    seconds = sum(sum(one.seconds.values()) for one in results)
+    notes = dict.fromkeys(note for one in results for note in one.notes)
+    messages = "".join(map(message_html, notes)) + "".join(
+        message_html(f"{label}: {sentence}", "alert") for label, sentence in done.failures.items()
+    )
+    return (
+        f"<p class='message' role='status'><span class='chip plus'>kept pixels changed: {changed:,}"
+        f"</span> {len(results)} pictures · seed <b id='seed-used'>{done.first.recipe.seed}</b> · "
+        f"{seconds:.1f} s</p>{messages}"
+    )

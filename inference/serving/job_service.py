@@ -1,0 +1,241 @@
+"""Runs the page's and programs' requests on the studio, with a number and a log line for each.
+
+A log line says what the keeper of the server needs and nothing about who asked: no word of a
+prompt, no file name, no picture.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from collections.abc import Generator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from threading import Event
+from traceback import extract_tb
+from typing import Any
+
+from inference.errors import (
+    Cancelled,
+    InvalidPhoto,
+    MasqueradeError,
+    ModelFailed,
+    ModelUnavailable,
+    PaintingFailed,
+)
+from inference.mask.browser_view import mask_view
+from inference.mask.selection import Selection
+from inference.picture import png_metadata
+from inference.picture.contact_sheet import contact_sheet
+from inference.picture.photo import Photo, Pixels
+from inference.picture.photo_cache import PhotoCache
+from inference.picture.png_metadata import Embedded
+from inference.picture.progress import Progress
+from inference.picture.result import Result
+from inference.picture.url_fetch import fetch_file
+from inference.recipe.length import Length, Unit
+from inference.recipe.recipe import CFG_SCALE
+from inference.runtime.library_errors import translated_errors
+from inference.serving.form import converted, recipe_of
+from inference.serving.request import PaintRequest, grid_of
+from inference.serving.result_files import File, ResultFiles
+from inference.serving.temporary_files import TemporaryFiles
+from inference.studio.grid import GridResult
+from inference.studio.studio import Studio
+
+log = logging.getLogger(__name__)
+
+Events = Generator[Progress | Result | GridResult]
+
+
+class JobService:
+    """Reads photos and requests, and has the studio select and paint. Thread-safe.
+
+    Args:
+        studio: does the work.
+        files: the temporary files of the running page.
+    """
+
+    def __init__(self, studio: Studio, files: TemporaryFiles) -> None:
+        self._studio = studio
+        self._files = files
+        self._photos = PhotoCache()
+
+    def photo(self, path: File) -> Photo | None:
+        """The photo in a file; None for no file.
+
+        Raises:
+            InvalidPhoto: it is none; also from the following methods.
+        """
+        return None if path is None else self._open(path)
+
+    def fetch(self, url: str) -> Path | None:
+        """Fetch the photo at a URL into a temporary file; None for an empty URL."""
+        return self.store(fetch_file(url) if url else None)
+
+    def embedded(self, path: File) -> Embedded | None:
+        """The recipe and mask embedded in a picture file; None where there is none.
+
+        Raises:
+            InvalidRecipe: its settings are damaged.
+        """
+        found = None if path is None else png_metadata.read(Path(path).read_bytes())
+        if found is None or found.recipe.style in self._studio.catalog.style_by_key:
+            return found
+        return replace(found, recipe=found.recipe.model_copy(update={"style": None}))
+
+    def store(self, picture: bytes | None) -> Path | None:
+        """Write a picture file to a temporary file and check it; None for None.
+
+        Raises:
+            InvalidPhoto: it is no picture.
+        """
+        if picture is None:
+            return None
+        path = self._files.keep(picture, None)
+        self.photo(path)
+        return path
+
+    def request(self, photo: File, mask_image: File, fields: dict[str, Any]) -> PaintRequest:
+        """The request of the page's form; see `form.recipe_of`.
+
+        Raises:
+            InvalidRecipe: a value is not allowed.
+        """
+        if photo is None:
+            raise InvalidPhoto("Choose a photo first, or pick an example.")
+        given = dict(fields)
+        styles, vary = given.pop("styles", None), given.pop("vary", None)
+        recipe = recipe_of(given)
+        resting = self._studio.style(recipe.style).cfg_scale if recipe.style else CFG_SCALE
+        if recipe.cfg_scale == resting and (styles or not recipe.style):
+            # The slider was not moved and cannot show what suits several or unknown styles.
+            recipe = recipe.model_copy(update={"cfg_scale": None})
+        return PaintRequest(
+            photo=self._open(photo),
+            recipe=recipe,
+            mask_image=self.photo(mask_image),
+            grid=grid_of(recipe, styles, vary),
+        )
+
+    def retouch_request(
+        self, photo: File, mask_image: File, fields: dict[str, Any], shown: ResultFiles | None
+    ) -> PaintRequest | None:
+        """The request for the shown result with other grain or grading; None for other changes."""
+        if shown is None or shown.recipe is None or shown.source != (photo, mask_image):
+            return None
+        try:
+            fields = {**fields, "seed": str(shown.recipe.seed)}
+            request = self.request(photo, mask_image, fields)
+        except MasqueradeError:
+            return None
+        is_retouch = request.grid is None and request.recipe.is_retouch_of(shown.recipe)
+        return request if is_retouch else None
+
+    def select(self, request: PaintRequest) -> Selection:
+        """What the words of a request select; raises as `Studio.select`."""
+        return self._studio.select(request.photo, request.recipe, request.mask_image)
+
+    def mask_view(self, photo: File, mask_image: File, fields: dict[str, Any]) -> dict[str, Any]:
+        """The data of the live mask for the browser, or {"error": sentence}."""
+        try:
+            request = self.request(photo, mask_image, fields)
+            return mask_view(self.select(request).detection, request.recipe)
+        except MasqueradeError as error:
+            return {"error": str(error)}
+
+    def converted_dilation(self, photo: File, mask_image: File, fields: dict[str, Any]) -> Length:
+        """The form's dilation, given in the unit before, converted to the form's unit.
+
+        Raises:
+            MasqueradeError: as `request` and `select`.
+        """
+        unit, short_side = Unit(fields["dilate_unit"]), 512
+        if photo is not None:
+            request = self.request(photo, mask_image, {**fields, "mask_dilate": 0})
+            short_side = self.select(request).detection.short_side
+        return converted(fields["mask_dilate"], unit, short_side)
+
+    def control_sheet(self, photo: File, mask_image: File, fields: dict[str, Any]) -> Pixels | None:
+        """All control maps of the form's recipe in one picture; None without controls.
+
+        Raises:
+            MasqueradeError: as `request` and `Studio.control_maps`.
+        """
+        request = self.request(photo, mask_image, fields)
+        maps = self._studio.control_maps(request.photo, request.recipe, request.mask_image)
+        return contact_sheet(list(maps.items()), len(maps)) if maps else None
+
+    def paint(self, request: PaintRequest, cancelled: Event | None = None) -> Events:
+        """Paint a request; closing the generator or setting `cancelled` stops it within a step.
+
+        Yields:
+            `Progress` while it works, and one `Result` or, for a grid, one `GridResult`.
+
+        Raises:
+            Cancelled: `cancelled` was set.
+            ModelUnavailable: the style is unavailable; the built-in one is now the default.
+            ModelFailed: a model failed unexpectedly; the sentence has the number of the job.
+            MasqueradeError: as `Studio.paint`.
+        """
+        number, started, outcome = secrets.token_hex(4), time.perf_counter(), "left"
+        try:
+            with translated_errors(), closing(self._paint(request)) as events:
+                for event in events:
+                    if cancelled is not None and cancelled.is_set():
+                        raise Cancelled
+                    if not isinstance(event, Progress):
+                        outcome = "painted"
+                    yield event
+        except ModelUnavailable as error:
+            outcome = type(error).__name__
+            if request.recipe.style not in {None, *self._studio.catalog.style_by_key}:
+                raise
+            raise self._fall_back(error) from error
+        except ModelFailed as error:
+            outcome = _cause(error)
+            if isinstance(error, PaintingFailed):
+                raise
+            raise _with_number(error, number) from error.__cause__
+        except MasqueradeError as error:
+            outcome = type(error).__name__
+            raise
+        finally:
+            seconds = time.perf_counter() - started
+            log.info("job %s: %s: %s in %.1f s", number, _size(request), outcome, seconds)
+
+    def _open(self, path: str | Path) -> Photo:
+        self._files.touch(Path(path))
+        return self._photos.photo(path)
+
+    def _paint(self, request: PaintRequest) -> Events:
+        if request.grid is not None:
+            return self._studio.paint_grid(request.photo, request.grid, request.mask_image)
+        return self._studio.paint(request.photo, request.recipe, request.mask_image)
+
+    def _fall_back(self, error: ModelUnavailable) -> ModelUnavailable:
+        """Make the built-in style the default; the error that says so."""
+        style = self._studio.fall_back(str(error))
+        return ModelUnavailable(f"{error} The style is now {style.title}, which is built in.")
+
+
+def _size(request: PaintRequest) -> str:
+    """Number and size of the pictures, and steps."""
+    width, height = request.photo.size
+    pictures = request.recipe.num_images if request.grid is None else len(request.grid.cells)
+    return f"{pictures} of {width}×{height} in {request.recipe.steps} steps"
+
+
+def _cause(error: MasqueradeError) -> str:
+    """Type and place of an error's cause, without its message, which may have a user's words."""
+    cause = error.__cause__
+    if cause is None or cause.__traceback__ is None:
+        return type(error).__name__
+    place = extract_tb(cause.__traceback__)[-1]
+    return f"{type(cause).__name__} at {Path(place.filename).name}:{place.lineno}"
+
+
+def _with_number(error: ModelFailed, number: str) -> ModelFailed:
+    return type(error)(f"{str(error).removesuffix('.')} (job {number}).")

@@ -1,0 +1,112 @@
+"""Options of the page's server, from the command line and the environment."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+# Environment variable for --auth, which no list of processes shows.
+AUTH = "MASQUERADE_AUTH"
+EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - compared with, not listened on
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Options of a server.
+
+    Attributes:
+        host, port: where to listen; None for Gradio's defaults.
+        share: open a public link.
+        style: key of the default style.
+        catalog: file of styles that are merged over the built-in ones.
+        auth: names and passwords that open the page; () for everybody.
+        hosts: host names of the page, beside localhost and IP addresses.
+        safety_checker: withhold what the safety checker flags.
+        compiled: compile denoising steps; None where that pays.
+    """
+
+    host: str | None = None
+    port: int | None = None
+    share: bool = False
+    style: str | None = None
+    catalog: Path | None = None
+    auth: tuple[tuple[str, str], ...] = ()
+    hosts: tuple[str, ...] = ()
+    safety_checker: bool = False
+    compiled: bool | None = None
+
+    @classmethod
+    def read(
+        cls,
+        description: str,
+        arguments: Sequence[str] | None = None,
+        environment: Mapping[str, str] = os.environ,
+    ) -> Options:
+        """Parse the command line; an error in it is printed and ends the program."""
+        parser = _parser(description, is_space="SPACE_ID" in environment)
+        given = parser.parse_args(arguments)
+        auth = given.auth or [one for one in (environment.get(AUTH),) if one]
+        if not all(_is_account(one) for one in auth):
+            parser.error(f"--auth and {AUTH} take user:password")
+        host = given.host or environment.get("GRADIO_SERVER_NAME")
+        names = [*given.allowed_host, environment.get("SPACE_HOST", "")]
+        # On the network, the page is called by the machine's name.
+        machine = socket.gethostname().lower()
+        names += [machine, f"{machine}.local"] if host in EVERYWHERE else [host or ""]
+        return cls(
+            host=given.host,
+            port=given.port,
+            share=given.share,
+            style=given.style,
+            catalog=given.catalog,
+            auth=tuple((one.partition(":")[0], one.partition(":")[2]) for one in auth),
+            hosts=tuple(dict.fromkeys(name.lower() for name in names if name)),
+            safety_checker=given.safety_checker,
+            compiled=given.compile,
+        )
+
+
+def prepare_process() -> None:
+    """Set up logging, and a clean exit on SIGTERM."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # runs the cleanup of temporary files
+
+
+def _is_account(text: str) -> bool:
+    user, _, password = text.partition(":")
+    return bool(user and password)
+
+
+def _parser(description: str, *, is_space: bool) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--host", help="address to listen on; only this machine by default")
+    parser.add_argument("--port", type=int, help="port to listen on; 7860 by default")
+    parser.add_argument("--share", action="store_true", help="open a public Gradio link")
+    parser.add_argument(
+        "--auth", action="append", metavar="USER:PASSWORD",
+        help=f"ask for a name and a password; may be given again; {AUTH} hides it",
+    )  # fmt: skip
+    parser.add_argument(
+        "--allowed-host", action="append", default=[], metavar="NAME",
+        help="a name by which the page may be called, such as that of a proxy; may be given again",
+    )  # fmt: skip
+    parser.add_argument("--style", help="default style; see inference/catalog.toml")
+    parser.add_argument("--catalog", type=Path, help="your own styles, laid over the built-in ones")
+    parser.add_argument(
+        "--safety-checker", action=argparse.BooleanOptionalAction, default=is_space,
+        help="hold back pictures that Stable Diffusion's own checker flags; on in a Space",
+    )  # fmt: skip
+    parser.add_argument(
+        "--compile", action=argparse.BooleanOptionalAction, default=None,
+        help="compile the denoising step behind the scenes; on with CUDA",
+    )  # fmt: skip
+    return parser

@@ -1,0 +1,127 @@
+"""The page's components by name, and the component of each recipe field."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+from gradio.data_classes import ImageData
+
+from inference.recipe.length import Length, Unit
+from inference.recipe.recipe import Recipe
+
+#: New values of components, as Gradio takes them from a handler.
+Update = dict[Any, Any]
+
+# Gradio settings of events: hidden from the API; answered outside the queue; with the last value.
+PRIVATE: dict[str, Any] = {"api_visibility": "private"}
+QUICK: dict[str, Any] = {"queue": False, "show_progress": "hidden", **PRIVATE}
+LIVE: dict[str, Any] = {**QUICK, "trigger_mode": "always_last"}
+# All events that paint share one queue, which runs one at a time.
+PAINTER_QUEUE: dict[str, Any] = {"concurrency_id": "painter", "concurrency_limit": 1}
+
+
+class Components:
+    """The components that handlers read and update; app.py creates and lays them out.
+
+    Attributes:
+        photo: state, path of the photo.
+        mask_image: state, path of the mask image.
+        shown_results: state, `ResultFiles` on screen.
+        cancelled: state, the running job's cancel event.
+        fields: component of each recipe field, by its name.
+        dilate_unit: unit of the slider `mask_dilate`.
+    """
+
+    photo: gr.State
+    mask_image: gr.State
+    shown_results: gr.State
+    cancelled: gr.State
+    status: gr.HTML
+    timer: gr.Timer
+    # photo and mask
+    upload: gr.Image
+    photo_view: gr.Column
+    mask: gr.HTML
+    change_photo: gr.Button
+    gallery: gr.Dataset
+    mask_file: gr.File
+    fields: dict[str, Any]
+    dilate_unit: gr.Radio
+    # prompt and job
+    pasted: gr.Textbox
+    generate: gr.Button
+    cancel: gr.Button
+    job: gr.HTML
+    # results
+    forming: gr.Image
+    compare: gr.ImageSlider
+    strip: gr.Gallery
+    download: gr.DownloadButton
+    control_map: gr.Image
+    show_map: gr.Button
+    # comparing, and prompt blocks
+    styles: gr.Dropdown
+    vary: gr.Textbox
+    write_block: gr.Button
+    block: gr.Textbox
+    read_block: gr.Button
+    block_examples: gr.Dataset
+
+    def form(self) -> dict[str, Any]:
+        """The components of all recipe fields with the dilation's unit, as a handler's inputs."""
+        return {**self.fields, "dilate_unit": self.dilate_unit}
+
+    def request(self) -> dict[str, Any]:
+        """The inputs of a handler that needs photo, mask image and form."""
+        return {"photo": self.photo, "mask_image": self.mask_image, **self.form()}
+
+
+def recipe_component(name: str, value: Any, menu: list[tuple[str, str]] | None, **look: Any) -> Any:
+    """The component of a recipe field; label, help text, range and step are the field's.
+
+    Args:
+        name: name of the field.
+        value: value at first.
+        menu: labels and values to choose from; None for a field without a menu.
+        look: Gradio settings that replace those made here, such as `scale`.
+    """
+    field = Recipe.model_fields[name]
+    limits = {type(rule).__name__.lower(): rule for rule in field.metadata}
+    settings = {"label": field.title, "elem_id": name, "value": value, **look}
+    settings["elem_classes"] = "recipe-field"
+    if look.get("container", True):
+        settings["info"] = field.description
+    if name == "mask_dilate":
+        limit = Length.LIMITS[field.default.unit]
+        return gr.Slider(-limit, limit, step=0.5, buttons=[], **settings)
+    if menu is not None:
+        return gr.Dropdown(menu, **settings)
+    if field.annotation is bool:
+        return gr.Checkbox(**settings)
+    if field.annotation is str:
+        return gr.Textbox(**settings)
+    if isinstance(field.json_schema_extra, dict):
+        step = {"step": field.json_schema_extra["step"], "buttons": []}
+        return gr.Slider(limits["ge"].ge, limits["le"].le, **(step | settings))
+    # Not gr.Number, which turns an empty field into 0 when it loses the focus.
+    return gr.Textbox(**settings, max_lines=1)
+
+
+def unit_component(default: Length) -> gr.Radio:
+    """The choice of the dilation's unit."""
+    return gr.Radio(
+        [unit.value for unit in Unit], value=default.unit.value, show_label=False,
+        container=False, elem_id="mask_dilate_unit",
+    )  # fmt: skip
+
+
+def length_update(length: Length) -> gr.Slider:
+    """The update that sets a slider to a length and to its unit's range."""
+    limit = Length.LIMITS[length.unit]
+    return gr.Slider(-limit, limit, value=round(length.value, 1))
+
+
+def upload_path(payload: ImageData | None) -> str | None:
+    """The path of an uploaded file as it came, because `Photo.open` is the only decoder."""
+    return None if payload is None else payload.path

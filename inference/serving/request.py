@@ -1,0 +1,96 @@
+"""Requests to paint: from the page's form, and from programs over HTTP, checked on entry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from inference.errors import InvalidPhoto, InvalidRecipe
+from inference.picture.photo import Photo
+from inference.picture.url_fetch import fetch_photo
+from inference.recipe.prompt_block import parse
+from inference.recipe.recipe import Recipe
+from inference.studio.grid import Axis, Grid
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaintRequest:
+    """One job that is asked for.
+
+    Attributes:
+        photo: the photo to repaint.
+        recipe: all settings.
+        mask_image: its white counts as found, as words do.
+        grid: the recipe's variations, where several are wanted.
+        notes: sentences about what was changed or left out on reading.
+    """
+
+    photo: Photo
+    recipe: Recipe
+    mask_image: Photo | None = None
+    grid: Grid | None = None
+    notes: tuple[str, ...] = ()
+
+
+def grid_of(recipe: Recipe, styles: list[str] | None, vary: str | None) -> Grid | None:
+    """The grid of a recipe in several styles and values of a field such as `steps=2, 5`.
+
+    Returns:
+        None where neither is given.
+
+    Raises:
+        InvalidRecipe: they make no grid.
+    """
+    rows = Axis.parse(vary or "")
+    if not styles and rows is None:
+        return None
+    return Grid.of(recipe, Axis(name="style", values=tuple(styles)) if styles else None, rows)
+
+
+def request_of(photo: object, recipe: object, mask_image: object, folder: Path) -> PaintRequest:
+    """Read what a program sent.
+
+    Args:
+        photo, mask_image: uploaded files in the web framework's form; without one, the recipe's
+            `input_image_url` or `mask_image_url` is fetched.
+        recipe: a prompt block, or fields with their values.
+        folder: where uploaded files are; no other file is opened.
+
+    Raises:
+        InvalidPhoto: there is no photo, or none that can be used.
+        InvalidRecipe: a field has a value that is not allowed.
+    """
+    settings, unknown = _recipe(recipe)
+    given = _picture(photo, "photo", settings.input_image_url, folder)
+    if given is None:
+        raise InvalidPhoto("There is no photo: upload one, or name its input_image_url.")
+    notes = [given.note, f"Unknown, so left out: {', '.join(unknown)}." if unknown else ""]
+    return PaintRequest(
+        photo=given,
+        recipe=settings,
+        mask_image=_picture(mask_image, "mask_image", settings.mask_image_url, folder),
+        notes=tuple(filter(None, notes)),
+    )
+
+
+def _recipe(source: object) -> tuple[Recipe, tuple[str, ...]]:
+    """The recipe and the names of unknown fields."""
+    if source is None:
+        return Recipe(), ()
+    if isinstance(source, str):
+        block = parse(source)
+        return block.recipe, block.unknown
+    if isinstance(source, dict):
+        return Recipe.parse(source), ()
+    raise InvalidRecipe("The recipe is a prompt block, or fields with their values: send either.")
+
+
+def _picture(source: object, name: str, url: str, folder: Path) -> Photo | None:
+    if source is None:
+        return fetch_photo(url) if url else None
+    path = source.get("path") if isinstance(source, dict) else None
+    if not isinstance(path, str) or "\0" in path:
+        raise InvalidPhoto(f"The {name} is no uploaded file: upload it first, and send its path.")
+    if not Path(path).resolve().is_relative_to(folder.resolve()):
+        raise InvalidPhoto(f"The {name} was not uploaded here: upload it first, and send its path.")
+    return Photo.open(path)

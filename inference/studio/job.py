@@ -1,0 +1,234 @@
+"""One painting job: load, select, draw control maps, paint, finish, compose."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from inference.catalog.hub import fetch
+from inference.catalog.schema import Style
+from inference.control.control_maps import CONTROLS, Scene
+from inference.control.openpose_skeleton import Keypoints
+from inference.errors import InvalidPhoto
+from inference.finishing.face_regions import portrait_of
+from inference.finishing.face_restorer import HOW_TO_INSTALL, FaceRestorer
+from inference.finishing.finisher import Finished, Finisher
+from inference.mask.heatmap import Heatmap
+from inference.mask.inpaint_crop import InpaintCrop
+from inference.mask.selection import Selection
+from inference.mask.selector import Selector
+from inference.painting.inpainting import ControlInput, InpaintInput, Paint, Painting, report_steps
+from inference.picture.compositing import kept_pixels_changed, resize
+from inference.picture.geometry import Box, Size, View, generation_size
+from inference.picture.photo import Photo, Pixels
+from inference.picture.progress import Progress, Stage
+from inference.picture.result import Result
+from inference.recipe.lora_tags import split_lora_tags
+from inference.recipe.recipe import Recipe
+from inference.runtime.cache import Cache
+from inference.studio.low_memory import paint_in_pieces
+from inference.studio.model_loading import controls_of, load
+from inference.studio.painting_cache import PaintingCache
+
+if TYPE_CHECKING:
+    from inference.painting.painter import Painter
+    from inference.studio.loaded_models import LoadedModels
+
+
+@dataclass(kw_only=True)
+class Job:
+    """A photo, a recipe with a concrete seed, and all that is needed to paint them.
+
+    Attributes:
+        models: the models in memory.
+        selector: finds the words.
+        maps, paintings: caches of control maps and painted outputs, shared between jobs.
+        style: with the LoRAs of the prompt.
+        trigger_words: of the style's LoRAs, for the front of the prompt.
+        photo: the upload.
+        recipe: with a concrete seed and style.
+        mask_image: its white counts as found, as words do.
+        thrifty: use less memory and more time.
+    """
+
+    models: LoadedModels
+    selector: Selector
+    maps: Cache[Pixels]
+    paintings: PaintingCache
+    style: Style
+    trigger_words: str
+    photo: Photo
+    recipe: Recipe
+    mask_image: Photo | None = None
+    thrifty: bool = False
+    _seconds: dict[str, float] = field(default_factory=dict)
+
+    def run(self) -> Generator[Progress | Result]:
+        """Run all stages; yields and raises as `Studio.paint`."""
+        with self._timed(Stage.LOADING):
+            painter = yield from load(self.models, self.style, self.recipe)
+        yield Progress(stage=Stage.MASK)
+        with self._timed(Stage.MASK):
+            selection = self._select()
+            crop = self._crop(selection)
+            likeness = self._likeness() if self.recipe.face_swap else None
+        yield Progress(stage=Stage.CONTROL)
+        with self._timed(Stage.CONTROL):
+            patch = self._patch(selection, crop.box)
+        control_map = patch.guides[0].map if patch.guides else None
+        yield Progress(stage=Stage.CONTROL, control_map=control_map)
+        painter_recipe = self._painter_recipe()
+        with self._timed(Stage.PAINTING):
+            painting = self._once(partial(self._painting, painter), patch, painter_recipe)
+            painted = yield from report_steps(painting, Stage.PAINTING)
+        finisher = self._finisher(painter, painter_recipe, likeness)
+        with self._timed(Stage.FINISHING):
+            finished = yield from finisher.run(painted.pictures, crop)
+        unread = painter.unread(painter_recipe.prompt, use_lpw=painter_recipe.use_lpw)
+        yield replace(self._result(finished, control_map), unread=unread)
+
+    def _finisher(
+        self, painter: Painter, painter_recipe: Recipe, likeness: Pixels | None
+    ) -> Finisher:
+        models, family = self.models, self.style.family
+        return Finisher(
+            recipe=painter_recipe,
+            native=self.style.native_size,
+            paint=partial(self._once, painter.paint),
+            enlarger=partial(models.enlarger, family, fetch),
+            find=self._find,
+            keypoints=lambda picture, box: models.pose(family, fetch).find(picture, box),
+            restorer=partial(models.restorer, family, fetch),
+            likeness=likeness,
+        )
+
+    def _once(self, paint: Paint, patch: InpaintInput, recipe: Recipe) -> Painting:
+        """Paint, or take the cached output of the same input, style and memory mode."""
+        return self.paintings.paint_once(paint, patch, recipe, self.style, self.thrifty)
+
+    def _painting(self, painter: Painter, patch: InpaintInput, recipe: Recipe) -> Painting:
+        painter.tile(self.thrifty)
+        if self.thrifty:
+            return paint_in_pieces(painter, patch, recipe, self.style.native_size)
+        return painter.paint(patch, recipe)
+
+    def control_maps(self) -> dict[str, Pixels]:
+        """The map of each of the recipe's controls, by name, without painting."""
+        selection = self._select()
+        patch = self._patch(selection, self._crop(selection).box)
+        return {guide.control: guide.map for guide in patch.guides}
+
+    def _find(self, photo: Photo, word: str) -> Heatmap:
+        return self.selector.heatmaps(photo, (word,), self.style.family)[0]
+
+    def _likeness(self) -> Pixels:
+        """A crop of the photo's largest face."""
+        face = portrait_of(self._find(self.photo, "face"), self.photo.pixels)
+        if face is None:
+            raise InvalidPhoto("The photo shows no face to take a likeness from: turn it off.")
+        return face
+
+    def _crop(self, selection: Selection) -> InpaintCrop:
+        """The part of the canvas that is painted."""
+        return InpaintCrop.around_mask(selection, self.recipe, self.style.native_size)
+
+    def _select(self) -> Selection:
+        selection = self.selector.select(
+            self.photo, self.recipe, self.style.family, self.style.native_size, self.mask_image
+        )
+        selection.check(self.recipe)
+        return selection
+
+    def _patch(self, selection: Selection, box: Box) -> InpaintInput:
+        """The painter's input: the canvas in `box` at generation size, with its control maps."""
+        size = generation_size(box.size, self.style.native_size)
+        view = View(whole=selection.canvas.size, box=box, size=size)
+        picture = resize(selection.picture()[box.slices], size)
+        crop = repr((self.photo.digest, self.style.family, selection.canvas, box, size))
+        family = self.style.family
+        scene = Scene(
+            picture=picture,
+            keypoints=partial(self._keypoints, selection, box, size),
+            nearness=lambda: self.models.depth(family, fetch).find(picture),
+            classes=lambda: self.models.rooms(family, fetch).find(picture),
+        )
+        everything = self.recipe.controlnet_txt2img  # the painter gets nothing of the photo
+        return InpaintInput(
+            picture=picture,
+            repaint=(selection.alpha(self.recipe, view) > 0) | everything,
+            guides=tuple(
+                ControlInput(
+                    control=one.name,
+                    map=self.maps.get(f"{crop} {one.name}", partial(CONTROLS[one.name], scene)),
+                    scale=one.weight,
+                    start=one.window[0],
+                    end=one.window[1],
+                )
+                for one in controls_of(self.recipe, self.models.catalog, self.style)
+            ),
+        )
+
+    def _keypoints(self, selection: Selection, box: Box, size: Size) -> Keypoints:
+        """The person's key points in pixels of the painter's input."""
+        estimator = self.models.pose(self.style.family, fetch)
+        points = self.selector.keypoints(self.photo, self.style.family, estimator).copy()
+        canvas = selection.canvas
+        for axis, start, offset in ((0, canvas.box.left, box.left), (1, canvas.box.top, box.top)):
+            on_canvas = (points[:, axis] - start) * canvas.size[axis] / canvas.box.size[axis]
+            points[:, axis] = (on_canvas - offset) * size[axis] / box.size[axis]
+        return points
+
+    def _result(self, finished: Finished, control_map: Pixels | None) -> Result:
+        original, alpha = finished.original, finished.alpha
+        changed = [kept_pixels_changed(original, image, alpha) for image in finished.images]
+        return Result(
+            images=finished.images,
+            original=original,
+            mask=alpha,
+            control_map=control_map,
+            box=finished.crop.box,
+            recipe=self.recipe,
+            seconds=dict(self._seconds),
+            kept_pixels=int(np.count_nonzero(alpha == 0)),
+            kept_pixels_changed=max(changed),
+            hint=self._hint(),
+        )
+
+    def _hint(self) -> str:
+        """A sentence about what would improve the result, "" for none."""
+        restores = self.models.catalog.family(self.style.family).restorer is not None
+        faint = self.recipe.face_correct and restores and not FaceRestorer.is_installed()
+        return HOW_TO_INSTALL if faint else ""
+
+    def _painter_recipe(self) -> Recipe:
+        """The recipe with the style's words and settings, as the painter takes it."""
+        style, recipe = self.style, self.recipe
+        strength = 1.0 if recipe.controlnet_txt2img else recipe.denoising_strength
+        negative = ", ".join(filter(None, (style.negative_prompt, recipe.negative_prompt)))
+        prompt = split_lora_tags(recipe.prompt).text  # its LoRAs are in the style
+        words = (self.trigger_words, style.prompt_prefix, prompt, style.prompt_suffix)
+        fast = self.models.catalog.fast(style).settings if recipe.fast else {}
+        return recipe.model_copy(
+            update={
+                "cfg_scale": style.cfg_scale if recipe.cfg_scale is None else recipe.cfg_scale,
+                "control_mode": recipe.control_mode or style.control_mode,
+                **fast,
+                "prompt": "".join(words),
+                "negative_prompt": negative,
+                "denoising_strength": strength,
+            }
+        )
+
+    @contextmanager
+    def _timed(self, stage: Stage) -> Iterator[None]:
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._seconds[stage.name.lower()] = time.perf_counter() - started

@@ -1,0 +1,144 @@
+"""The models in memory, each downloaded and loaded when first needed.
+
+Importing torch and transformers takes seconds, so the studio imports this module late.
+"""
+
+from __future__ import annotations
+
+import threading
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeVar
+
+import transformers
+
+from inference.catalog.catalog import Catalog
+from inference.catalog.hub import Fetch
+from inference.catalog.schema import Source
+from inference.control.depth_estimator import DepthEstimator
+from inference.control.pose_estimator import PoseEstimator
+from inference.control.semantic_segmenter import SemanticSegmenter
+from inference.errors import MissingModel
+from inference.finishing.enlarger import Enlarger
+from inference.finishing.face_restorer import FaceRestorer
+from inference.mask.segmenter import Segmenter
+from inference.runtime.device import Device
+from inference.runtime.pretrained import Pretrained
+
+if TYPE_CHECKING:
+    from inference.finishing.safety_checker import SafetyChecker
+    from inference.painting.checkpoints import Checkpoints
+
+Helper = TypeVar("Helper", bound=Pretrained)
+
+
+# Names of a family's optional models, for messages.
+_TITLES = {
+    "pose": "pose estimator", "enlarger": "enlarger", "depth": "depth estimator",
+    "rooms": "room segmenter", "checker": "safety checker",
+}  # fmt: skip
+
+
+class LoadedModels:
+    """The helper models of each family, and the painter's checkpoints.
+
+    Args:
+        catalog: where models come from.
+        device: where they run.
+        checks: use the safety checker of families that have one.
+        compiled: compile denoising steps; where that pays, when left out.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        device: Device,
+        *,
+        checks: bool = False,
+        compiled: bool | None = None,
+    ) -> None:
+        transformers.utils.logging.disable_progress_bar()  # our own progress is shown instead
+        self.device = device
+        self._checks = checks
+        self.compiles = device.compiles if compiled is None else compiled
+        self._lock = threading.Lock()
+        self.catalog = catalog
+        self._segmenters: dict[str, Segmenter] = {}
+        self._poses: dict[str, PoseEstimator] = {}
+        self._enlargers: dict[str, Enlarger] = {}
+        self._depths: dict[str, DepthEstimator] = {}
+        self._rooms: dict[str, SemanticSegmenter] = {}
+        self._checkers: dict[str, SafetyChecker] = {}
+        self._restorers: dict[str, FaceRestorer] = {}
+
+    @cached_property
+    def checkpoints(self) -> Checkpoints:
+        """The checkpoints; the first call imports diffusers, which takes a second."""
+        from inference.painting.checkpoints import Checkpoints
+
+        return Checkpoints(self.catalog, self.device, compiled=self.compiles)
+
+    def segmenter(self, family: str, fetch: Fetch) -> Segmenter:
+        """The family's CLIPSeg.
+
+        Args:
+            family: key of the family in the catalog.
+            fetch: turns a source into a folder; may download.
+
+        Raises:
+            ModelUnavailable: the model cannot be had; also from the other methods.
+        """
+        # A preview and a painting may need it at the same time.
+        with self._lock:
+            if family not in self._segmenters:
+                folder = fetch(self.catalog.family(family).segmenter)
+                self._segmenters[family] = Segmenter.load(folder, self.device.torch_device)
+            return self._segmenters[family]
+
+    def pose(self, family: str, fetch: Fetch) -> PoseEstimator:
+        """The family's pose estimator."""
+        return self._helper(self._poses, family, "pose", PoseEstimator, fetch)
+
+    def enlarger(self, family: str, fetch: Fetch) -> Enlarger:
+        """The family's enlarger; MissingModel if it has none."""
+        return self._helper(self._enlargers, family, "enlarger", Enlarger, fetch)
+
+    def depth(self, family: str, fetch: Fetch) -> DepthEstimator:
+        """The family's depth estimator; MissingModel if it has none."""
+        return self._helper(self._depths, family, "depth", DepthEstimator, fetch)
+
+    def rooms(self, family: str, fetch: Fetch) -> SemanticSegmenter:
+        """The family's semantic segmenter; MissingModel if it has none."""
+        return self._helper(self._rooms, family, "rooms", SemanticSegmenter, fetch)
+
+    def checker(self, family: str, fetch: Fetch) -> SafetyChecker:
+        """The family's safety checker; MissingModel if it has none."""
+        from inference.finishing.safety_checker import SafetyChecker
+
+        return self._helper(self._checkers, family, "checker", SafetyChecker, fetch)
+
+    def restorer(self, family: str, fetch: Fetch) -> FaceRestorer | None:
+        """The family's face restorer; None if it has none or onnxruntime is not installed."""
+        source = self.catalog.family(family).restorer
+        if source is None or not FaceRestorer.is_installed():
+            return None
+        if family not in self._restorers:
+            self._restorers[family] = FaceRestorer.load(fetch(source))
+        return self._restorers[family]
+
+    def checks(self, family: str) -> bool:
+        """Whether this family's pictures go through its safety checker."""
+        return self._checks and self.catalog.family(family).checker is not None
+
+    def _helper(
+        self, kept: dict[str, Helper], family: str, part: str, kind: type[Helper], fetch: Fetch
+    ) -> Helper:
+        """The model that a family has under the name `part`, loaded once."""
+        if family not in kept:
+            source: Source | None = getattr(self.catalog.family(family), part)
+            if source is None:
+                raise MissingModel(
+                    f"The models of {family!r} have no {_TITLES[part]}: choose another style, or "
+                    "add one to the catalog."
+                )
+            kept[family] = kind.load(fetch(source), self.device.torch_device)
+        return kept[family]

@@ -1,0 +1,44 @@
+"""Painting in less memory: one picture after the other, through windows below the native size."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import closing
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from inference.painting.inpainting import DenoisingStep, InpaintInput, InpaintOutput
+from inference.picture.photo import Pixels
+from inference.recipe.recipe import Recipe
+
+if TYPE_CHECKING:
+    from inference.painting.painter import Painter
+
+
+def paint_in_pieces(
+    painter: Painter, patch: InpaintInput, recipe: Recipe, native: int
+) -> Generator[DenoisingStep | InpaintOutput]:
+    """Paint each picture alone, through windows of two thirds of the native size.
+
+    Args:
+        painter: the loaded checkpoint.
+        patch: what to paint.
+        recipe: with a concrete seed.
+        native: side, in pixels, of the square that the model was trained at.
+
+    Yields:
+        As `Painter.paint`; the steps of all pictures are counted in one row.
+    """
+    assert recipe.seed is not None, "the studio makes the seed concrete"
+    smaller = replace(patch, window=max(8, native * 2 // 3 // 8 * 8))
+    pictures: list[Pixels] = []
+    for k in range(recipe.num_images):
+        one = recipe.model_copy(update={"num_images": 1, "seed": recipe.seed + k})
+        with closing(painter.paint(smaller, one)) as events:
+            for event in events:
+                if isinstance(event, InpaintOutput):
+                    pictures += event.pictures
+                else:
+                    steps = event.steps * recipe.num_images
+                    yield replace(event, step=k * event.steps + event.step, steps=steps)
+    yield InpaintOutput(pictures=tuple(pictures))

@@ -1,0 +1,80 @@
+"""What the command takes, and what its surroundings say."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from inference.serving.options import AUTH, Options
+
+MACHINE = socket.gethostname().lower()
+
+
+def read(*arguments: str, **surroundings: str) -> Options:
+    return Options.read("", arguments, surroundings)
+
+
+def test_without_a_word_it_is_for_this_machine_only() -> None:
+    assert read() == Options()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "surroundings", "accounts"),
+    [
+        ([], {}, ()),
+        (["--auth", "ann:secret"], {}, (("ann", "secret"),)),
+        (["--auth", "ann:a:b"], {}, (("ann", "a:b"),)),
+        (["--auth", "ann:a", "--auth", "bob:b"], {}, (("ann", "a"), ("bob", "b"))),
+        ([], {AUTH: "ann:secret"}, (("ann", "secret"),)),
+        ([], {AUTH: ""}, ()),
+        (["--auth", "bob:b"], {AUTH: "ann:secret"}, (("bob", "b"),)),
+    ],
+)
+def test_who_may_come_in(
+    arguments: list[str], surroundings: dict[str, str], accounts: tuple[tuple[str, str], ...]
+) -> None:
+    assert read(*arguments, **surroundings).auth == accounts
+
+
+@pytest.mark.parametrize("wrong", ["ann", "ann:", ":secret", ":", "secret"])
+def test_half_an_account_never_opens_the_page(
+    wrong: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for arguments, surroundings in ((["--auth", wrong], {}), ([], {AUTH: wrong})):
+        with pytest.raises(SystemExit):
+            read(*arguments, **surroundings)
+        assert "user:password" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "surroundings", "hosts"),
+    [
+        ([], {}, ()),
+        (["--host", "box.example"], {}, ("box.example",)),
+        (["--host", "0.0.0.0"], {}, (MACHINE, f"{MACHINE}.local")),
+        ([], {"GRADIO_SERVER_NAME": "0.0.0.0"}, (MACHINE, f"{MACHINE}.local")),
+        (["--allowed-host", "A.example", "--allowed-host", "b.example"], {},
+         ("a.example", "b.example")),
+        ([], {"SPACE_HOST": "me-masquerade.hf.space"}, ("me-masquerade.hf.space",)),
+    ],
+)  # fmt: skip
+def test_by_which_names_it_may_be_called(
+    arguments: list[str], surroundings: dict[str, str], hosts: tuple[str, ...]
+) -> None:
+    assert read(*arguments, **surroundings).hosts == hosts
+
+
+@pytest.mark.parametrize(
+    ("arguments", "surroundings", "checked"),
+    [
+        ([], {}, False),
+        (["--safety-checker"], {}, True),
+        ([], {"SPACE_ID": "me/masquerade"}, True),
+        (["--no-safety-checker"], {"SPACE_ID": "me/masquerade"}, False),
+    ],
+)
+def test_a_space_checks_what_it_shows(
+    arguments: list[str], surroundings: dict[str, str], checked: bool
+) -> None:
+    assert read(*arguments, **surroundings).safety_checker is checked

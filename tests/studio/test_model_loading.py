@@ -1,0 +1,100 @@
+"""What a recipe needs of a style is on disk before anybody borrows a GPU to load it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from inference import Photo, Progress, Recipe, Result, Studio
+from inference.catalog.catalog import Catalog
+from inference.errors import InvalidRecipe, NoDevice
+from inference.picture.progress import Stage
+from inference.recipe.lora_tags import split_lora_tags
+from inference.runtime.device import Device
+from inference.studio.loaded_models import LoadedModels
+from inference.studio.model_loading import download, load
+from tests.support.hub_repositories import save_lora
+from tests.support.hub_server import Fault, HubServer
+
+RECIPES: list[dict[str, Any]] = [
+    {},
+    {"controlnet": None},
+    {"controlnets": "canny depth"},
+    {"controlnet": "segroom"},
+    {"super_resolution": True},
+    {"face_swap": True},
+    {"prompt": "a garden <lora:lcm:1>"},
+]
+
+
+@pytest.mark.parametrize("style", ["photo", "flat"])
+@pytest.mark.parametrize("fields", RECIPES, ids=str)
+def test_after_a_download_loading_downloads_nothing(
+    whole_hub: HubServer, tmp_path: Path, style: str, fields: dict[str, Any]
+) -> None:
+    save_lora(tmp_path / "lora")
+    whole_hub.add(Catalog.load().lora("sd15", "lcm").source.repo, tmp_path / "lora")
+    catalog, recipe = Catalog.load(), Recipe(**fields)
+    models = LoadedModels(catalog, Device.cpu(), checks=True)
+    worn = catalog.with_loras(catalog.style(style), split_lora_tags(recipe.prompt).loras)
+    said = list(download(models, worn, recipe))
+    assert any("MB" in one.detail for one in said)
+    before = len(whole_hub.downloads())
+    for _ in load(models, worn, recipe):
+        pass
+    assert len(whole_hub.downloads()) == before > 0
+
+
+def test_what_the_style_has_not_is_refused_before_any_download(whole_hub: HubServer) -> None:
+    models = LoadedModels(Catalog.load(), Device.cpu())
+    with pytest.raises(InvalidRecipe, match="controlnet"):
+        list(download(models, models.catalog.style("photo"), Recipe(controlnet="unheard")))
+    assert not whole_hub.downloads()
+
+
+def test_nothing_is_downloaded_while_the_gpu_is_lent(whole_hub: HubServer) -> None:
+    lent: list[int] = []
+
+    def lend(task: Callable[..., Generator[Any]], seconds: Callable[..., int]) -> Any:
+        def there(*given: Any) -> Generator[Any]:
+            whole_hub.fault = Fault.SERVER_ERROR
+            lent.append(seconds(*given))
+            yield from task(*given)
+
+        return there
+
+    catalog = Catalog.load()
+    small = catalog.style("photo").model_copy(update={"native_size": 64})
+    styles = {**catalog.style_by_key, "photo": small}
+    studio = Studio(catalog=catalog.model_copy(update={"style_by_key": styles}), lend=lend)
+    pixels = np.random.default_rng(0).integers(0, 256, (120, 96, 3), dtype=np.uint8)
+    recipe = Recipe(
+        prompt="a garden", steps=2, seed=5, mask_threshold=0.05, mask_strokes="-2000:5000,5000"
+    )
+    events = list(studio.paint(Photo.of(pixels), recipe))
+    assert isinstance(events[-1], Result)
+    assert events[-1].recipe.style == "photo", "where there is a GPU, styles are of full size"
+    assert len(lent) == 1
+    stages = [one.stage for one in events if isinstance(one, Progress)]
+    assert stages.index(Stage.WAITING) > stages.index(Stage.LOADING)
+
+
+def test_without_a_loan_nothing_is_compiled_ahead_and_the_page_starts(
+    whole_hub: HubServer,
+) -> None:
+    def lend(_task: object, _seconds: object) -> Any:
+        def refused(*_: object) -> Generator[Any]:
+            raise NoDevice("No GPU was lent.")
+            yield
+
+        return refused
+
+    studio = Studio(lend=lend)
+    studio.compile_ahead()
+    list(studio.warm_up())
+    assert studio.fallback_reason == ""
+    assert studio.models().device.title == "a GPU for each painting"

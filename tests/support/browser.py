@@ -1,0 +1,158 @@
+"""The page in a real browser: starting the app, and what every test of the page does."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "assets" / "examples" / "beach.png"
+PATIENCE = 60_000
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+expect.set_options(timeout=20_000)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    program = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if program is None:
+        message = "no browser on this machine: install Chromium to run the page's tests"
+        if "CI" in os.environ:
+            pytest.fail(message)
+        pytest.skip(message)
+    with sync_playwright() as playwright:
+        quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        yield playwright.chromium.launch(executable_path=program, args=quiet)
+
+
+@contextmanager
+def running_app(folder: Path, *command: str, **environment: str) -> Iterator[str]:
+    """The app, started as the README says or by `command`, on a free port; gives its address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    own = {"GRADIO_TEMP_DIR": str(folder), "GRADIO_ANALYTICS_ENABLED": "0"}
+    command = (sys.executable, *(command or ("app.py",)), "--port", str(port))
+    with (folder / "log.txt").open("w") as log:
+        server = subprocess.Popen(
+            command, cwd=ROOT, env=os.environ | own | environment, stdout=log, stderr=log
+        )
+        try:
+            wait_until_up(f"http://127.0.0.1:{port}", server)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.terminate()
+            server.wait(timeout=30)
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running_app(tmp_path_factory.mktemp("app")) as url:
+        yield url
+
+
+def wait_until_up(url: str, server: subprocess.Popen[bytes]) -> None:
+    for _ in range(300):
+        assert server.poll() is None, "the app stopped"
+        try:
+            urllib.request.urlopen(url, timeout=5).close()
+        except (urllib.error.URLError, TimeoutError):
+            time.sleep(0.2)
+        else:
+            return
+    pytest.fail("the page did not come up")
+
+
+@contextmanager
+def opened(browser: Browser, address: str) -> Iterator[Page]:
+    """The page with its models ready; any script error fails the test."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    page = context.new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(address)
+    expect(page.locator("#status .ready")).to_contain_text("Drawn", timeout=PATIENCE)
+    yield page
+    assert not errors, errors  # before closing, which breaks off what is under way
+    context.close()
+
+
+@pytest.fixture
+def page(browser: Browser, address: str) -> Iterator[Page]:
+    with opened(browser, address) as page:
+        yield page
+
+
+def pick_example(page: Page) -> None:
+    page.locator("#examples button").first.click()
+    expect(page.locator("#mask canvas")).to_be_visible(timeout=PATIENCE)
+    expect(page.locator("#mask .chip")).to_have_count(2, timeout=PATIENCE)
+
+
+def set_number(page: Page, knob: str, value: float) -> None:
+    field = page.locator(f"#{knob} input[type=number]")
+    field.fill(str(value))
+    field.press("Tab")
+
+
+# Until the browser has nothing left to do.
+IDLE = "new Promise(done => requestIdleCallback(() => requestIdleCallback(done)))"
+
+
+def open_fold(page: Page, title: str) -> None:
+    """Open a fold; its fields take their values a moment later, sooner than anybody types."""
+    page.locator("#folds button", has_text=title).click()
+    page.evaluate(IDLE)
+
+
+def share(page: Page) -> int:
+    """Percent of the picture that would be repainted, once the preview has settled."""
+    page.wait_for_timeout(1000)
+    return round(float(page.locator("#mask .share").inner_text().split("%")[0]))
+
+
+def generate(page: Page) -> Locator:
+    page.locator("#generate").click()
+    return page.locator("#job")
+
+
+def downloaded(page: Page, folder: Path) -> Path:
+    """The file that is offered."""
+    with page.expect_download() as download:
+        page.locator("#download").click()
+    path = folder / "downloaded.png"
+    download.value.save_as(path)
+    return path
+
+
+Spot = tuple[float, float]
+
+
+def brush(page: Page, tool: str, *spots: Spot) -> None:
+    """Draw a line through spots of the picture (0–1 each way); tool is "keep" or "repaint"."""
+    button = page.locator(f"[data-tool={tool}]")
+    if button.get_attribute("aria-pressed") == "false":
+        button.click()
+    picture = page.locator(".mc-picture")
+    picture.scroll_into_view_if_needed()
+    box = picture.bounding_box()
+    assert box is not None
+    places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in spots]
+    page.mouse.move(*places[0])
+    page.mouse.down()
+    for place in places[1:]:
+        page.mouse.move(*place, steps=5)
+    page.mouse.up()
