@@ -36,7 +36,7 @@ from tests.support.page_server import (
     upload,
 )
 
-README = Path(__file__).parents[2] / "README.md"
+ROOT = Path(__file__).parents[2]
 PHOTO = coloured((200, 30, 40))
 NO_PHOTO = "There is no photo: upload one, or name its input_image_url."
 
@@ -230,18 +230,21 @@ def test_what_cannot_be_read_is_refused_before_it_reaches_the_queue(
     assert re.fullmatch(r"[^\n]{10,200}\.", answer.json()["detail"])
 
 
-# --- what the README says -----------------------------------------------------------------------
+# --- what the documents say ---------------------------------------------------------------------
 
 
-def example(language: str) -> str:
-    """The README's example in a language."""
-    section = README.read_text(encoding="utf-8").split("## Over HTTP\n")[1].split("\n## ")[0]
-    return section.split(f"```{language}\n")[1].split("```")[0]
+def example(document: str, language: str) -> str:
+    """The example in a language that calls the running page, in a document."""
+    blocks = (ROOT / document).read_text(encoding="utf-8").split(f"```{language}\n")[1:]
+    return next(one for block in blocks if "localhost:7860" in (one := block.split("```")[0]))
 
 
-def test_the_readmes_program_runs_as_it_stands(running: Server, tmp_path: Path) -> None:
+@pytest.mark.parametrize("document", ["README.md", "docs/http-api.md"])
+def test_the_program_in_a_document_runs_as_it_stands(
+    document: str, running: Server, tmp_path: Path
+) -> None:
     Image.fromarray(PHOTO).save(tmp_path / "me.png")
-    code = example("python").replace("http://localhost:7860", running.url)
+    code = example(document, "python").replace("http://localhost:7860", running.url)
     code = code.replace('"seed": 7', f'"seed": 7, **{FIELDS | {"seed": 7}!r}')
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
@@ -250,9 +253,9 @@ def test_the_readmes_program_runs_as_it_stands(running: Server, tmp_path: Path) 
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
-def test_the_readmes_commands_run_as_they_stand(running: Server, tmp_path: Path) -> None:
+def test_the_commands_for_curl_run_as_they_stand(running: Server, tmp_path: Path) -> None:
     Image.fromarray(PHOTO).save(tmp_path / "me.png")
-    commands = example("sh").replace("http://localhost:7860", running.url)
+    commands = example("docs/http-api.md", "sh").replace("http://localhost:7860", running.url)
     fields = "".join(f"\\\\n{name}={value}" for name, value in FIELDS.items() if name != "prompt")
     commands = commands.replace("\\\\nsteps=8", fields)
     done = subprocess.run(
