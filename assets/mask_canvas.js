@@ -1,6 +1,6 @@
-// Draws the mask over the photo, from what inference/mask_view.py sends: the photo, and the words'
-// scores as one gray picture. Every slider and stroke is computed here; only new words, another
-// photo or another shape ask the server.
+// Draws the mask over the photo, from the data of inference/mask/browser_view.py: the photo, and
+// the words' scores as one gray picture. Sliders and strokes are computed here; only new words,
+// another photo or another shape need the server.
 
 const VIEWS = {
   // Colours of the layer over the photo; its opacity is the mask.

@@ -1,6 +1,6 @@
-// The mask's arithmetic from the scores on, as inference/masking.py and inference/brush.py do it:
-// threshold, without specks → strokes → distance → invert → dilate → feather. Where Python rounds
-// to 32 bits, so does this; a test holds both to the same pixels. No page, no state but buffers.
+// The mask's arithmetic from the scores on, as in inference/mask/distance_field.py and brush.py:
+// threshold, without specks → strokes → distance → invert → dilate → feather. It rounds to 32 bits
+// where Python does; a test holds both to the same pixels. It does not use the page.
 
 const NOTHING = 0, ADD = 1, REMOVE = 2;
 

@@ -1,5 +1,5 @@
-// What a hand does to the mask: views, zoom, brush, keys; and the sliders of the page, which are
-// listened to directly. The strokes travel to the server as text in a hidden field of the page.
+// The mask's tools: views, zoom, brush and keys. Events of the page's sliders are read here directly;
+// strokes are sent to the server as text in a hidden field.
 
 const RANGES = { mask_threshold: "threshold", mask_dilate: "dilate", mask_feather: "feather" };
 const MIN_RADIUS = 20, MAX_RADIUS = 2000; // ten-thousandths of the photo's short side

@@ -1,4 +1,4 @@
-// What the words found, said in words: a chip each, the repainted share, and warnings.
+// The result of the words: a chip for each phrase, the repainted share, and warnings.
 
 const percent = share => share > 0 && share < 0.1 ? `${(100 * share).toFixed(1)}%` : `${Math.round(100 * share)}%`;
 

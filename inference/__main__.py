@@ -74,7 +74,9 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "-o", "--out", type=Path, required=True, help="folder that the results are written to"
     )
-    parser.add_argument("--style", help="instead of the recipe's; see inference/catalog.toml")
+    parser.add_argument(
+        "--style", help="instead of the recipe's; see inference/catalog/catalog.toml"
+    )
     parser.add_argument("--catalog", type=Path, help="your own styles, laid over the built-in ones")
     parser.add_argument("--overwrite", action="store_true", help="replace results that are there")
     return parser.parse_intermixed_args(arguments)

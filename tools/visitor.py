@@ -39,17 +39,17 @@ class Visitor:
 
     def look(self, **values: Any) -> dict[str, Any]:
         """Change something and see the mask."""
-        answer = self._client.post(f"{self.API}/run/predict", json=self._call("look", values))
+        answer = self._client.post(f"{self.API}/run/predict", json=self._call("show_mask", values))
         return answer.json()["data"][0]
 
     def fetch(self, url: str) -> list[Any]:
         """Give the address of a photo."""
-        return self._queued("fetch", input_image_url=url)
+        return self._queued("fetch_photo", input_image_url=url)
 
     def paint(self, **values: Any) -> list[Any]:
         """Press Generate and wait."""
         self._client.post(f"{self.API}/run/predict", json=self._call("begin", {}))
-        return self._queued("paint", **values)
+        return self._queued("run_job", **values)
 
     def _queued(self, name: str, **values: Any) -> list[Any]:
         self._client.post(f"{self.API}/queue/join", json=self._call(name, values))
@@ -64,7 +64,7 @@ class Visitor:
 
     def _call(self, name: str, values: dict[str, Any]) -> dict[str, Any]:
         """An event with what stands in the controls, but for some that are changed."""
-        event = self._events.get(f"{name}_1", self._events[name])
+        event = self._events[name]
         data = []
         for number in event["inputs"]:
             props = self._props[number]

@@ -99,7 +99,7 @@ def _parser(description: str, *, is_space: bool) -> argparse.ArgumentParser:
         "--allowed-host", action="append", default=[], metavar="NAME",
         help="a name by which the page may be called, such as that of a proxy; may be given again",
     )  # fmt: skip
-    parser.add_argument("--style", help="default style; see inference/catalog.toml")
+    parser.add_argument("--style", help="default style; see inference/catalog/catalog.toml")
     parser.add_argument("--catalog", type=Path, help="your own styles, laid over the built-in ones")
     parser.add_argument(
         "--safety-checker", action=argparse.BooleanOptionalAction, default=is_space,

@@ -71,7 +71,7 @@ class JobHandlers:
         started: list[Any] = [page.cancelled, page.generate, page.cancel, page.job]
         gr.on(
             [page.generate.click, page.fields["prompt"].submit], self.begin, None, started, **QUICK
-        ).then(self.paint, **job).failure(self.refuse, None, shown, **QUICK)
+        ).then(self.run_job, **job).failure(self.refuse, None, shown, **QUICK)
         page.cancel.click(self.stop, page.cancelled, page.cancel, **QUICK)
         page.show_map.click(
             self.show_control_maps,
@@ -103,7 +103,7 @@ class JobHandlers:
         """Report a full queue."""
         return {**self._idle(), self._page.job: message_html(BUSY, "alert")}
 
-    def paint(
+    def run_job(
         self, request: gr.Request, photo: File, mask_image: File, cancelled: Event,
         before: ResultFiles | None, **fields: Any,
     ) -> Iterator[Update]:  # fmt: skip

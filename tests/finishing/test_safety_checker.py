@@ -16,7 +16,7 @@ from inference.catalog.catalog import Catalog, HubSource
 from inference.errors import DamagedDownload, PaintingFailed, Withheld
 from inference.finishing.safety_checker import GRAY, SafetyChecker
 from inference.picture.photo import Pixels
-from inference.serving.html import done_html
+from inference.serving.html import result_html
 from tests.support.hub_repositories import save_safety_checker
 from tests.support.hub_server import HubServer
 from tests.support.page_server import FIELDS
@@ -141,7 +141,7 @@ def test_one_of_several_is_gray_and_told(tiny_catalog: Path, folder: Path) -> No
     for k, flagged in enumerate(flags):
         same = np.full_like(plain.images[k], GRAY) if flagged else plain.images[k]
         np.testing.assert_array_equal(result.images[k], same)
-    assert f"held back {len(result.withheld)} of 3" in done_html(result)
+    assert f"held back {len(result.withheld)} of 3" in result_html(result)
     assert any("held back" in note for note in result.report()["notes"])
 
 

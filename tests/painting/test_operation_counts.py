@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch.utils._pytree import tree_map
 
-from inference.painting.denoiser import split
+from inference.painting.denoiser import split_hint_embedding
 from inference.painting.inpainting import ControlInput, InpaintInput, InpaintOutput
 from inference.painting.multi_diffusion import windows_of
 from inference.painting.painter import Painter
@@ -57,7 +57,7 @@ def modules(one: Painter) -> dict[str, torch.nn.Module]:
     return {
         "text encoder": one._pipe.text_encoder,
         "VAE encoder": one._pipe.vae.encoder,
-        "control map": one._conditioner._looking["pose"],
+        "control map": one._conditioner._hint_embeddings["pose"],
         "ControlNet": one._conditioner.controlnets["pose"],
         "UNet": one._pipe.unet,
         "VAE decoder": one._pipe.vae.decoder,
@@ -212,7 +212,7 @@ def test_a_map_looked_at_once_guides_as_one_looked_at_in_every_step(
     stock, ours = tiny_models.controlnet(), tiny_models.controlnet()
     for net in (stock, ours):
         net.register_to_config(controlnet_conditioning_channel_order=order)
-    looking = split(ours)
+    looking = split_hint_embedding(ours)
     torch.manual_seed(0)
     condition, words = torch.rand(1, 3, 64, 72), torch.randn(count, 77, tiny_models.WIDTH)
     rows, time = torch.randn(count, 4, 8, 9), torch.tensor(500.0)
@@ -237,9 +237,10 @@ def step_on_meta(one: Painter, job: InpaintInput, recipe: Recipe) -> Work:
         run = one._prepare(job, recipe)
         run.windows = windows_of(move(run.noise), job.window, one._autoencoder.factor)
         guiding = {
-            f.name: tree_map(move, getattr(run.guiding, f.name)) for f in fields(run.guiding)
+            f.name: tree_map(move, getattr(run.conditioning, f.name))
+            for f in fields(run.conditioning)
         }
-        run.guiding = type(run.guiding)(**guiding)
+        run.conditioning = type(run.conditioning)(**guiding)
         for name in ("clock", "latents", "noise", "mask", "known"):
             setattr(run, name, move(getattr(run, name)))
         for model in (one._pipe.unet, *one._conditioner.controlnets.values()):

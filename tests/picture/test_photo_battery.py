@@ -130,7 +130,7 @@ MEASURE = """
 import io, json, resource, sys, time
 from PIL import Image
 from inference.errors import InvalidPhoto
-from inference.photo import Photo
+from inference.picture.photo import Photo
 
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -178,7 +178,7 @@ def test_bombs_are_refused_from_the_header(tmp_path: Path) -> None:
 
 MUTATE = """
 import random
-from tests.picture_files import FILES, Expected
+from tests.support.picture_files import FILES, Expected
 wholes = [make() for make, expected in FILES.values() if isinstance(expected, Expected)]
 wholes = [data for data in wholes if len(data) < 20_000]
 chance, slowest, outcomes, before = random.Random(6), 0.0, [0, 0], peak()

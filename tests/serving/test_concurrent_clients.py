@@ -94,7 +94,7 @@ def test_fifty_clients_go_away_in_the_middle_and_nothing_stays(
     assert kind == "complete"
     assert running.studio.most == 1
     wait_until(lambda: running.studio.now == 0)
-    assert not running.studio._engine.locked()
+    assert not running.studio._job_lock.locked()
     Path(report["images"][0]["path"]).unlink()
     assert files_of(running) == files
     wait_until(lambda: threading.active_count() <= threads + 5)
@@ -136,7 +136,7 @@ def test_the_log_tells_what_was_done_and_not_for_whom(
     jobs = [one.getMessage() for one in ours if one.getMessage().startswith("job ")]
     assert "1 of 96×120 in 2 steps: painted" in jobs[0]
     number, what = jobs[-1].removeprefix("job ").split(":", 1)
-    assert "RuntimeError at served.py:" in what
+    assert "RuntimeError at page_server.py:" in what
     assert said.startswith("The model failed: press Generate again")
     assert said.endswith(f"(job {number}).")
     assert len(set(jobs)) == len(jobs)

@@ -219,7 +219,7 @@ def test_a_full_queue_is_a_sentence_and_the_next_place_is_free_again(
 ) -> None:
     file = upload(client, png(coloured((9, 9, 9))))
     most = running.blocks._queue.max_size
-    with running.studio._engine:  # so that nobody is served
+    with running.studio._job_lock:  # so that nobody is served
         waiting = [ask(client, "paint", file, FIELDS, None)]
         follower = Thread(target=lambda: list(events(client, "paint", waiting[0])))
         while len(waiting) <= most + 5:

@@ -14,11 +14,13 @@ from inference.serving.temporary_files import TemporaryFiles
 from tests.support.browser import EXAMPLE
 
 
-def asked(desk: JobService, **fields: Any) -> list[Recipe]:
+def asked(service: JobService, **fields: Any) -> list[Recipe]:
     """The recipes that a page with these fields changed stands for."""
     shown = values_of(Recipe()) | {"style": "drawn"} | fields
-    order = desk.order(EXAMPLE, None, shown)
-    return [order.recipe] if order.grid is None else [cell.recipe for cell in order.grid.cells]
+    request = service.request(EXAMPLE, None, shown)
+    return (
+        [request.recipe] if request.grid is None else [cell.recipe for cell in request.grid.cells]
+    )
 
 
 @pytest.mark.parametrize(
@@ -33,8 +35,8 @@ def asked(desk: JobService, **fields: Any) -> list[Recipe]:
 def test_styles_side_by_side_have_the_guidance_that_suits_each_unless_it_was_moved(
     tmp_path: Path, shown: float, styles: list[str], scales: list[float | None]
 ) -> None:
-    desk = JobService(Studio(style="drawn"), TemporaryFiles(tmp_path))
-    recipes = asked(desk, cfg_scale=shown, styles=styles, vary="")
+    service = JobService(Studio(style="drawn"), TemporaryFiles(tmp_path))
+    recipes = asked(service, cfg_scale=shown, styles=styles, vary="")
     assert [one.cfg_scale for one in recipes] == scales
 
 
@@ -42,11 +44,11 @@ def test_styles_side_by_side_have_the_guidance_that_suits_each_unless_it_was_mov
 def test_before_the_style_is_known_a_slider_at_rest_means_what_suits_it(
     tmp_path: Path, shown: float, scale: float | None
 ) -> None:
-    desk = JobService(Studio(style="drawn"), TemporaryFiles(tmp_path))
-    assert [one.cfg_scale for one in asked(desk, style=UNSET, cfg_scale=shown)] == [scale]
+    service = JobService(Studio(style="drawn"), TemporaryFiles(tmp_path))
+    assert [one.cfg_scale for one in asked(service, style=UNSET, cfg_scale=shown)] == [scale]
 
 
 def test_a_swept_scale_is_the_one_that_was_asked_for(tmp_path: Path) -> None:
-    desk = JobService(Studio(style="drawn"), TemporaryFiles(tmp_path))
-    recipes = asked(desk, cfg_scale=2.5, styles=["ink"], vary="cfg_scale=2, 5")
+    service = JobService(Studio(style="drawn"), TemporaryFiles(tmp_path))
+    recipes = asked(service, cfg_scale=2.5, styles=["ink"], vary="cfg_scale=2, 5")
     assert [one.cfg_scale for one in recipes] == [2.0, 5.0]

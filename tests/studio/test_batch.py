@@ -203,8 +203,8 @@ def test_closing_cancels_and_leaves_no_file(studio: Studio, folder: Path, tmp_pa
         pass
     work.close()
     assert list((tmp_path / "out").iterdir()) == []
-    assert studio._engine.acquire(timeout=1), "the painter is free again"
-    studio._engine.release()
+    assert studio._job_lock.acquire(timeout=1), "the painter is free again"
+    studio._job_lock.release()
 
 
 def command(*arguments: object) -> tuple[int, list[str], str]:

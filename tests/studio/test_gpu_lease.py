@@ -31,7 +31,7 @@ from tests.support.page_server import (
 )
 from tests.support.zero_gpu_host import ZeroGpuHost
 
-SCRIPT = str(Path(__file__).with_name("zero_gpu_host.py"))
+SCRIPT = str(Path(__file__).parents[1] / "support" / "zero_gpu_host.py")
 PHOTO = coloured((200, 120, 40))
 
 

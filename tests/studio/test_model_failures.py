@@ -22,7 +22,7 @@ from inference import Photo, Progress, Recipe, Result, Studio
 from inference.catalog.catalog import Catalog
 from inference.errors import MasqueradeError, ModelFailed, OutOfMemory, PaintingFailed
 from inference.painting.painter import Painter
-from inference.serving.html import done_html
+from inference.serving.html import result_html
 from inference.studio.loaded_models import LoadedModels
 from inference.studio.retry import SMALLER
 
@@ -151,7 +151,7 @@ def test_a_fault_is_one_sentence_and_the_next_job_is_undisturbed(
     assert type(caught.value) is error
     assert calls[0] >= call, "the fault never happened"
     assert re.fullmatch(r"[^\n]+\.", str(caught.value))
-    assert not studio._engine.locked()
+    assert not studio._job_lock.locked()
     assert pictures_of(studio) == engine.undisturbed
 
 
@@ -173,7 +173,7 @@ def test_out_of_memory_once_is_painted_in_smaller_pieces_and_told(
     steps = [e.step for e in events if isinstance(e, Progress) and e.steps == 6 and e.detail]
     assert steps == [1, 2, 3, 4, 5, 6]
     assert result.thrifty
-    assert "Memory was short" in done_html(result)
+    assert "Memory was short" in result_html(result)
     assert pictures_of(studio) == engine.undisturbed, "the next job is not painted in pieces"
 
 
@@ -226,7 +226,7 @@ def test_a_fault_while_the_control_map_is_shown_frees_the_painter(engine: Engine
     studio = engine.studio()
     with engine.faulty("pose", 1, SystemExit(1)), pytest.raises(ModelFailed):
         studio.control_maps(photo(), RECIPE)
-    assert not studio._engine.locked()
+    assert not studio._job_lock.locked()
     assert pictures_of(studio) == engine.undisturbed
 
 

@@ -128,8 +128,8 @@ def test_what_cannot_be_done_is_said_before_painting(
 ) -> None:
     with pytest.raises(error, match=sentence):
         list(studio.paint(photo(), Recipe(**{**RECIPE, **fields})))
-    assert studio._engine.acquire(timeout=1), "the painter is free again"
-    studio._engine.release()
+    assert studio._job_lock.acquire(timeout=1), "the painter is free again"
+    studio._job_lock.release()
 
 
 def test_closing_cancels_and_the_next_job_gives_the_undisturbed_picture(studio: Studio) -> None:
@@ -141,7 +141,7 @@ def test_closing_cancels_and_the_next_job_gives_the_undisturbed_picture(studio: 
         if isinstance(event, Progress) and event.stage is Stage.PAINTING:
             break
     job.close()
-    assert not studio._engine.locked()
+    assert not studio._job_lock.locked()
     np.testing.assert_array_equal(
         result_of(studio.paint(picture, recipe)).images[0], undisturbed.images[0]
     )
@@ -151,7 +151,7 @@ def test_one_job_paints_at_a_time_and_the_other_says_that_it_waits(studio: Studi
     picture = photo()
     recipe = halved(studio, picture)
     first = studio.paint(picture, recipe)
-    while not studio._engine.locked():
+    while not studio._job_lock.locked():
         next(first)
     second = studio.paint(picture, recipe)
     assert [next(second).stage for _ in range(3)][1:] == [Stage.WAITING] * 2
@@ -166,16 +166,16 @@ def test_one_job_paints_at_a_time_and_the_other_says_that_it_waits(studio: Studi
 def test_a_cancelled_wait_leaves_the_painter_to_the_running_job(studio: Studio) -> None:
     picture = photo()
     first = studio.paint(picture, halved(studio, picture))
-    while not studio._engine.locked():
+    while not studio._job_lock.locked():
         next(first)
     second = studio.paint(picture, halved(studio, picture))
     next(second), next(second)
     second.close()
-    assert studio._engine.locked()
+    assert studio._job_lock.locked()
     first.close()
     del first
     gc.collect()
-    assert not studio._engine.locked()
+    assert not studio._job_lock.locked()
 
 
 # --- styles that share a base -------------------------------------------------------------------

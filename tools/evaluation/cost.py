@@ -26,7 +26,7 @@ import sys, time
 begin = time.perf_counter()
 import torch
 torch.set_num_threads(int(sys.argv[1]))
-import inference.models
+import inference.studio.loaded_models
 from inference import Studio
 ready = time.perf_counter()
 list(Studio(style=sys.argv[2]).warm_up())
