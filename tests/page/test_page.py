@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from inference import Photo
 from inference.serving.guard import BUSY
-from inference.serving.result_files import STAY
+from inference.serving.result_files import KEPT_PREVIEWS
 from inference.serving.temporary_files import Limits
 from tests.support.browser import (
     EXAMPLE,
@@ -319,7 +319,7 @@ def test_a_closed_tab_leaves_no_half_painted_picture(browser: Browser, tmp_path:
             set_number(page, "steps", 50)
             generate(page)
             expect(page.locator("#forming img")).to_be_visible(timeout=PATIENCE)
-            assert 0 < len(sketches()) <= STAY
+            assert 0 < len(sketches()) <= KEPT_PREVIEWS
         wait_until(lambda: not sketches())
     assert not list(tmp_path.rglob("masquerade-*")), "a server that ends takes its files with it"
 

@@ -241,7 +241,7 @@ def step_on_meta(one: Painter, job: InpaintInput, recipe: Recipe) -> Work:
             for f in fields(run.conditioning)
         }
         run.conditioning = type(run.conditioning)(**guiding)
-        for name in ("clock", "latents", "noise", "mask", "known"):
+        for name in ("model_timesteps", "latents", "noise", "mask", "known"):
             setattr(run, name, move(getattr(run, name)))
         for model in (one._pipe.unet, *one._conditioner.controlnets.values()):
             model.to(META)
