@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -40,8 +40,30 @@ BUST = 0.5
 # Least amount of grain where the recipe leaves it to the photo.
 LEAST_GRAIN = 3.0
 
-Work = Generator[Progress, None, Pixels]
-Pictures = tuple[Pixels, ...]
+Pictures: TypeAlias = tuple[Pixels, ...]
+#: A stage on one picture, and on all of them: progress, then what became of them.
+Work: TypeAlias = Generator[Progress, None, Pixels]
+Stages: TypeAlias = Generator[Progress, None, Pictures]
+PictureStage: TypeAlias = "Callable[[Finisher, Pictures, Area], Stages]"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Area:
+    """Where a stage may change whole pictures.
+
+    Attributes:
+        original: (H, W, 3) uint8, the upload at the pictures' size.
+        reach: (H, W) uint8, 0 where nothing may change.
+    """
+
+    original: Pixels
+    reach: Alpha
+
+    def paste(self, before: Pixels, after: Pixels) -> Pixels:
+        """A stage's output over its input, where `reach` allows it."""
+        return paste(
+            before, after, self.reach, Box.whole((self.reach.shape[1], self.reach.shape[0]))
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,31 +124,12 @@ class Finisher:
         wide = alpha if recipe.protect or not grows else _whole_patch(crop)
         images = tuple(paste(original, patch, wide, crop.box) for patch in patches)
         reach = alpha if recipe.protect else np.full_like(alpha, 255)
-        restorer = self.restorer() if recipe.face_correct else None
-        for wanted, stage, strength in (
-            (recipe.inpaint_faces, Stage.FACES, recipe.hires_denoising_strength),
-            (recipe.face_correct, Stage.CORRECTING, CORRECTION),
-            (recipe.face_swap, Stage.LIKENESS, LIKENESS),
-        ):
-            if wanted and stage is Stage.CORRECTING and restorer is not None:
-                images = yield from self._each(images, partial(self._restored, restorer, reach))
-            elif wanted:
-                work = partial(self._faces, reach=reach, stage=stage, strength=strength)
-                images = yield from self._each(images, work)
-        if recipe.film_grain:
-            yield Progress(stage=Stage.GRAIN)
-            added = self._grain(original)
-            grainy = (film_grain.add(one, added, self._seed(k)) for k, one in enumerate(images))
-            images = tuple(map(_masked_paste(reach), images, grainy))
-        if recipe.color_grading is not None:
-            yield Progress(stage=Stage.GRADING, detail=recipe.color_grading)
-            graded = (color_grading.grade(one, recipe.color_grading) for one in images)
-            images = tuple(map(_masked_paste(reach), images, graded))
+        for is_wanted, stage in PICTURE_STAGES:
+            if is_wanted(recipe):
+                images = yield from stage(self, images, Area(original=original, reach=reach))
         return Finished(images=images, crop=crop, original=original, alpha=alpha)
 
-    def _each(
-        self, pictures: Pictures, stage: Callable[[int, Pixels], Work]
-    ) -> Generator[Progress, None, Pictures]:
+    def _each(self, pictures: Pictures, stage: Callable[[int, Pixels], Work]) -> Stages:
         """Run a stage on each picture, naming the picture in its progress."""
         done = []
         for k, picture in enumerate(pictures):
@@ -179,8 +182,48 @@ class Finisher:
         painted = yield from report_steps(self.paint(patch, recipe), stage)
         return painted.pictures[0]
 
-    def _faces(self, k: int, image: Pixels, reach: Alpha, stage: Stage, strength: float) -> Work:
-        """`inpaint_faces`, `face_correct`, `face_swap`: repaint each face at generation size."""
+    # --- stages on whole pictures -------------------------------------------------------------
+
+    def _repaint_faces(self, images: Pictures, area: Area) -> Stages:
+        """`inpaint_faces`: paint each face again at generation size."""
+        strength = self.recipe.hires_denoising_strength
+        work = partial(self._faces, area.reach, Stage.FACES, strength)
+        return (yield from self._each(images, work))
+
+    def _correct_faces(self, images: Pictures, area: Area) -> Stages:
+        """`face_correct`: restore each face or, without a restorer, repaint it faintly."""
+        restorer = self.restorer()
+        work = partial(self._faces, area.reach, Stage.CORRECTING, CORRECTION)
+        if restorer is not None:
+            work = partial(self._restored, restorer, area.reach)
+        return (yield from self._each(images, work))
+
+    def _swap_faces(self, images: Pictures, area: Area) -> Stages:
+        """`face_swap`: repaint each face with the likeness of the photo's."""
+        work = partial(self._faces, area.reach, Stage.LIKENESS, LIKENESS)
+        return (yield from self._each(images, work))
+
+    def _add_grain(self, images: Pictures, area: Area) -> Stages:
+        """`film_grain`: the recipe's grain, with the photo's where it gives none."""
+        yield Progress(stage=Stage.GRAIN)
+        own = film_grain.measure(area.original)
+        amount, size = self.recipe.film_grain_amount, self.recipe.film_grain_size
+        grain = film_grain.Grain(
+            amount=max(own.amount, LEAST_GRAIN) if amount is None else amount,
+            size=own.size if size is None else size,
+        )
+        grainy = (film_grain.add(one, grain, self._seed(k)) for k, one in enumerate(images))
+        return tuple(map(area.paste, images, grainy))
+
+    def _grade(self, images: Pictures, area: Area) -> Stages:
+        """`color_grading`: one of the looks."""
+        look = str(self.recipe.color_grading)
+        yield Progress(stage=Stage.GRADING, detail=look)
+        graded = (color_grading.grade(one, look) for one in images)
+        return tuple(map(area.paste, images, graded))
+
+    def _faces(self, reach: Alpha, stage: Stage, strength: float, k: int, image: Pixels) -> Work:
+        """Repaint each face of a picture at generation size."""
         yield Progress(stage=stage)
         shown = self.likeness if stage is Stage.LIKENESS else None
         guides = () if shown is None else (ControlInput(control=FACE, map=shown),)
@@ -199,7 +242,7 @@ class Finisher:
         return image
 
     def _restored(self, restorer: FaceRestorer, reach: Alpha, _k: int, image: Pixels) -> Work:
-        """`face_correct` by the restorer; faces that are turned away are left alone."""
+        """Restore each face of a picture; faces that are turned away are left alone."""
         yield Progress(stage=Stage.CORRECTING)
         for face in find_faces(self.find(Photo.of(image), "face"), reach, self.native):
             points = self.keypoints(image, face.box.grown(BUST, image.shape[1::-1]))
@@ -213,20 +256,15 @@ class Finisher:
             image = paste(image, restored.pixels, alpha, face.box)
         return image
 
-    def _grain(self, original: Pixels) -> film_grain.Grain:
-        """The recipe's grain, with the photo's where it gives none."""
-        own = film_grain.measure(original)
-        amount, size = self.recipe.film_grain_amount, self.recipe.film_grain_size
-        return film_grain.Grain(
-            amount=max(own.amount, LEAST_GRAIN) if amount is None else amount,
-            size=own.size if size is None else size,
-        )
 
-
-def _masked_paste(reach: Alpha) -> Callable[[Pixels, Pixels], Pixels]:
-    """A function that pastes a stage's output over its input where `reach` allows it."""
-    whole = Box.whole((reach.shape[1], reach.shape[0]))
-    return lambda before, after: paste(before, after, reach, whole)
+# The stages on whole pictures in their order: whether a recipe asks for one, and the stage.
+PICTURE_STAGES: tuple[tuple[Callable[[Recipe], bool], PictureStage], ...] = (
+    (lambda recipe: recipe.inpaint_faces, Finisher._repaint_faces),
+    (lambda recipe: recipe.face_correct, Finisher._correct_faces),
+    (lambda recipe: recipe.face_swap, Finisher._swap_faces),
+    (lambda recipe: recipe.film_grain, Finisher._add_grain),
+    (lambda recipe: recipe.color_grading is not None, Finisher._grade),
+)
 
 
 def _whole_patch(crop: InpaintCrop) -> Alpha:

@@ -52,7 +52,7 @@ class FinishSettings(Settings):
     face_swap: bool = Setting(
         False,
         "Face likeness",
-        "Gives the painted faces the likeness of the photo's face; needs a full-size style.",
+        "Gives the painted faces the likeness of the photo's face.",
     )
     film_grain: bool = Setting(
         False, "Film grain", "Lays grain over the painting, so that it sits in the photo."
