@@ -22,6 +22,7 @@ from inference.painting.painter import Painter
 from inference.painting.step_compiler import StepCompiler
 from inference.recipe.recipe import Recipe
 from inference.runtime.device import Device
+from inference.runtime.library_logging import silence
 from inference.runtime.load_lock import MODEL_CONSTRUCTION
 
 Pipeline: TypeAlias = StableDiffusionInpaintPipeline
@@ -46,7 +47,7 @@ class Checkpoints:
     """
 
     def __init__(self, catalog: Catalog, device: Device, *, compiled: bool) -> None:
-        diffusers.utils.logging.disable_progress_bar()  # our own progress is shown instead
+        silence(diffusers.utils.logging, "DIFFUSERS_VERBOSITY")
         self._catalog = catalog
         self._device = device
         self._run: RunDenoiser = Denoiser.__call__

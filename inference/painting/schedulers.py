@@ -19,7 +19,8 @@ from diffusers import (
     TCDScheduler,
 )
 
-SDE = {"algorithm_type": "sde-dpmsolver++"}
+# `lower_order_final` is what diffusers sets itself, with a warning, for a last sigma of zero.
+SDE = {"algorithm_type": "sde-dpmsolver++", "lower_order_final": True}
 KARRAS = {"use_karras_sigmas": True}
 
 SCHEDULER_CLASSES: Mapping[str, tuple[type[SchedulerMixin], Mapping[str, Any]]] = MappingProxyType(

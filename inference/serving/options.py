@@ -77,7 +77,6 @@ def prepare_process() -> None:
     """Set up logging, and a clean exit on SIGTERM."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # runs the cleanup of temporary files
 
 

@@ -22,6 +22,7 @@ from inference.finishing.enlarger import Enlarger
 from inference.finishing.face_restorer import FaceRestorer
 from inference.mask.segmenter import Segmenter
 from inference.runtime.device import Device
+from inference.runtime.library_logging import silence
 from inference.runtime.pretrained import Pretrained
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class LoadedModels:
         checks: bool = False,
         compiled: bool | None = None,
     ) -> None:
-        transformers.utils.logging.disable_progress_bar()  # our own progress is shown instead
+        silence(transformers.utils.logging, "TRANSFORMERS_VERBOSITY")
         self.device = device
         self._checks = checks
         self.compiles = device.compiles if compiled is None else compiled
