@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 import torch
+from huggingface_hub import close_session
 
 from inference.catalog.catalog import FACE, Catalog, HubSource
 from tests.support import hub_repositories
@@ -122,6 +123,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServe
     with HubServer() as server:
         monkeypatch.setenv("HF_ENDPOINT", server.url)
         yield server
+    close_session()  # its open connections would each keep a thread of the server waiting
 
 
 @pytest.fixture

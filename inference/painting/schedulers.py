@@ -19,17 +19,20 @@ from diffusers import (
     TCDScheduler,
 )
 
+# Every entry gives its options in full, because a checkpoint's own config may have other ones.
+PLAIN = {"use_karras_sigmas": False}
+KARRAS = {"use_karras_sigmas": True}
+ODE = {"algorithm_type": "dpmsolver++"}
 # `lower_order_final` is what diffusers sets itself, with a warning, for a last sigma of zero.
 SDE = {"algorithm_type": "sde-dpmsolver++", "lower_order_final": True}
-KARRAS = {"use_karras_sigmas": True}
 
 SCHEDULER_CLASSES: Mapping[str, tuple[type[SchedulerMixin], Mapping[str, Any]]] = MappingProxyType(
     {
-        "euler": (EulerDiscreteScheduler, {}),
+        "euler": (EulerDiscreteScheduler, PLAIN),
         "euler_a": (EulerAncestralDiscreteScheduler, {}),
-        "dpm++2m": (DPMSolverMultistepScheduler, {}),
-        "dpm++2m_karras": (DPMSolverMultistepScheduler, KARRAS),
-        "dpm++sde": (DPMSolverSinglestepScheduler, SDE),
+        "dpm++2m": (DPMSolverMultistepScheduler, ODE | PLAIN),
+        "dpm++2m_karras": (DPMSolverMultistepScheduler, ODE | KARRAS),
+        "dpm++sde": (DPMSolverSinglestepScheduler, SDE | PLAIN),
         "dpm++sde_karras": (DPMSolverSinglestepScheduler, SDE | KARRAS),
         "lcm": (LCMScheduler, {}),
         "tcd": (TCDScheduler, {}),
@@ -45,7 +48,8 @@ def make_scheduler(name: str, config: Mapping[str, Any]) -> SchedulerMixin:
         config: the checkpoint's own scheduler config, for betas and prediction type.
     """
     scheduler, overrides = SCHEDULER_CLASSES[name]
-    return scheduler.from_config({**config, **overrides})
+    # As keywords: in the config, diffusers drops options that the checkpoint's class leaves out.
+    return scheduler.from_config(config, **overrides)
 
 
 def start_at(scheduler: Any, steps: int, strength: float) -> torch.Tensor:

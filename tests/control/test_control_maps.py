@@ -10,15 +10,11 @@ import pytest
 
 from inference.control.ade20k_palette import ade20k_palette
 from inference.control.control_maps import CONTROLS, Scene, draw_canny, draw_pose
-from inference.control.openpose_skeleton import (
-    MIN_SCORE,
-    Keypoints,
-    coco_to_openpose,
-    draw_openpose,
-)
+from inference.control.openpose_skeleton import Keypoints, coco_to_openpose, draw_openpose
 from inference.picture.photo import Pixels
 
 WIDTH, HEIGHT = 384, 512
+MIN_SCORE = 0.3
 # Where each COCO key point of a standing person is; the person faces us, so left is right.
 COCO = {
     "nose": (192, 60), "left eye": (204, 50), "right eye": (180, 50), "left ear": (218, 58),
@@ -84,7 +80,7 @@ def test_joints_come_in_the_order_of_openpose() -> None:
 
 
 @pytest.mark.parametrize(
-    ("left", "right", "score"), [(0.9, 0.5, 0.5), (0.4, 0.9, 0.4), (0.9, 0.1, 0), (0, 0, 0)]
+    ("left", "right", "score"), [(0.9, 0.5, 0.5), (0.31, 0.9, 0.31), (0.9, 0.29, 0), (0, 0, 0)]
 )
 def test_the_neck_is_the_middle_of_the_shoulders_where_both_are_seen(
     left: float, right: float, score: float
@@ -194,6 +190,23 @@ def test_edges_are_white_on_black_and_where_the_picture_changes() -> None:
     assert edges[:, 46:50].any(axis=(1, 2)).all()
     assert not edges[:, :44].any()
     assert not edges[:, 52:].any()
+
+
+@pytest.mark.parametrize(
+    ("above", "below", "seen"),
+    # The gradient of a step is four times its height: edges start at 200, and go on down to 100.
+    [(55, 55, (True, True)), (45, 45, (False, False)), (55, 30, (True, True)),
+     (55, 20, (True, False))],
+)  # fmt: skip
+def test_edges_are_found_at_the_thresholds_that_the_controlnet_was_trained_with(
+    above: int, below: int, seen: tuple[bool, bool]
+) -> None:
+    picture = np.full((64, 96, 3), 100, dtype=np.uint8)
+    picture[:32, 48:] += np.uint8(above)
+    picture[32:, 48:] += np.uint8(below)
+    edges = draw_canny(scene(picture))[:, 44:52].any(axis=(1, 2))
+    assert (edges[4:28].all(), edges[36:60].all()) == seen
+    assert (edges[4:28].any(), edges[36:60].any()) == seen
 
 
 @pytest.mark.parametrize("value", [0, 128, 255])

@@ -43,8 +43,8 @@ def test_the_looks_have_the_names_of_the_prompt_block() -> None:
 @every_look
 def test_gray_stays_neutral_within_what_the_look_says(look: str) -> None:
     apart = np.ptp(grade(GRAYS, look).astype(int), axis=2)
-    assert apart.max() <= LOOKS[look].gray_tolerance
-    assert apart.max() >= LOOKS[look].gray_tolerance - 1, "the stated tolerance is no wider"
+    tolerance = {VELVIA: 1, PORTRA: 13, EKTAR: 7}[look]
+    assert apart.max() <= LOOKS[look].gray_tolerance == tolerance <= apart.max() + 1
 
 
 @every_look

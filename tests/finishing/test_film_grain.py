@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from inference.finishing.film_grain import LUMA, MAX_SIZE, Grain, add, measure
+from inference.finishing.film_grain import Grain, add, measure
 from inference.picture.photo import Photo, Pixels
 
 SIZE = (384, 512)
+LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
+MAX_SIZE = 6.0
 DOWN, ACROSS = np.mgrid[: SIZE[0], : SIZE[1]]
 
 
@@ -42,9 +44,25 @@ def half_busy() -> Pixels:
 SMOOTH = {"gray": gray(128), "ramp": ramp(40, 210), "colours": colours(), "busy": half_busy()}
 
 
-@pytest.mark.parametrize("name", SMOOTH)
 @pytest.mark.parametrize("size", [1.0, 1.5, 2.0, 3.0, 4.0, MAX_SIZE])
-@pytest.mark.parametrize("amount", [1.5, 3.0, 6.0, 12.0, 20.0])
+def test_a_grain_is_as_wide_as_its_autocorrelation(size: float) -> None:
+    """The sum of the correlations with the same noise, moved along a row or a column."""
+    noise = add(gray(128), Grain(amount=20.0, size=size), seed=3)[..., 0].astype(float)
+    noise -= noise.mean()
+    for rows in (noise, noise.T):
+        shifted = [(rows[:, lag:] * rows[:, : rows.shape[1] - lag]).mean() for lag in range(16)]
+        assert (2 * sum(shifted) - shifted[0]) / shifted[0] == pytest.approx(size, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("name", "amount", "size"),
+    [
+        *[("gray", 6.0, size) for size in (1.0, 1.5, 2.0, 3.0, 4.0, MAX_SIZE)],
+        *[("ramp", amount, 1.5) for amount in (1.5, 3.0, 6.0, 12.0, 20.0)],
+        *[("colours", amount, size) for amount in (1.5, 20.0) for size in (1.0, 3.0, MAX_SIZE)],
+        *[("busy", amount, size) for amount in (1.5, 20.0) for size in (1.0, 3.0, MAX_SIZE)],
+    ],
+)
 def test_what_is_put_on_is_what_is_measured(name: str, amount: float, size: float) -> None:
     grain = measure(add(SMOOTH[name], Grain(amount=amount, size=size), seed=7))
     assert grain.amount == pytest.approx(amount, rel=0.05)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Generator
 from contextlib import closing
-from itertools import product
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -36,9 +36,11 @@ STAGES = {
     "color_grading": ("Film Velvia", Stage.GRADING),
 }
 ALL = {name: value for name, (value, _) in STAGES.items()}
+# None, each, each but one, all, and each pair: what one stage leaves, another one may spoil.
 COMBINATIONS = [
-    {name: ALL[name] for name, on in zip(STAGES, switches, strict=True) if on}
-    for switches in product((False, True), repeat=len(STAGES))
+    {name: ALL[name] for name in names}
+    for count in (0, 1, 2, len(STAGES) - 1, len(STAGES))
+    for names in combinations(STAGES, count)
 ]
 
 

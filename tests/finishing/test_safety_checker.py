@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from inference import Photo, Progress, Recipe, Result, Studio
 from inference.catalog.catalog import Catalog, HubSource
 from inference.errors import DamagedDownload, PaintingFailed, Withheld
-from inference.finishing.safety_checker import GRAY, SafetyChecker
+from inference.finishing.safety_checker import SafetyChecker
 from inference.picture.photo import Pixels
 from inference.serving.html import result_html
 from tests.support.hub_repositories import save_safety_checker
@@ -22,6 +22,7 @@ from tests.support.hub_server import HubServer
 from tests.support.page_server import FIELDS
 
 CPU = torch.device("cpu")
+GRAY = 128
 ALL, NONE = -2.0, 2.0  # thresholds of a cosine
 
 

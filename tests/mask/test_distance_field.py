@@ -417,7 +417,7 @@ def blobs(seed: int) -> Bools:
     return inside
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(4))
 def test_dilating_more_never_takes_anything_away(seed: int) -> None:
     field = field_of(blobs(seed))
     feather = seed % 3 * 2.5
@@ -431,7 +431,7 @@ def test_dilating_more_never_takes_anything_away(seed: int) -> None:
             assert (more >= less).all()
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("radius", [1, 2.5, 6])
 def test_dilating_and_then_eroding_keeps_the_mask(seed: int, radius: float) -> None:
     inside = blobs(seed)
@@ -441,7 +441,7 @@ def test_dilating_and_then_eroding_keeps_the_mask(seed: int, radius: float) -> N
     assert (again | (field_of(inside).distance <= 1))[inside].all()
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(4))
 def test_inverting_twice_changes_nothing(seed: int) -> None:
     inside = blobs(seed)
     once = field_of(inside).alpha(settings(invert=True)) > 0
@@ -479,3 +479,21 @@ def test_islands_under_a_fiftieth_of_the_largest_are_noise(
     for k, side in enumerate(sides):
         inside[5 : 5 + side, 5 + 50 * k : 5 + 50 * k + side] = True
     assert drop_specks(inside).sum() == sum(side**2 for side in kept)
+
+
+@pytest.mark.parametrize(
+    ("side", "whole", "hole", "lost"),
+    # Each of two squares that touch at a corner is noise by itself; both together are not.
+    [(6, True, False, True), (5, False, True, False)],
+    ids=["holes", "islands"],
+)
+def test_islands_hang_together_across_corners_and_holes_do_not(
+    side: int, whole: bool, hole: bool, lost: bool
+) -> None:
+    inside = np.full((90, 100), whole)
+    if not whole:
+        inside[40:80, 40:80] = True
+    for start in (5, 5 + side):
+        inside[start : start + side, start : start + side] = hole
+    expected = np.full_like(inside, whole) if lost else inside
+    np.testing.assert_array_equal(drop_specks(inside), expected)

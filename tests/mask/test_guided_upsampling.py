@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from inference.mask.guided_upsampling import SURE, GuidedFilter, _inverse
+from inference.mask.guided_upsampling import GuidedFilter, _inverse
 from inference.mask.heatmap import resample
 from inference.picture.geometry import Box, Size, View
+
+SURE = 4.0  # what a logit is cut off at
 
 
 def split_picture(size: Size = (200, 160), *, at: int = 97, noise: int = 6) -> np.ndarray:

@@ -28,10 +28,11 @@ EXAMPLES = tomllib.loads((EXAMPLES_FOLDER / "examples.toml").read_text())["examp
 
 # What the few portraits here may fall short of the goals on five hundred.
 SLACK_OF_MASKS, SLACK_OF_SHARES = 0.05, 0.15
-DRAWINGS, PAINTINGS, CONTROLLED, PER_STYLE, PER_KNOB, MAPPED, SHOWN = 24, 16, 10, 8, 6, 3, 6
+DRAWINGS, PAINTINGS, CONTROLLED, PER_STYLE, PER_KNOB, MAPPED, SHOWN = 12, 10, 10, 6, 6, 2, 6
 STEPS = 12  # at most: they paint what thirty do, within 41 dB
+STEPS_OF_MAPS = 8  # where things lie is settled sooner
 # Two effects that take more pictures to be told from chance.
-ROOMS, ROOMS_MAPPED, FACES = "segroom", 16, 10
+ROOMS, ROOMS_MAPPED, FACES = "segroom", 10, 10
 # These models, unlike those of the other tests, are large enough for two cores.
 CORES = 1 if "PYTEST_XDIST_WORKER" in os.environ else 2
 
@@ -97,7 +98,8 @@ def test_the_body_stays_where_the_control_map_has_it(bench: Bench) -> None:
 
 
 @pytest.fixture(scope="module")
-def mapped(bench: Bench) -> dict[str, object]:
+def mapped(studio: Studio, tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
+    bench = Bench(studio, tmp_path_factory.mktemp("mapped"), most_steps=STEPS_OF_MAPS)
     most = tuple(kind for kind in maps.KINDS if kind != ROOMS)
     return maps.measure(bench, MAPPED, most) | maps.measure(bench, ROOMS_MAPPED, (ROOMS,))
 

@@ -17,7 +17,6 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 from inference.errors import InvalidCatalog
 from inference.painting.inpainting import ControlInput, InpaintInput
 from inference.painting.painter import Painter
-from inference.painting.schedulers import make_scheduler
 from inference.picture.photo import Pixels
 from inference.recipe.recipe import Recipe
 from tests.support import tiny_models
@@ -86,7 +85,7 @@ def stock(
     ]
     parts = {
         **pipe.components,
-        "scheduler": make_scheduler(recipe.scheduler, pipe.scheduler.config),
+        "scheduler": tiny_models.scheduler(recipe.scheduler, pipe.scheduler.config),
     }
     parts["image_encoder"] = CLIPVisionModelWithProjection.from_pretrained(
         folder / "image_encoder"
@@ -125,18 +124,24 @@ def difference(one: Pixels, other: Pixels) -> int:
     return int(np.abs(one.astype(int) - other.astype(int)).max())
 
 
+any_unet = pytest.mark.parametrize("pipe", [4], indirect=True, ids=["4-channel"])
+
+
 @pytest.mark.parametrize(
-    ("guides", "fields"),
+    ("pipe", "guides", "fields"),
     [
-        ((WHOLE,), {}),
-        ((SEES_PARTS,), {}),
-        ((FACE,), {}),
-        ((WHOLE, SEES_PARTS), {}),
-        ((SEES_PARTS, POSE, WHOLE), {}),
-        ((WHOLE,), {"cfg_scale": 1.0}),
-        ((SEES_PARTS,), {"cfg_scale": 1.0}),
-        ((SEES_PARTS,), {"denoising_strength": 0.6, "scheduler": "euler_a"}),
+        (9, (SEES_PARTS,), {}),
+        (9, (SEES_PARTS, POSE, WHOLE), {}),
+        (4, (WHOLE,), {}),
+        (4, (SEES_PARTS,), {}),
+        (4, (FACE,), {}),
+        (4, (WHOLE, SEES_PARTS), {}),
+        (4, (SEES_PARTS, POSE, WHOLE), {}),
+        (4, (WHOLE,), {"cfg_scale": 1.0}),
+        (4, (SEES_PARTS,), {"cfg_scale": 1.0}),
+        (4, (SEES_PARTS,), {"denoising_strength": 0.6, "scheduler": "euler_a"}),
     ],
+    indirect=["pipe"],
     ids=str,
 )
 def test_equals_the_stock_pipeline(
@@ -154,6 +159,7 @@ def test_equals_the_stock_pipeline(
     assert difference(ours, bare) > 2, "the comparison is void if nothing was seen"
 
 
+@any_unet
 def test_adapters_leave_no_trace_in_what_is_painted_next(painter: Painter, tmp_path: Path) -> None:
     before = Painter(tiny_models.pipeline(tmp_path, painter._pipe.unet.config.in_channels), CPU)
     bare = painted(before)[0]
@@ -166,6 +172,7 @@ def test_adapters_leave_no_trace_in_what_is_painted_next(painter: Painter, tmp_p
     assert difference(seen["('whole',)"], bare) > 2
 
 
+@any_unet
 @pytest.mark.parametrize(
     ("start", "end", "same_as"),
     [(0.0, 1.0, "all"), (0.0, 0.2, "none"), (0.0, 0.5, "some"), (0.5, 1.0, "some")],
@@ -184,6 +191,7 @@ def test_it_guides_in_its_window_only(
     ]
 
 
+@any_unet
 def test_more_scale_leads_farther_from_the_bare_base(painter: Painter) -> None:
     bare = painted(painter)[0].astype(int)
     slightly, much = (
@@ -193,12 +201,14 @@ def test_more_scale_leads_farther_from_the_bare_base(painter: Painter) -> None:
     assert 0 < gaps[0] < gaps[1]
 
 
+@any_unet
 def test_each_picture_of_a_batch_sees_the_same(painter: Painter) -> None:
     batch = painted(painter, SEES_PARTS, num_images=2)
     for k, one in enumerate(batch):
         assert difference(one, painted(painter, SEES_PARTS, seed=7 + k)[0]) <= 1
 
 
+@any_unet
 def test_a_picture_is_looked_at_once(painter: Painter) -> None:
     calls: list[int] = []
     (encoder,) = painter.adapters._encoders.values()
@@ -210,6 +220,7 @@ def test_a_picture_is_looked_at_once(painter: Painter) -> None:
     hook.remove()
 
 
+@any_unet
 def test_a_lora_is_worn_beside_it(painter: Painter, tmp_path: Path) -> None:
     save_lora(tmp_path / "ink")
     without = painted(painter, FACE)[0]
@@ -221,6 +232,7 @@ def test_a_lora_is_worn_beside_it(painter: Painter, tmp_path: Path) -> None:
     np.testing.assert_array_equal(painted(painter, FACE)[0], without)
 
 
+@any_unet
 @pytest.mark.parametrize("content", ["absent", "no weights", "of another size", "no encoder"])
 def test_an_adapter_that_does_not_fit_is_named_and_changes_nothing(
     painter: Painter, folder: Path, tmp_path: Path, content: str

@@ -85,31 +85,34 @@ def calls(one: Painter) -> Iterator[Counter[str]]:
 
 LOOP = {"ControlNet": STEPS, "UNet": STEPS, "VAE decoder": 1}
 TWO = {"text encoder": 2}
-# The number of channels of the UNet; what changes after a first painting; what runs again.
+# The number of channels of the UNet; what changes after a first painting; what runs again. With 9
+# channels it sees the photo, so that what of the photo is hidden or kept counts too.
 AGAIN: list[tuple[int, dict[str, Any], dict[str, Any], dict[str, int]]] = [
     (channels, job, changes, LOOP | more)
-    for channels in (4, 9)
-    for job, changes, more in [
-        ({}, {}, {}),
-        ({}, {"seed": 8}, {}),
-        ({}, {"cfg_scale": 7.0}, {}),
-        ({}, {"cfg_scale": 1.0}, {}),
-        ({}, {"scheduler": "euler"}, {}),
-        ({}, {"steps": 6}, {"ControlNet": 6, "UNet": 6}),
-        ({}, {"num_images": 2}, {"VAE decoder": 2}),
-        ({}, {"prompt": "a city"}, {"text encoder": 1}),
-        ({}, {"prompt": "a city", "negative_prompt": "fog"}, TWO),
-        ({}, {"prompt": "rain", "negative_prompt": "a garden"}, {}),
-        ({"scale": 0.5}, {}, {}),
-        ({"scale": 0.0}, {}, {"ControlNet": 0}),
-        ({"end": 0.5}, {}, {"ControlNet": 2}),
-        ({"start": 0.3}, {}, {"ControlNet": 2}),
-        ({"map_seed": 2}, {}, {"control map": 1}),
-        ({"seed": 3}, {}, {"VAE encoder": 1}),
-        ({"left": 30}, {}, {} if channels == 4 else {"VAE encoder": 1}),
-        ({}, {"denoising_strength": 0.5},
-         {"ControlNet": 2, "UNet": 2} | ({} if channels == 4 else {"VAE encoder": 1})),
-        ({}, {"guidance_stop": 0.5}, {}),
+    for channels, job, changes, more in [
+        (4, {}, {}, {}),
+        (4, {}, {"seed": 8}, {}),
+        (4, {}, {"cfg_scale": 7.0}, {}),
+        (4, {}, {"cfg_scale": 1.0}, {}),
+        (4, {}, {"scheduler": "euler"}, {}),
+        (4, {}, {"steps": 6}, {"ControlNet": 6, "UNet": 6}),
+        (4, {}, {"num_images": 2}, {"VAE decoder": 2}),
+        (4, {}, {"prompt": "a city"}, {"text encoder": 1}),
+        (4, {}, {"prompt": "a city", "negative_prompt": "fog"}, TWO),
+        (4, {}, {"prompt": "rain", "negative_prompt": "a garden"}, {}),
+        (4, {"scale": 0.5}, {}, {}),
+        (4, {"scale": 0.0}, {}, {"ControlNet": 0}),
+        (4, {"end": 0.5}, {}, {"ControlNet": 2}),
+        (4, {"start": 0.3}, {}, {"ControlNet": 2}),
+        (4, {"map_seed": 2}, {}, {"control map": 1}),
+        (4, {"seed": 3}, {}, {"VAE encoder": 1}),
+        (4, {"left": 30}, {}, {}),
+        (4, {}, {"denoising_strength": 0.5}, {"ControlNet": 2, "UNet": 2}),
+        (4, {}, {"guidance_stop": 0.5}, {}),
+        (9, {}, {"seed": 8}, {}),
+        (9, {"seed": 3}, {}, {"VAE encoder": 1}),
+        (9, {"left": 30}, {}, {"VAE encoder": 1}),
+        (9, {}, {"denoising_strength": 0.5}, {"ControlNet": 2, "UNet": 2, "VAE encoder": 1}),
     ]
 ]  # fmt: skip
 
@@ -251,12 +254,12 @@ def step_on_meta(one: Painter, job: InpaintInput, recipe: Recipe) -> Work:
     return work
 
 
-@pytest.mark.parametrize("channels", [4, 9])
 @pytest.mark.parametrize(
-    ("scheduler", "waits"),
+    ("channels", "scheduler", "waits"),
     # Whose steps draw noise wait once, for random numbers come from the host.
-    [("euler", 0), ("dpm++2m", 0), ("dpm++2m_karras", 0), ("euler_a", 1), ("dpm++sde", 1),
-     ("dpm++sde_karras", 1), ("lcm", 1), ("tcd", 1)],
+    [(4, "euler", 0), (4, "dpm++2m", 0), (4, "dpm++2m_karras", 0), (4, "euler_a", 1),
+     (4, "dpm++sde", 1), (4, "dpm++sde_karras", 1), (4, "lcm", 1), (4, "tcd", 1),
+     (9, "dpm++2m_karras", 0), (9, "euler_a", 1)],
 )  # fmt: skip
 def test_within_a_step_neither_host_nor_device_waits(
     tmp_path: Path, channels: int, scheduler: str, waits: int

@@ -16,7 +16,6 @@ from safetensors.torch import load_file, save_file
 from inference.errors import InvalidCatalog, OutOfMemory, PaintingFailed
 from inference.painting.inpainting import ControlInput, DenoisingStep, InpaintInput, InpaintOutput
 from inference.painting.painter import Painter
-from inference.painting.schedulers import make_scheduler
 from inference.picture.photo import Pixels
 from inference.recipe.recipe import SCHEDULERS, Recipe
 from tests.support import tiny_models
@@ -29,6 +28,10 @@ BASE = {"prompt": "a garden", "negative_prompt": "rain", "steps": 4, "seed": 7, 
 @pytest.fixture(params=[4, 9], ids=["4-channel", "9-channel"])
 def pipe(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[object]:
     return tiny_models.pipeline(tmp_path, request.param)
+
+
+# For what does not depend on what the UNet is shown of the photo.
+any_unet = pytest.mark.parametrize("pipe", [4], indirect=True, ids=["4-channel"])
 
 
 def picture(seed: int, width: int = 72, height: int = 64) -> Pixels:
@@ -56,7 +59,10 @@ def stock(pipe: object, job: InpaintInput, recipe: Recipe) -> Pixels:
     guides = job.guides or (ControlInput(control="off", map=picture(9), scale=0.0),)
     nets = [tiny_models.controlnet(len(guide.control)) for guide in guides]
     reference = StableDiffusionControlNetInpaintPipeline(
-        **{**pipe.components, "scheduler": make_scheduler(recipe.scheduler, pipe.scheduler.config)},
+        **{
+            **pipe.components,
+            "scheduler": tiny_models.scheduler(recipe.scheduler, pipe.scheduler.config),
+        },
         controlnet=MultiControlNetModel(nets),
         requires_safety_checker=False,
     )
@@ -89,9 +95,11 @@ POSE = ControlInput(control="pose", map=picture(1), scale=0.8)
 CANNY = ControlInput(control="canny", map=picture(2), scale=0.5, start=0.3, end=0.8)
 LINES = ControlInput(control="lineart", map=picture(3), scale=1.0, start=0.0, end=0.4)
 
+# What noise a painting starts from is of two kinds, and which timesteps of three.
+FROM_NOISE = ("euler", "dpm++2m_karras", "lcm")
 EQUAL_TO_STOCK = [
-    *[({"scheduler": name, "denoising_strength": 1.0}, ()) for name in SCHEDULERS],
-    *[({"scheduler": name, "denoising_strength": 0.6}, (POSE,)) for name in SCHEDULERS],
+    ({"scheduler": "dpm++2m", "denoising_strength": 1.0}, ()),
+    ({"scheduler": "euler_a", "denoising_strength": 0.6}, (POSE,)),
     ({"denoising_strength": 0.8}, (POSE, CANNY)),
     ({"denoising_strength": 1.0}, (CANNY,)),
     ({"denoising_strength": 1.0, "steps": 6}, (LINES, POSE, CANNY)),
@@ -102,7 +110,21 @@ EQUAL_TO_STOCK = [
 ]
 
 
-@pytest.mark.parametrize(("settings", "guides"), EQUAL_TO_STOCK, ids=str)
+BY_SCHEDULER = [
+    *[({"scheduler": name, "denoising_strength": 1.0}, ()) for name in FROM_NOISE],
+    *[({"scheduler": name, "denoising_strength": 0.6}, (POSE,)) for name in SCHEDULERS],
+]
+
+
+@pytest.mark.parametrize(
+    ("pipe", "settings", "guides"),
+    [
+        *[(channels, *one) for channels in (4, 9) for one in EQUAL_TO_STOCK],
+        *[(4, *one) for one in BY_SCHEDULER],
+    ],
+    indirect=["pipe"],
+    ids=str,
+)
 def test_equals_the_stock_pipeline(
     pipe: object, settings: dict[str, object], guides: tuple[ControlInput, ...]
 ) -> None:
@@ -147,6 +169,7 @@ def worn(painter: Painter, loras: dict[str, Path], weights: dict[str, float]) ->
     return last.pictures[0]
 
 
+@any_unet
 @pytest.mark.parametrize(
     "weights", [{"ink": 1.0}, {"ink": 0.4}, {"words": 1.0}, {"ink": 0.5, "words": 0.8}], ids=str
 )
@@ -164,6 +187,7 @@ def test_a_lora_does_what_it_does_in_the_stock_pipeline(
     assert difference(ours, bare) > 5, "the comparison is void if the LoRA changes nothing"
 
 
+@any_unet
 def test_a_lora_leaves_no_trace_in_what_is_painted_next(
     pipe: object, loras: dict[str, Path]
 ) -> None:
@@ -176,6 +200,7 @@ def test_a_lora_leaves_no_trace_in_what_is_painted_next(
     assert len({one.tobytes() for one in seen.values()}) == 4
 
 
+@any_unet
 def test_a_lora_is_not_in_use_until_it_is_asked_for(pipe: object, loras: dict[str, Path]) -> None:
     painter = Painter(pipe, CPU)
     bare = worn(painter, loras, {})
@@ -184,6 +209,7 @@ def test_a_lora_is_not_in_use_until_it_is_asked_for(pipe: object, loras: dict[st
     np.testing.assert_array_equal(last.pictures[0], bare)
 
 
+@any_unet
 @pytest.mark.parametrize("content", ["absent", "no weights", "of another size", "of no known kind"])
 def test_a_lora_that_does_not_fit_is_named_and_changes_nothing(
     pipe: object, tmp_path: Path, loras: dict[str, Path], content: str
@@ -243,6 +269,7 @@ def test_picture_k_of_a_batch_is_what_seed_plus_k_paints_alone(
     assert difference(batch[0], batch[1]) > 1
 
 
+@any_unet
 def test_a_seed_repeats_its_picture_bit_for_bit(pipe: object) -> None:
     recipe = Recipe(**BASE, scheduler="dpm++sde_karras")
     first, second = (paint(pipe, patch(POSE), recipe)[0] for _ in range(2))
@@ -255,6 +282,7 @@ def test_strength_zero_gives_the_photo_back(pipe: object) -> None:
     np.testing.assert_array_equal(painted[0], picture(0))
 
 
+@any_unet
 @pytest.mark.parametrize(
     ("fields", "other", "same"),
     [
@@ -280,6 +308,7 @@ def test_weights_and_long_prompts_count_where_they_are_asked_for(
     np.testing.assert_array_equal(pictures[0], pictures[2])
 
 
+@any_unet
 def test_what_is_too_long_to_be_read_is_told(pipe: object) -> None:
     painter = Painter(pipe, CPU)
     assert painter.unread("a garden") == ""
@@ -287,6 +316,7 @@ def test_what_is_too_long_to_be_read_is_told(pipe: object) -> None:
     assert painter.unread("a" * 75 + " garden", use_lpw=True) == ""
 
 
+@any_unet
 def test_every_step_is_reported_with_a_preview(pipe: object) -> None:
     painter = Painter(pipe, CPU)
     events = list(painter.paint(patch(), Recipe(**BASE, denoising_strength=1.0)))
@@ -310,6 +340,7 @@ def test_closing_stops_at_once_and_the_next_job_is_undisturbed(pipe: object) -> 
     np.testing.assert_array_equal(last.pictures[0], undisturbed)
 
 
+@any_unet
 def test_too_little_memory_is_said_and_the_next_job_runs(pipe: object) -> None:
     def full(*_: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
@@ -321,6 +352,7 @@ def test_too_little_memory_is_said_and_the_next_job_runs(pipe: object) -> None:
     assert paint(pipe, patch(), Recipe(**BASE))
 
 
+@any_unet
 def test_nan_is_an_error_and_never_a_black_picture(pipe: object) -> None:
     with torch.no_grad():
         pipe.unet.conv_out.bias.fill_(float("nan"))
@@ -328,6 +360,7 @@ def test_nan_is_an_error_and_never_a_black_picture(pipe: object) -> None:
         paint(pipe, patch(), Recipe(**BASE))
 
 
+@any_unet
 def test_the_rough_preview_recovers_colours_from_latents(
     pipe: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:

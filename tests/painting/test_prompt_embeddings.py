@@ -10,7 +10,7 @@ import torch
 from diffusers import StableDiffusionInpaintPipeline
 
 from inference.painting.lora import Loras
-from inference.painting.prompt_embeddings import MAX_WEIGHTS, MAX_WINDOWS, PromptEncoder
+from inference.painting.prompt_embeddings import PromptEncoder
 from inference.runtime.memory import ModelOffloader
 from tests.support import tiny_models
 from tests.support.hub_repositories import LORA_FILE, save_lora
@@ -18,6 +18,7 @@ from tests.support.hub_repositories import LORA_FILE, save_lora
 CPU = torch.device("cpu")
 PACK = Path(__file__).parents[2] / "assets" / "pack" / "painter"
 WINDOW = 75
+MAX_WINDOWS, MAX_WEIGHTS = 48, 8
 # The tiny tokenizer spells: a word of k letters is k tokens.
 LONG = "spring garden, " * 20
 

@@ -110,7 +110,7 @@ CHANGES: list[dict[str, Any]] = [
     {"seed": 8},
     {"prompt": "a city at night"},
     {"steps": 5},
-    *[{"scheduler": name} for name in ("euler", "euler_a", "dpm++sde_karras", "lcm", "tcd")],
+    *[{"scheduler": name} for name in ("euler", "dpm++sde_karras", "lcm")],
 ]
 
 

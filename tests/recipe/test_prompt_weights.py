@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from inference.recipe.prompt_weights import MAX_WEIGHT, parse_weights
+from inference.recipe.prompt_weights import parse_weights
+
+MAX_WEIGHT = 5.0
 
 
 @pytest.mark.parametrize(

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import math
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
 from inference.errors import InvalidRecipe
-from inference.recipe.recipe import MAX_SEED, SCHEDULERS, AspectRatio, Length, Recipe, Unit
+from inference.recipe.length import Length, Unit
+from inference.recipe.recipe import MAX_SEED, Recipe
 
+SCHEDULERS = (
+    "euler", "euler_a", "dpm++2m", "dpm++2m_karras", "dpm++sde", "dpm++sde_karras", "lcm", "tcd",
+)  # fmt: skip
+ASPECT_RATIOS = (
+    "1:1", "16:9", "9:16", "21:9", "9:21", "3:2", "2:3", "5:4", "4:5", "4:3", "3:4",
+    "portrait", "landscape",
+)  # fmt: skip
 # field, kind of number, lowest, highest, a value just below, one just above
 NUMBERS = [
     ("mask_threshold", "a number", 0.05, 0.95, 0.049, 0.951),
@@ -122,14 +130,14 @@ def test_a_number_may_lie_on_its_limits_and_not_beyond(
         assert f"({name}): takes {kind} from {low} to {high}." in str(error)
 
 
-@pytest.mark.parametrize("value", NO_NUMBERS, ids=repr)
 @pytest.mark.parametrize(("name", "kind", "low", "high"), [row[:4] for row in NUMBERS])
 def test_what_is_no_number_is_refused_with_the_range(
-    name: str, kind: str, low: float, high: float, value: object
+    name: str, kind: str, low: float, high: float
 ) -> None:
-    error = refusal(**{name: value})
-    assert error.field == name
-    assert f"takes {kind} from {low} to {high}." in str(error)
+    for value in NO_NUMBERS:
+        error = refusal(**{name: value})
+        assert error.field == name, repr(value)
+        assert f"takes {kind} from {low} to {high}." in str(error), repr(value)
 
 
 @pytest.mark.parametrize(("name", "low"), [(row[0], row[2]) for row in NUMBERS])
@@ -166,12 +174,12 @@ def test_a_text_has_a_longest_length(name: str, longest: int) -> None:
     assert f"takes text of at most {longest} characters." in str(error)
 
 
-@pytest.mark.parametrize("value", NO_TEXTS, ids=repr)
 @pytest.mark.parametrize(("name", "longest"), TEXTS)
-def test_what_is_no_text_is_refused(name: str, longest: int, value: object) -> None:
-    error = refusal(**{name: value})
-    assert error.field == name
-    assert f"takes text of at most {longest} characters." in str(error)
+def test_what_is_no_text_is_refused(name: str, longest: int) -> None:
+    for value in NO_TEXTS:
+        error = refusal(**{name: value})
+        assert error.field == name, repr(value)
+        assert f"takes text of at most {longest} characters." in str(error), repr(value)
 
 
 @pytest.mark.parametrize("value", ["\ud800", "a\udfffb"], ids=ascii)
@@ -206,7 +214,13 @@ def test_what_is_neither_yes_nor_no_is_refused(value: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "choices"), [("scheduler", SCHEDULERS), ("ar", get_args(AspectRatio))]
+    ("name", "choices"),
+    [
+        ("scheduler", SCHEDULERS),
+        ("ar", ASPECT_RATIOS),
+        ("color_grading", ("Film Velvia", "Film Portra", "Ektar")),
+        ("control_mode", ("balanced", "unbalanced")),
+    ],
 )
 def test_a_choice_takes_what_is_offered_and_names_it_otherwise(
     name: str, choices: tuple[str, ...]
@@ -247,7 +261,7 @@ def test_each_default_is_allowed_and_has_words_for_the_page(name: str) -> None:
     assert str(field.description).endswith(".")
 
 
-@pytest.mark.parametrize("name", sorted(Recipe.model_fields))
+@pytest.mark.parametrize("name", ["prompt", "mask_dilate", "film_grain"])
 def test_a_recipe_cannot_be_changed(name: str) -> None:
     recipe = Recipe()
     with pytest.raises(ValidationError):
@@ -313,7 +327,7 @@ def test_a_recipe_survives_json(fields: dict[str, object]) -> None:
     assert Recipe.parse(recipe.model_dump()) == recipe
 
 
-@pytest.mark.parametrize("thousandths", range(-256_000, 256_001, 7_919))
+@pytest.mark.parametrize("thousandths", range(-256_000, 256_001, 47_513))
 def test_each_length_survives_being_written(thousandths: int) -> None:
     length = of_length(thousandths / 1000)
     assert Length.parse(str(length)) == length
@@ -416,6 +430,7 @@ def test_what_guides_is_one_control_or_several(
         ({"controlnets": "pose", "controlnet_weights": [True]}, "a number from 0 to 1"),
         ({"controlnets": "pose", "controlnet_windows": "0.8-0.2"}, "a span of the steps"),
         ({"controlnets": "pose", "controlnet_windows": "0-2"}, "a span of the steps"),
+        ({"controlnets": "pose", "controlnet_windows": "0.5-0.5"}, "a span of the steps"),
         ({"controlnets": "pose", "controlnet_windows": "0.-.1.-"}, "a span of the steps"),
         ({"controlnet_weights": "1"}, "more than controlnets names"),
         ({"controlnets": "pose", "controlnet_windows": "0-1 0-1"}, "more than controlnets names"),

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from inference.serving.guard import BUSY, MAX_BODY, MAX_UPLOAD
+from inference.serving.guard import BUSY
 from tests.support.page_server import (
     API,
     FIELDS,
@@ -28,6 +28,8 @@ from tests.support.page_server import (
 )
 
 MINE = "masks.example"
+# A photo has at most 20 MiB, and what is sent beside it 1 more; any other request has 2.
+MAX_UPLOAD, MAX_BODY = 21 * 2**20, 2 * 2**20
 
 
 @pytest.fixture(scope="module")

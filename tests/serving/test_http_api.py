@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -93,13 +94,14 @@ def test_the_mask_alone(client: httpx.Client) -> None:
 
 def test_the_client_library_gets_files_and_sentences(running: Server, tmp_path: Path) -> None:
     Image.fromarray(PHOTO).save(tmp_path / "me.png")
-    client = Client(running.url, verbose=False, download_files=tmp_path)
-    done = client.predict(handle_file(tmp_path / "me.png"), FIELDS, api_name="/paint")
+    with closing(Client(running.url, verbose=False, download_files=tmp_path)) as client:
+        photo = handle_file(tmp_path / "me.png")
+        done = client.predict(photo, FIELDS, api_name="/paint")
+        with pytest.raises(AppError, match="Steps \\(steps\\): takes a whole number from 1 to 50"):
+            client.predict(photo, {"steps": 0}, api_name="/paint")
     painted = np.asarray(Image.open(done["images"][0]))
     assert painted.shape == PHOTO.shape
     assert done["kept_pixels_changed"] == 0
-    with pytest.raises(AppError, match="Steps \\(steps\\): takes a whole number from 1 to 50"):
-        client.predict(handle_file(tmp_path / "me.png"), {"steps": 0}, api_name="/paint")
 
 
 def test_values_can_be_named(client: httpx.Client) -> None:
@@ -168,6 +170,11 @@ ODD: dict[str, Any] = {
 }  # fmt: skip
 
 
+# Of each kind of field one is given everything odd, of the others each one thing.
+THOROUGH = ("cfg_scale", "steps", "mask_invert", "prompt", "mask_dilate", "scheduler",
+            "mask_strokes", "controlnets")  # fmt: skip
+
+
 def cases() -> Iterator[Any]:
     """Of every field of a recipe: what it must refuse, and what it must say of itself."""
     for name, field in Recipe.model_fields.items():
@@ -181,7 +188,8 @@ def cases() -> Iterator[Any]:
         else:
             values, told = ODD, "takes "
         for case, value in values.items():
-            yield pytest.param(name, value, told, id=f"{name}: {case}")
+            if name in THOROUGH or case in ("too much", "two", "a dictionary"):
+                yield pytest.param(name, value, told, id=f"{name}: {case}")
 
 
 @pytest.mark.parametrize(("name", "value", "told"), cases())

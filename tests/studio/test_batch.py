@@ -346,20 +346,20 @@ def test_a_folder_is_painted_with_the_embedded_pack(tmp_path: Path) -> None:
 
 def test_ctrl_c_stops_within_a_step_and_leaves_nothing_half_written(tmp_path: Path) -> None:
     recipe, out = tmp_path / "recipe.txt", tmp_path / "out"
-    recipe.write_text("space\nsteps=50\nseed=7\n")
+    recipe.write_text("space\nsteps=16\nseed=7\n")
     terminal, stderr = pty.openpty()
     work = started(out, recipe, stderr)
     os.close(stderr)
     shown = b""
-    while b"2 of 2, snow.png: Painting, step 1 of 50" not in shown:
+    while b"2 of 2, snow.png: Painting, step 1 of 16" not in shown:
         shown += os.read(terminal, 4096)
     work.send_signal(signal.SIGINT)
     lines = str(work.communicate()[0]).splitlines()
     while chunk := rest_of(terminal):
         shown += chunk
     assert work.returncode == 130
-    assert b"1 of 2, beach.png: Painting, step 50 of 50" in shown
-    assert b"step 50 of 50" not in shown.split(b"2 of 2")[-1]
+    assert b"1 of 2, beach.png: Painting, step 16 of 16" in shown
+    assert b"step 16 of 16" not in shown.split(b"2 of 2")[-1]
     assert b"Stopped" in shown
     assert b"Traceback" not in shown
     assert [Path(line.split(": ")[0]).name for line in lines] == ["beach.png"]

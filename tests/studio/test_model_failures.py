@@ -41,12 +41,14 @@ FAULTS: dict[str, tuple[BaseException | str, type[MasqueradeError], str]] = {
     "SystemExit": (SystemExit(1), ModelFailed, "press Generate"),
     "disk full": (FULL_DISK, ModelFailed, "disk is full: free some space"),
 }
-# Where, and at which calls: the first, a middle and the last step, where there are steps.
+# Where, and at which calls: in the first and the last step, where there are steps.
 PLACES = [
-    ("text encoder", 1), ("UNet", 1), ("UNet", 2), ("UNet", 3), ("ControlNet", 1),
-    ("ControlNet", 2), ("ControlNet", 3), ("VAE encoder", 1), ("VAE decoder", 1),
-    ("VAE decoder", 2), ("CLIPSeg tower", 1), ("CLIPSeg decoder", 1), ("pose", 1),
+    ("text encoder", 1), ("UNet", 1), ("UNet", 3), ("ControlNet", 1), ("ControlNet", 3),
+    ("VAE encoder", 1), ("VAE decoder", 1), ("VAE decoder", 2), ("CLIPSeg tower", 1),
+    ("CLIPSeg decoder", 1), ("pose", 1),
 ]  # fmt: skip
+# What no model does by itself may happen in any of them: in one of each kind it is enough.
+RARE, RARELY = ("SystemExit", "disk full"), (("UNet", 3), ("CLIPSeg tower", 1), ("pose", 1))
 
 
 def photo() -> Photo:
@@ -136,8 +138,10 @@ def watch(studio: Studio) -> None:
         assert event.preview is None or event.preview.any(), "no black preview"
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize(("place", "call"), PLACES, ids=lambda value: str(value))
+@pytest.mark.parametrize(
+    ("place", "call", "fault"),
+    [(*at, fault) for at in PLACES for fault in FAULTS if fault not in RARE or at in RARELY],
+)
 def test_a_fault_is_one_sentence_and_the_next_job_is_undisturbed(
     engine: Engine, place: str, call: int, fault: str
 ) -> None:

@@ -31,8 +31,12 @@ RECIPES: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("style", ["photo", "flat"])
-@pytest.mark.parametrize("fields", RECIPES, ids=str)
+@pytest.mark.parametrize(
+    ("style", "fields"),
+    # The one has a VAE of its own; the other comes as one repository.
+    [*[("photo", fields) for fields in RECIPES], ("flat", RECIPES[0]), ("flat", RECIPES[-1])],
+    ids=str,
+)
 def test_after_a_download_loading_downloads_nothing(
     whole_hub: HubServer, tmp_path: Path, style: str, fields: dict[str, Any]
 ) -> None:

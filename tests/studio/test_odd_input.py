@@ -16,9 +16,9 @@ from inference import Photo, Progress, Recipe, Result, Studio
 from inference.catalog.catalog import Catalog
 from inference.errors import EmptyMask, InvalidPhoto, InvalidRecipe, MasqueradeError
 from inference.recipe.prompt_block import parse
-from inference.recipe.recipe import MAX_TEXT
 from tests.support.picture_files import saved
 
+MAX_TEXT = 10_000
 # Random weights find every word; the stroke leaves something to keep.
 RECIPE: dict[str, Any] = {
     "prompt": "a garden", "steps": 1, "seed": 5, "mask_negative": "", "mask_threshold": 0.05,
@@ -62,7 +62,7 @@ def sentence_of(work: Callable[[], Any], kind: type[MasqueradeError] = Masquerad
 
 # --- sizes --------------------------------------------------------------------------------------
 
-SIDES = (1, 2, 7, 8, 15, 16, 17, 31, 63, 64, 65, 127, 129, 250, 511, 513, 777, 1023, 1025, 2049)
+SIDES = (1, 7, 15, 16, 17, 63, 64, 65, 129, 511, 777, 1025, 2049)
 SIZES = [(side, side) for side in SIDES] + [
     (16, 128), (128, 16), (17, 135), (16, 129), (129, 16), (64, 512), (100, 101), (101, 333),
     (333, 101), (255, 2), (1, 2049), (2049, 1), (10, 1000), (1000, 10), (20, 2000), (2000, 20),
@@ -232,14 +232,14 @@ def test_every_prompt_is_painted_or_refused(studio: Studio, name: str) -> None:
     assert isinstance(outcome, Result) or "lora" in prompt
 
 
-@pytest.mark.parametrize("field", ["negative_prompt", "mask_prompt", "mask_negative"])
 @pytest.mark.parametrize("name", ODD)
-def test_every_text_of_a_recipe_is_taken_or_refused(name: str, field: str) -> None:
-    outcome = outcome_of(lambda: Recipe.parse({field: ODD[name]}))
-    if isinstance(outcome, Recipe):
-        assert len(repr(outcome)) < 40_000
-    else:
-        assert outcome.field == field
+def test_every_text_of_a_recipe_is_taken_or_refused(name: str) -> None:
+    for field in ("negative_prompt", "mask_prompt", "mask_negative"):
+        outcome = outcome_of(lambda field=field: Recipe.parse({field: ODD[name]}))
+        if isinstance(outcome, Recipe):
+            assert len(repr(outcome)) < 40_000
+        else:
+            assert outcome.field == field
 
 
 @pytest.mark.parametrize("name", ODD)
@@ -277,18 +277,18 @@ ODD_VALUES: dict[str, object] = {
 
 
 @pytest.mark.parametrize("field", Recipe.model_fields)
-@pytest.mark.parametrize("name", ODD_VALUES)
-def test_every_field_takes_a_value_or_names_itself_and_its_range(field: str, name: str) -> None:
-    outcome = outcome_of(lambda: Recipe.parse({field: ODD_VALUES[name]}))
-    if isinstance(outcome, InvalidRecipe):
-        assert outcome.field in (field, "w", "h")
-        limits = {type(one).__name__ for one in Recipe.model_fields[field].metadata}
-        assert "Le" not in limits or outcome.field != field or " from " in str(outcome)
-        return
-    value = getattr(outcome, field)
-    for one in value if isinstance(value, tuple) else (value,):
-        assert not isinstance(one, float) or math.isfinite(one)
-    assert Recipe.parse(outcome.model_dump()) == outcome
+def test_every_field_takes_a_value_or_names_itself_and_its_range(field: str) -> None:
+    limits = {type(one).__name__ for one in Recipe.model_fields[field].metadata}
+    for name, odd in ODD_VALUES.items():
+        outcome = outcome_of(lambda odd=odd: Recipe.parse({field: odd}))
+        if isinstance(outcome, InvalidRecipe):
+            assert outcome.field in (field, "w", "h"), name
+            assert "Le" not in limits or outcome.field != field or " from " in str(outcome), name
+            continue
+        value = getattr(outcome, field)
+        for one in value if isinstance(value, tuple) else (value,):
+            assert not isinstance(one, float) or math.isfinite(one), name
+        assert Recipe.parse(outcome.model_dump()) == outcome, name
 
 
 @pytest.mark.parametrize(

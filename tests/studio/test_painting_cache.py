@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,25 @@ from tests.studio.test_studio import halved, photo, result_of
 KEPT = 3
 
 
+@pytest.fixture(scope="module")
+def new(tiny_catalog: Path) -> Callable[[int], Studio]:
+    """Makes studios that share loaded models and have painted nothing; they keep so many."""
+    catalog = Catalog.load(tiny_catalog)
+    models = Studio(catalog=catalog, style="drawn").models()
+
+    def make(kept: int) -> Studio:
+        studio = Studio(catalog=catalog, style="drawn", kept_paintings=kept)
+        studio._models = models
+        if models.checkpoints.loaded is not None:
+            models.checkpoints.loaded.forget()
+        return studio
+
+    return make
+
+
 @pytest.fixture
-def studio(tiny_catalog: Path) -> Studio:
-    return Studio(catalog=Catalog.load(tiny_catalog), style="drawn", kept_paintings=KEPT)
+def studio(new: Callable[[int], Studio]) -> Studio:
+    return new(KEPT)
 
 
 def painted(studio: Studio, picture: Photo, **fields: Any) -> Result:
@@ -67,14 +83,14 @@ def steps(studio: Studio) -> Iterator[list[int]]:
     ids=str,
 )
 def test_only_what_the_painter_sees_has_it_paint_again(
-    studio: Studio, tiny_catalog: Path, changes: dict[str, Any], again: bool
+    studio: Studio, new: Callable[[int], Studio], changes: dict[str, Any], again: bool
 ) -> None:
     picture = photo()
     painted(studio, picture)
     with steps(studio) as runs:
         result = painted(studio, picture, **changes)
     assert bool(runs) == again
-    fresh = painted(Studio(catalog=Catalog.load(tiny_catalog), style="drawn"), picture, **changes)
+    fresh = painted(new(0), picture, **changes)
     np.testing.assert_array_equal(result.images[0], fresh.images[0])
     assert result.kept_pixels_changed == 0 or changes.get("protect") is False
 
@@ -125,8 +141,8 @@ def test_looks_side_by_side_are_painted_once(studio: Studio) -> None:
     assert len(runs) == halved(studio, picture).steps
 
 
-def test_nothing_is_kept_unless_asked_for(tiny_catalog: Path) -> None:
-    studio, picture = Studio(catalog=Catalog.load(tiny_catalog), style="drawn"), photo()
+def test_nothing_is_kept_unless_asked_for(new: Callable[[int], Studio]) -> None:
+    studio, picture = new(0), photo()
     painted(studio, picture)
     with steps(studio) as runs:
         painted(studio, picture)

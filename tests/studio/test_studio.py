@@ -212,6 +212,22 @@ def test_the_trigger_words_of_a_lora_open_the_prompt(catalog: Catalog, studio: S
     assert painted(studio, "a garden") != painted(silent, "a garden")
 
 
+@pytest.mark.parametrize(
+    ("field", "of_style", "other"),
+    [("cfg_scale", 2.5, 4.0), ("control_mode", "unbalanced", "balanced")],
+)
+def test_a_style_has_settings_and_the_recipe_goes_before_them(
+    studio: Studio, field: str, of_style: object, other: object
+) -> None:
+    picture = photo()
+    left_out, same, different = (
+        result_of(studio.paint(picture, halved(studio, picture, style="words", **fields))).images[0]
+        for fields in ({}, {field: of_style}, {field: other})
+    )
+    np.testing.assert_array_equal(left_out, same)
+    assert (left_out != different).any()
+
+
 # --- the real models' whole set, from a local server that speaks the hub's protocol ------------
 
 

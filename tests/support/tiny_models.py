@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import (
     AutoencoderKL,
     ControlNetModel,
     DDIMScheduler,
+    DPMSolverMultistepScheduler,
+    DPMSolverSinglestepScheduler,
+    EulerAncestralDiscreteScheduler,
+    EulerDiscreteScheduler,
+    LCMScheduler,
+    SchedulerMixin,
     StableDiffusionInpaintPipeline,
+    TCDScheduler,
     UNet2DConditionModel,
 )
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer, CLIPVisionConfig
@@ -171,6 +180,29 @@ def pipeline(folder: Path, unet_channels: int = 4) -> StableDiffusionInpaintPipe
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,
+    )
+
+
+def scheduler(name: str, config: Mapping[str, Any]) -> SchedulerMixin:
+    """What diffusers' documentation gives for a name; for the pipelines that ours is compared with.
+
+    A table apart from the application's, so that one checks the other.
+    """
+    if name == "euler":
+        return EulerDiscreteScheduler.from_config(config)
+    if name == "euler_a":
+        return EulerAncestralDiscreteScheduler.from_config(config)
+    if name == "dpm++2m":
+        return DPMSolverMultistepScheduler.from_config(config)
+    if name == "dpm++2m_karras":
+        return DPMSolverMultistepScheduler.from_config(config, use_karras_sigmas=True)
+    if name == "lcm":
+        return LCMScheduler.from_config(config)
+    if name == "tcd":
+        return TCDScheduler.from_config(config)
+    karras = {"dpm++sde": False, "dpm++sde_karras": True}[name]
+    return DPMSolverSinglestepScheduler.from_config(
+        config, algorithm_type="sde-dpmsolver++", use_karras_sigmas=karras
     )
 
 

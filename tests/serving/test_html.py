@@ -1,0 +1,75 @@
+"""What is said as HTML: whoever's words are in it, they stay words."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from inference import Progress, Recipe, Result, Studio
+from inference.catalog.catalog import Catalog
+from inference.picture.geometry import Box
+from inference.picture.progress import Stage
+from inference.serving.html import message_html, progress_html, result_html, status_html
+from inference.studio.grid import Axis, Grid, GridResult
+from inference.studio.model_status import ModelStatus
+
+SCRIPT = "<img src=x onerror='alert(1)'> & more"
+WORDS = "&lt;img src=x onerror=&#x27;alert(1)&#x27;&gt; &amp; more"
+
+
+def result(**fields: object) -> Result:
+    """A picture of two by two pixels, half of which is kept."""
+    picture = np.zeros((2, 2, 3), dtype=np.uint8)
+    known = {
+        "images": (picture,),
+        "original": picture,
+        "mask": np.array([[0, 0], [255, 255]], dtype=np.uint8),
+        "control_map": None,
+        "box": Box.whole((2, 2)),
+        "recipe": Recipe(seed=7),
+        "seconds": {"painting": 1.25, "mask": 0.5},
+        "kept_pixels": 12_345,
+        "kept_pixels_changed": 0,
+    }
+    return Result(**known | fields)
+
+
+def grid(failures: dict[str, str], **fields: object) -> GridResult:
+    cells = Grid.of(Recipe(seed=7), Axis.parse("steps=2,3"))
+    return GridResult(grid=cells, results=(result(**fields), None), failures=failures)
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        message_html(SCRIPT),
+        message_html(SCRIPT, "alert"),
+        status_html(ModelStatus(Studio(catalog=Catalog.load()), text=SCRIPT)),
+        progress_html(Progress(stage=Stage.LOADING, detail=SCRIPT)),
+        result_html(result(hint=SCRIPT)),
+        result_html(result(unread=SCRIPT)),
+        result_html(grid({}, hint=SCRIPT)),
+        result_html(grid({SCRIPT: "It failed."})),
+        result_html(grid({"3": SCRIPT})),
+    ],
+)
+def test_no_text_becomes_markup(html: str) -> None:
+    assert "<img" not in html
+    assert WORDS in html
+
+
+@pytest.mark.parametrize(
+    ("html", "said"),
+    [
+        (progress_html(Progress(stage=Stage.PAINTING, step=2, steps=5, seconds_left=3.6)),
+         ["step 2 of 5", "4 s left", "<progress value='2' max='5'>"]),
+        (progress_html(Progress(stage=Stage.LOADING)), ["<progress >"]),
+        (result_html(result()),
+         ["kept pixels changed: 0 of 12,345", "<b id='seed-used'>7</b>", "1.8 s"]),
+        (result_html(result(kept_pixels_changed=3)), ["kept pixels changed: 3 of 12,345"]),
+        (result_html(grid({"3": "No."})), ["kept pixels changed: 0", "1 pictures", "3: No."]),
+    ],
+)  # fmt: skip
+def test_what_is_said(html: str, said: list[str]) -> None:
+    for part in said:
+        assert part in html
