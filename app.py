@@ -1,4 +1,4 @@
-"""The page: its layout from top to bottom, and the start of the server (`python app.py`)."""
+"""Gradio app: layout of the page, and the server's entry point (`python app.py`)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from inference.serving.zero_gpu import gpu_lender
 from inference.studio.model_status import ModelStatus
 
 ASSETS = Path(__file__).parent / "assets"
-# Jobs that wait, sessions whose photo's path is kept, paintings that are kept.
+# Most jobs in the queue, most sessions whose state is kept, most paintings in the cache.
 QUEUE, SESSIONS, KEPT_PAINTINGS = 20, 500, 8
 TITLE, FONT = "Masquerade", ("system-ui", "sans-serif")
 TAGLINE = "Puts a person, untouched, into any scene."
@@ -60,7 +60,7 @@ class Page(Components):
         self.fields = {}
 
     def build(self) -> Any:
-        """The whole page."""
+        """Build the page and return its Gradio Blocks."""
         with gr.Blocks(title=TITLE, fill_width=True, analytics_enabled=False) as blocks:
             states = (gr.State() for _ in range(4))
             self.photo, self.mask_image, self.shown_results, self.cancelled = states
@@ -193,7 +193,7 @@ class Page(Components):
             )  # fmt: skip
 
     def _field(self, name: str, **look: Any) -> None:
-        """The component of a recipe field, at this place."""
+        """Create the component of a recipe field at this place of the layout."""
         value, menu = self._defaults[name], self._menus.get(name)
         self.fields[name] = recipe_component(name, value, menu, **look)
 
@@ -233,7 +233,7 @@ def served(studio: Studio, options: Options, folder: Path | None = None) -> Iter
 
 
 def main() -> None:
-    """Start the server and stay until it is stopped."""
+    """Start the server and block until it is stopped."""
     options = Options.read(TAGLINE)
     prepare_process()
     studio = Studio(

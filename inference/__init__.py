@@ -1,4 +1,4 @@
-"""Masquerade: a person, untouched, in any scene.
+"""Masquerade: text-guided masking and inpainting of photos with Stable Diffusion.
 
     from inference import Photo, Recipe, Studio
 

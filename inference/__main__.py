@@ -1,7 +1,7 @@
-"""The command line: `python -m inference recipe.txt photos/ -o out/`.
+"""Command-line interface: `python -m inference recipe.txt photos/ -o out/`.
 
-A PNG that was painted here may stand in place of the text file: its settings are replayed, with a
-fresh mask for each photo.
+Instead of the text file, a PNG written by Masquerade can be given: its embedded settings are used,
+with a new mask for each photo.
 """
 
 from __future__ import annotations
@@ -28,12 +28,15 @@ CLEAR_LINE = "\r\x1b[K"
 
 
 def main(arguments: Sequence[str], stdout: TextIO, stderr: TextIO) -> int:
-    """Run the command; its exit status is 0 done, 1 something failed, 2 misused or 130 stopped.
+    """Run the command.
 
-    A line for each photo goes to `stdout`; notes, and progress on a terminal, to `stderr`.
+    One line per photo is written to `stdout`; notes, and progress on a terminal, to `stderr`.
+
+    Returns:
+        Exit status: 0 success, 1 a photo or model failed, 2 usage error, 130 interrupted.
 
     Raises:
-        SystemExit: the arguments are wrong (status 2), or help was asked for.
+        SystemExit: the arguments are invalid (status 2), or help was requested.
     """
     options = _options(arguments)
     try:
@@ -83,7 +86,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def _recipe(path: Path, stderr: TextIO) -> Recipe:
-    """The recipe in a text file or in a PNG of ours; what is not taken of it is said."""
+    """Read a recipe from a text file or from the metadata of a PNG; report ignored fields."""
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
@@ -102,7 +105,7 @@ def _recipe(path: Path, stderr: TextIO) -> Recipe:
 def _finished(
     events: Iterable[Progress | Outcome], photos: Sequence[Path], stderr: TextIO
 ) -> Iterator[Outcome]:
-    """The outcomes among the events; between them, a line that tells how far it is."""
+    """Yield the outcomes among the events; in between, show progress on a terminal."""
     live, done = stderr.isatty(), 0
     for event in events:
         if isinstance(event, Outcome):
@@ -119,7 +122,7 @@ def _finished(
 
 
 def _told(outcome: Outcome, stdout: TextIO) -> Outcome:
-    """Write the line of an outcome."""
+    """Write the report line of an outcome, and return the outcome."""
     stdout.write(f"{_plain(str(outcome.photo))}: {_plain(_report(outcome))}\n")
     stdout.flush()
     return outcome
@@ -137,7 +140,7 @@ def _report(outcome: Outcome) -> str:
 
 
 def _plain(text: str) -> str:
-    """On one line and free of control characters, which file names may have."""
+    """Replace line breaks and control characters, which file names may contain, by "?"."""
     return "".join(one if one.isprintable() else "?" for one in text)
 
 

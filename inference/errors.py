@@ -1,37 +1,38 @@
-"""Everything that can go wrong in Masquerade, as one tree.
+"""Exception hierarchy of Masquerade.
 
     MasqueradeError
     ├── InvalidRecipe          a setting is out of range or contradicts another one
-    ├── InvalidPhoto           the upload is no picture, too large, too small or damaged
+    ├── InvalidPhoto           the upload is not a picture, too large, too small or damaged
     ├── EmptyMask              nothing would be repainted, or nothing kept
     │   └── WordsNotFound      … because the words are not in the picture
-    ├── ModelUnavailable       a model cannot be had right now
+    ├── ModelUnavailable       a model cannot be loaded or downloaded
     │   ├── HubUnreachable     no answer, or a broken one, from the model hub
-    │   ├── DamagedDownload    what arrived is cut short or has the wrong hash
+    │   ├── DamagedDownload    a file is truncated or has the wrong hash
     │   ├── MissingModel       unknown key, absent folder, absent or closed repository
     │   └── InvalidCatalog     a catalog file has a mistake
-    ├── NoDevice               no GPU is lent for this painting
+    ├── NoDevice               no GPU was allocated for this painting (ZeroGPU)
     ├── OutOfMemory            the device has too little memory for this picture
-    ├── ModelFailed            a model broke off, for a reason of its own
-    │   └── PaintingFailed     … or returned something that is not a picture (NaN)
+    ├── ModelFailed            a model or a library raised an unexpected error
+    │   └── PaintingFailed     … or the model's output is NaN or infinite
     ├── Withheld               the safety checker flagged every picture
     └── Cancelled              the user pressed Cancel
 
-`str(error)` is always one sentence for the person at the screen, and says what to do next. The
-technical cause, where there is one, is the chained `__cause__`. All of these survive pickling,
-because a worker process (ZeroGPU) hands its errors back that way.
+`str(error)` is one sentence for the user and says what to do next. The technical cause, if there
+is one, is `__cause__`. All classes can be pickled, because a worker process (ZeroGPU) returns its
+errors that way.
 """
 
 
 class MasqueradeError(Exception):
-    """Root of the tree: catch this one to show `str(error)` to the user."""
+    """Base class of all errors; `str(error)` is a message for the user."""
 
 
 class InvalidRecipe(MasqueradeError):
-    """A setting of the recipe is not usable.
+    """A setting of the recipe is invalid.
 
-    `field` is the name of the recipe's field, in the recipe's own spelling ("" if the fault lies
-    in a combination of fields), so that the page can mark the right control.
+    Attributes:
+        field: name of the field of `Recipe`, by which the page marks its control; "" if a
+            combination of fields is invalid.
     """
 
     def __init__(self, message: str, *, field: str = "") -> None:
@@ -40,11 +41,11 @@ class InvalidRecipe(MasqueradeError):
 
 
 class InvalidPhoto(MasqueradeError):
-    """The uploaded bytes or the address do not give a usable photo."""
+    """The uploaded file or the URL does not give a usable photo."""
 
 
 class EmptyMask(MasqueradeError):
-    """The mask selects nothing, so painting it would be a waste of the user's time."""
+    """The mask repaints nothing, or keeps nothing."""
 
     def __init__(
         self,
@@ -54,9 +55,10 @@ class EmptyMask(MasqueradeError):
 
 
 class WordsNotFound(EmptyMask):
-    """None of the phrases to keep is in the picture.
+    """None of the mask's phrases was found in the picture.
 
-    `scores` holds the peak score in 0–1 of each phrase that was looked for.
+    Attributes:
+        scores: peak score in 0–1 of each phrase.
     """
 
     def __init__(self, message: str, *, scores: dict[str, float] | None = None) -> None:
@@ -65,7 +67,7 @@ class WordsNotFound(EmptyMask):
 
 
 class ModelUnavailable(MasqueradeError):
-    """A model is needed that is not here and cannot be fetched."""
+    """A required model cannot be loaded or downloaded."""
 
 
 class HubUnreachable(ModelUnavailable):
@@ -73,19 +75,19 @@ class HubUnreachable(ModelUnavailable):
 
 
 class DamagedDownload(ModelUnavailable):
-    """A downloaded file is still cut short or altered after a second attempt."""
+    """A downloaded file is truncated or has the wrong hash, also after a second attempt."""
 
 
 class MissingModel(ModelUnavailable):
-    """No such key in the catalog, no such folder, or no access to such a repository."""
+    """Unknown catalog key, missing folder, or missing or inaccessible repository."""
 
 
 class InvalidCatalog(ModelUnavailable):
-    """A catalog file is absent, unreadable, or has a wrong entry."""
+    """A catalog file is missing, unreadable, or has an invalid entry."""
 
 
 class NoDevice(MasqueradeError):
-    """Where GPUs are lent, none was, or it was taken back before the painting was done."""
+    """No GPU was allocated, or the allocation ended before the painting was done (ZeroGPU)."""
 
 
 class OutOfMemory(MasqueradeError):
@@ -99,7 +101,7 @@ class OutOfMemory(MasqueradeError):
 
 
 class ModelFailed(MasqueradeError):
-    """A model, or what it needs, broke off; the next job finds everything as it was."""
+    """A model or a library raised an unexpected error; later jobs are not affected."""
 
     def __init__(
         self,
@@ -109,7 +111,7 @@ class ModelFailed(MasqueradeError):
 
 
 class PaintingFailed(ModelFailed):
-    """The model produced NaN or infinity instead of a picture."""
+    """The model's output contains NaN or infinity."""
 
     def __init__(
         self,
@@ -119,7 +121,7 @@ class PaintingFailed(ModelFailed):
 
 
 class Withheld(MasqueradeError):
-    """The safety checker is on and flagged what was painted."""
+    """The safety checker flagged every painted picture."""
 
     def __init__(
         self,
@@ -129,7 +131,7 @@ class Withheld(MasqueradeError):
 
 
 class Cancelled(MasqueradeError):
-    """Work was stopped at the user's request."""
+    """The job was cancelled by the user."""
 
     def __init__(self, message: str = "Cancelled: press Generate to start again.") -> None:
         super().__init__(message)

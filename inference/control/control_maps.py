@@ -1,4 +1,4 @@
-"""Control maps for ControlNets, one function for each kind; a new kind is a function and a row.
+"""Control maps (conditioning images) for ControlNet: one function per kind, listed in `CONTROLS`.
 
 Zhang, Rao and Agrawala, "Adding Conditional Control to Text-to-Image Diffusion Models"
 (ICCV 2023).
@@ -30,13 +30,13 @@ TILE_SHRINK = 4
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """The part of the photo that is painted, with estimators that run only for maps that need them.
+    """Input of the control map functions: a picture, and estimators that run only when called.
 
     Attributes:
-        picture: (H, W, 3) uint8 RGB at generation size.
-        keypoints: gives the person's COCO key points, (17, 3), in pixels of `picture`.
-        nearness: gives inverse depth, (H, W); larger is nearer.
-        classes: gives the ADE20K class of each pixel, (H, W), 0–149.
+        picture: the painted part of the photo, (H, W, 3) uint8 RGB at generation size.
+        keypoints: returns the person's COCO key points, (17, 3), in pixels of `picture`.
+        nearness: returns inverse depth, (H, W); larger is nearer.
+        classes: returns the ADE20K class of each pixel, (H, W), 0–149.
     """
 
     picture: Pixels = field(repr=False)
@@ -56,15 +56,15 @@ def draw_pose(scene: Scene) -> Pixels:
 
 
 def draw_canny(scene: Scene) -> Pixels:
-    """White edges on black (Canny, 1986), at the thresholds that ControlNet was trained with."""
+    """Canny edges (1986) in white on black, at the thresholds that ControlNet was trained with."""
     edges = cv2.Canny(scene.picture, CANNY_LOW, CANNY_HIGH)
     return np.asarray(cv2.cvtColor(edges, cv2.COLOR_GRAY2RGB), dtype=np.uint8)
 
 
 def draw_lineart(scene: Scene) -> Pixels:
-    """White lines on black where the picture has dark ones: a difference of Gaussians.
+    """Line art: the picture's dark lines in white on black, by a difference of Gaussians.
 
-    Marr and Hildreth, "Theory of Edge Detection" (1980); fine lines, as a pencil follows.
+    Marr and Hildreth, "Theory of Edge Detection" (1980).
     """
     width = LINE_WIDTH * _unit(scene)
     gray = _gray(scene)
@@ -74,7 +74,7 @@ def draw_lineart(scene: Scene) -> Pixels:
 
 
 def draw_mlsd(scene: Scene) -> Pixels:
-    """White straight segments on black (LSD, Grompone von Gioi et al. 2010), without short ones."""
+    """Straight line segments in white on black (LSD, Grompone von Gioi et al. 2010)."""
     gray = np.rint(_gray(scene) * 255).astype(np.uint8)
     drawn = np.zeros_like(gray)
     found = cv2.createLineSegmentDetector().detect(gray)[0]
@@ -87,9 +87,9 @@ def draw_mlsd(scene: Scene) -> Pixels:
 
 
 def draw_hed(scene: Scene) -> Pixels:
-    """Soft white edges on black: the colours' gradient, over several scales.
+    """Soft edges in white on black: the magnitude of the colour gradient over several scales.
 
-    In place of the network of Xie and Tu, "Holistically-Nested Edge Detection" (ICCV 2015).
+    Replaces the network of Xie and Tu, "Holistically-Nested Edge Detection" (ICCV 2015).
     """
     picture = scene.picture.astype(np.float32) / 255
     total = np.zeros(scene.picture.shape[:2], dtype=np.float32)
@@ -102,14 +102,14 @@ def draw_hed(scene: Scene) -> Pixels:
 
 
 def draw_tile(scene: Scene) -> Pixels:
-    """The picture without its fine detail, which the painter adds anew."""
+    """The picture downscaled and upscaled again, for ControlNet tile, which adds fine detail."""
     small = tuple(max(1, round(side / TILE_SHRINK)) for side in scene.size)
     coarse = cv2.resize(scene.picture, small, interpolation=cv2.INTER_AREA)
     return np.asarray(cv2.resize(coarse, scene.size, interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
 def draw_qr(scene: Scene) -> Pixels:
-    """Black and white by luminance, at the threshold of Otsu (1979)."""
+    """Luminance binarized at the threshold of Otsu (1979)."""
     gray = np.rint(_gray(scene) * 255).astype(np.uint8)
     return _rgb(cv2.threshold(gray, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)[1])
 
@@ -132,7 +132,7 @@ def draw_photo(scene: Scene) -> Pixels:
 
 
 def _unit(scene: Scene) -> float:
-    """Pixels of this picture per pixel of a 512² one."""
+    """Ratio of the picture's short side to 512 pixels."""
     return min(scene.size) / 512
 
 
@@ -143,7 +143,7 @@ def _gray(scene: Scene) -> npt.NDArray[np.float32]:
 
 
 def _rgb(gray: npt.NDArray[Any]) -> Pixels:
-    """(H, W) in 0–255 as three equal channels."""
+    """Convert (H, W) gray in 0–255 to (H, W, 3) uint8 with three equal channels."""
     return np.repeat(np.rint(gray).astype(np.uint8)[..., None], 3, axis=2)
 
 

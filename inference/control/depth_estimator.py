@@ -1,4 +1,4 @@
-"""Monocular depth: Depth Anything (Yang et al. 2024, arXiv:2406.09414) or DPT."""
+"""Monocular depth estimation by Depth Anything (Yang et al. 2024, arXiv:2406.09414) or DPT."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from inference.picture.photo import Pixels
 from inference.runtime.library_errors import check_finite
 from inference.runtime.pretrained import Pretrained
 
-#: Inverse depth, (H, W), larger is nearer; unit and zero are the model's own.
+#: Inverse depth, (H, W), larger is nearer; scale and offset depend on the model.
 Nearness = NDArray[np.float32]
 
 

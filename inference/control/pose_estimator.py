@@ -1,4 +1,4 @@
-"""Human pose: COCO key points by ViTPose (Xu et al., NeurIPS 2022)."""
+"""Human pose estimation: COCO key points by ViTPose (Xu et al., NeurIPS 2022)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lists of several controls in a recipe: names, weights and windows, parsed and formatted."""
+"""Parses and formats lists of controls in a recipe: names, weights and step windows."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _window(text: str) -> Window:
 
 
 def _reader(one: Callable[[str], One], needed: str) -> Callable[[object], tuple[One, ...]]:
-    """A parser of lists, which takes text, or a sequence of items or of their texts."""
+    """Make a list parser from a parser of one item; it accepts text or a sequence."""
 
     def read(source: object) -> tuple[One, ...]:
         if isinstance(source, str):
@@ -72,7 +72,7 @@ def _reader(one: Callable[[str], One], needed: str) -> Callable[[object], tuple[
 
 
 def _spelled(item: object) -> str:
-    """An item as text; "" for a value of a wrong type, which the parser then refuses."""
+    """Format an item as text; "" for a value of a wrong type, which the parser then rejects."""
     if isinstance(item, (list, tuple)):
         return "-".join(map(_spelled, item))
     if isinstance(item, (int, float)) and not isinstance(item, bool):

@@ -12,11 +12,11 @@ RETOUCH = ("film_grain", "film_grain_amount", "film_grain_size", "color_grading"
 
 
 class FinishSettings(Settings):
-    """The stages after the painting, in their order.
+    """Settings of the stages after the painting.
 
-    `super_resolution` → `hires_fix` → `inpaint_faces` → `face_correct` → `face_swap` →
-    `film_grain` → `color_grading`; with `protect`, what the mask keeps is put back from the photo
-    after each of them.
+    Order: `super_resolution` → `hires_fix` → `inpaint_faces` → `face_correct` → `face_swap` →
+    `film_grain` → `color_grading`. With `protect`, the pixels that the mask keeps are restored
+    from the photo after each stage.
     """
 
     protect: bool = Setting(

@@ -43,7 +43,7 @@ class Length(BaseModel):
         """Read a `Length`, a number (pixels) or text such as ``"-4%"`` and ``"12px"``.
 
         Raises:
-            ValueError: it is no length, or lies outside `LIMITS`.
+            ValueError: it is not a length, or lies outside `LIMITS`.
         """
         try:
             length = cls._read(source)

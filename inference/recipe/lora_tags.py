@@ -31,7 +31,7 @@ class TaggedPrompt:
 def split_lora_tags(prompt: str) -> TaggedPrompt:
     """Split `<lora:name:weight>` tags from a prompt; `<lora:name>` has a weight of 1.
 
-    Of a LoRA that is named twice, the last weight counts.
+    If a LoRA is named twice, its last weight is used.
 
     Raises:
         InvalidRecipe: a tag has another form, or its weight is out of range.

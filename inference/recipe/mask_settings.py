@@ -16,9 +16,9 @@ SEPARATORS, NEGATIVE_SEPARATORS = r"[,|\n]", r"[,|\s]"
 
 
 class MaskSettings(Settings):
-    """What to find in the photo, and how the mask is made of it.
+    """Settings of the mask: phrases to segment, and how their scores become a mask.
 
-    Published order: union of `mask_prompt` → minus `mask_negative` → `mask_threshold`, without
+    Order of operations: union of `mask_prompt` → minus `mask_negative` → `mask_threshold`, without
     specks → `mask_strokes` → invert → dilate → feather. In the finished mask 255 is repainted.
     """
 
@@ -92,7 +92,7 @@ class MaskSettings(Settings):
 
 
 class Phrase(NamedTuple):
-    """Words to look for, with a threshold of their own where one is given (``hat:0.3``)."""
+    """A phrase to segment, with its own threshold if one is given (``hat:0.3``)."""
 
     text: str
     threshold: float | None = None

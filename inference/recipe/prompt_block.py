@@ -1,4 +1,4 @@
-"""The prompt block, parsed and formatted: a text with flags, then one `field=value` a line.
+"""Parses and formats prompt blocks: a prompt with flags, then one `field=value` per line.
 
     a portrait of an astronaut, space --mask_prompt foreground --mask_negative clothes --mask_invert
     steps=30
@@ -42,14 +42,14 @@ class PromptBlock:
 
     @property
     def summary(self) -> str:
-        """What was read, as a sentence for the user."""
+        """A sentence for the user about what was read."""
         if self.unknown:
             return f"Taken, but for what is unknown here: {', '.join(self.unknown)}."
         return "The block's settings are taken."
 
 
 def is_block(text: str) -> bool:
-    """Whether a text is more than a prompt: it has a known flag or a `field=value` line."""
+    """Whether a text is a prompt block: it has a known flag or a `field=value` line."""
     _, lines = _split(text)
     return bool(lines) or any(name in Recipe.model_fields for name in _FLAG.findall(text))
 
@@ -57,9 +57,9 @@ def is_block(text: str) -> bool:
 def parse(block: str) -> PromptBlock:
     """Parse a prompt block.
 
-    A field with nothing after its `=` has its default, or is off where it may be. Where the text
-    has one of the flags `--mask_prompt`, `--mask_negative`, `--mask_invert` and `--mask_dilate`,
-    those left out are empty, empty, off and 0.
+    A field with an empty value gets its default, or None if allowed. If the text has any of
+    the flags `--mask_prompt`, `--mask_negative`, `--mask_invert` and `--mask_dilate`, the missing
+    ones are set to "", "", off and 0.
 
     Raises:
         InvalidRecipe: the block is too long, or a field is given twice or has a value that is
@@ -83,7 +83,7 @@ def parse(block: str) -> PromptBlock:
 
 
 def format_block(recipe: Recipe) -> str:
-    """The prompt block of a recipe, with every field."""
+    """Format a recipe as a prompt block with every field."""
     values = recipe.model_dump(mode="json")
     flags = {name: values.pop(name) for name in _OMITTED_MASK_FLAGS}
     prompt = values.pop("prompt")
@@ -101,7 +101,7 @@ def format_block(recipe: Recipe) -> str:
 
 
 def _split(block: str) -> tuple[str, list[tuple[str, str]]]:
-    """The text, and the fields from the first line on that has the form of one."""
+    """Split a block at its first `field=value` line into the text and the fields."""
     rows = block.strip().splitlines()
     matches = [_FIELD.fullmatch(row.strip()) for row in rows]
     first = next((k for k, match in enumerate(matches) if match), len(rows))
@@ -126,7 +126,7 @@ def _flags(text: str) -> tuple[str, dict[str, str]]:
 
 
 def _is_given(name: str, value: str) -> bool:
-    """Whether a value counts: an empty one does only for text and for fields that may be off."""
+    """Whether a field is set; an empty value is valid only for text and for optional fields."""
     default = Recipe.model_fields[name].get_default()
     return bool(value) or default is None or isinstance(default, str)
 
@@ -138,7 +138,7 @@ def _plain(text: str) -> bool:
 
 
 def _written(value: object) -> str:
-    """A value after its `=`; text that would be misread is quoted as in JSON."""
+    """Format a value for a block; text that would be misread is quoted as in JSON."""
     if isinstance(value, str):
         return value if _plain(value) else json.dumps(value)
     return "" if value is None else json.dumps(value)

@@ -33,7 +33,7 @@ class WeightedText(NamedTuple):
 def parse_weights(prompt: str) -> tuple[WeightedText, ...]:
     """Split a prompt into parts of one weight each.
 
-    Never raises. A prompt without weights is one part, an empty one none.
+    Never raises. A prompt without weights gives one part, an empty prompt none.
     """
     signs = list(_SIGNS.finditer(prompt))
     partner = _pairs([match[0] for match in signs])
@@ -84,7 +84,7 @@ def _factor(sign: str, inside: str) -> float:
 
 
 def _add(pieces: list[WeightedText], text: str, weight: float) -> None:
-    """Append text, to the last part if that has the same weight."""
+    """Append text; it is joined to the last part if that has the same weight."""
     if pieces and pieces[-1].weight == weight:
         pieces[-1] = WeightedText(pieces[-1].text + text, weight)
     elif text:

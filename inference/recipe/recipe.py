@@ -1,7 +1,7 @@
 """The recipe: all settings of a picture, with their ranges, defaults, labels and help texts.
 
-The page, the Python and HTTP interfaces and the documentation read `Recipe.model_fields`; none of
-them repeats a number. Field names are those of the prompt block.
+Ranges and defaults are defined only here: the page, the Python and HTTP interfaces and the
+documentation read `Recipe.model_fields`. Field names are those of the prompt block.
 """
 
 from __future__ import annotations
@@ -166,7 +166,7 @@ class Recipe(MaskSettings, FinishSettings):
         """Build a recipe from untrusted values.
 
         Raises:
-            InvalidRecipe: a field is unknown or its value not allowed; names field and range.
+            InvalidRecipe: a field is unknown or its value is invalid; names field and range.
         """
         try:
             return cls.model_validate(fields)
@@ -219,7 +219,7 @@ class Recipe(MaskSettings, FinishSettings):
 
 
 def _invalid_field(fault: ErrorDetails, model: type[BaseModel]) -> InvalidRecipe:
-    """The error for one invalid field, with what the field takes."""
+    """The error for one invalid field; its message gives the allowed values."""
     if not fault["loc"]:
         return InvalidRecipe("A recipe is a set of fields with names and values.")
     name = str(fault["loc"][0])
@@ -231,7 +231,7 @@ def _invalid_field(fault: ErrorDetails, model: type[BaseModel]) -> InvalidRecipe
 
 
 def _needed(field: FieldInfo, fault: ErrorDetails) -> str:
-    """What a field takes, in words made from its constraints."""
+    """A field's allowed values in words, from its constraints."""
     names = ("ge", "le", "multiple_of", "max_length")
     limits = {name: getattr(m, name) for m in field.metadata for name in names if hasattr(m, name)}
     if "ge" in limits:

@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 def Setting(  # noqa: N802 - reads as a kind of Field at the place of use
     default: Any, title: str, hint: str, *, step: float | None = None, **limits: Any
 ) -> Any:
-    """A pydantic `Field` with what a page needs to show it.
+    """A pydantic `Field` with label, help text and slider increment for the page.
 
     Args:
         default: the field's default value.

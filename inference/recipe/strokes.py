@@ -11,10 +11,10 @@ Point = tuple[int, int]
 
 
 class Stroke(BaseModel):
-    """One line drawn with a round brush over what the words found.
+    """A brush stroke: a polyline drawn with a round brush, which adds to or removes from a mask.
 
-    Lengths are ten-thousandths, so that strokes hold at every size: `points` of the photo's width
-    and height, `radius` of its short side.
+    Independent of resolution: `points` are in ten-thousandths of the photo's width and height,
+    `radius` in ten-thousandths of its short side.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -37,7 +37,7 @@ class Stroke(BaseModel):
         """Read strokes from their text form, or check a sequence of `Stroke`.
 
         Raises:
-            ValueError: it is neither, or lies outside the limits of this class.
+            ValueError: `source` is neither, or exceeds the limits of this class.
         """
         if isinstance(source, str):
             strokes = tuple(cls._read(part) for part in source.split(";") if part.strip())
