@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +31,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("browser") is None)
 
 
+THREADS_END_SECONDS = 20
 TINY_PACK = """
 [families.pack.segmenter]
 folder = "segmenter"
@@ -133,6 +136,22 @@ def whole_hub(server: HubServer, real_repositories: dict[str, Path]) -> HubServe
         commit = source.revision if source.revision != "main" else ""
         server.add(source.repo, real_repositories[source.repo], commit=commit)
     return server
+
+
+def _lasting() -> set[threading.Thread]:
+    """Threads of libraries that have no end and load nothing."""
+    return {one for one in threading.enumerate() if "_telemetry_worker" in one.name}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_thread_stays() -> Iterator[None]:
+    """A file's threads end with it, so that no model loads while the next file builds its own."""
+    before = set(threading.enumerate())
+    yield
+    end = time.monotonic() + THREADS_END_SECONDS
+    while left := [one for one in threading.enumerate() if one not in before | _lasting()]:
+        assert time.monotonic() < end, f"still there: {left}"
+        time.sleep(0.05)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Hashable
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from subprocess import SubprocessError
 from threading import Lock, Thread
 from typing import Any, NamedTuple
@@ -92,15 +92,24 @@ class StepCompiler:
             if kind in self._queued:
                 return
             self._queued.add(kind)
-            if self._worker is None:
-                self._worker = Thread(target=self._work, daemon=True)
-                self._worker.start()
         copies = tree_map(lambda one: one.clone() if torch.is_tensor(one) else one, arguments)
-        self._tasks.put(_Task(kind, _shallow_copy(denoiser), copies))
+        with self._lock:
+            self._tasks.put(_Task(kind, _shallow_copy(denoiser), copies))
+            if self._worker is None:
+                self._worker = Thread(target=self._work, daemon=True, name="step-compiler")
+                self._worker.start()
 
     def _work(self) -> None:
+        """Compile what is queued, then end; the next task starts a new thread."""
         while True:
-            task = self._tasks.get()
+            try:
+                task = self._tasks.get_nowait()
+            except Empty:
+                with self._lock:
+                    if self._tasks.empty():
+                        self._worker = None
+                        return
+                continue
             self._compile(task)
             self._tried += 1
             del task  # which keeps its tensors on the device

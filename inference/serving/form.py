@@ -1,4 +1,4 @@
-"""The page's form: which recipe fields are in which part, their menus, and values to and fro."""
+"""The page's form: placement and menus of recipe fields, conversion to and from a recipe."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def menus(catalog: Catalog) -> dict[str, Menu]:
 
 
 def style_menu(catalog: Catalog) -> Menu:
-    """The styles; labels say which have to be downloaded first."""
+    """The menu of styles; labels say which have to be downloaded first."""
     return [
         (one.title if is_ready(one.base) else f"{one.title} · download", one.key)
         for one in catalog.styles()
@@ -58,16 +58,16 @@ def style_menu(catalog: Catalog) -> Menu:
 
 
 def control_menu(catalog: Catalog, style: Style) -> Menu:
-    """The controls that a style's models have."""
+    """The menu of the controls that a style's models have."""
     offered = catalog.controls(style.family)
     return [("Off", UNSET)] + [(one.title, one.key) for one in offered]
 
 
 def recipe_of(fields: dict[str, Any]) -> Recipe:
-    """The recipe of the form's values; `mask_dilate` is a number with `dilate_unit` beside it.
+    """The recipe for the form's values; `dilate_unit` is the unit of the number `mask_dilate`.
 
     Raises:
-        InvalidRecipe: a value is not allowed.
+        InvalidRecipe: a value is invalid.
     """
     given = {name: None if value == UNSET else value for name, value in fields.items()}
     length = f"{given.pop('mask_dilate')}{given.pop('dilate_unit')}"
@@ -85,6 +85,6 @@ def values_of(recipe: Recipe) -> dict[str, Any]:
 
 
 def converted(value: float, unit: Unit, short_side: int) -> Length:
-    """A length given in the other unit, converted to `unit`."""
+    """Convert a length from the other unit to `unit`."""
     old = Unit.PERCENT if unit is Unit.PIXELS else Unit.PIXELS
     return Length(value=value, unit=old).to(unit, short_side)

@@ -1,4 +1,4 @@
-"""Shows Masquerade's errors through Gradio: a message on the page, an error of an endpoint."""
+"""Converts `MasqueradeError` to `gr.Error`: a message on the page, an error of an endpoint."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from inference.errors import MasqueradeError
 
 @contextmanager
 def shown_errors() -> Iterator[None]:
-    """Raise a `MasqueradeError` as `gr.Error` with the same sentence."""
+    """Context manager that raises a `MasqueradeError` as a `gr.Error` with the same message."""
     try:
         yield
     except MasqueradeError as error:

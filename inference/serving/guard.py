@@ -3,7 +3,7 @@
 A local server can be reached by every site that is open in the same browser. So a request's Host
 has to be a known name or an IP address (against DNS rebinding), and its Origin has to be that Host
 (against cross-site requests). Only routes that the page and the documented endpoints use are open:
-the web framework has others, which fetch URLs, write files or scale icons for anybody.
+the web framework has others, which fetch URLs, write files or resize icons without permission.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ PAGES = frozenset(
      "/login/", "/logout")
 )  # fmt: skip
 FOLDERS = ("/assets/", "/static/", "/svelte/")
-# First part of the open paths below API.
+# First segment of the allowed paths below API.
 ROUTES = frozenset(
     ("info", "openapi.json", "startup-events", "app_id", "user", "login_check", "token",
      "heartbeat", "queue", "call", "run", "cancel", "reset", "upload", "upload_progress",
@@ -37,9 +37,9 @@ ROUTES = frozenset(
 )  # fmt: skip
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 METHODS = frozenset(("GET", "HEAD", "POST", "OPTIONS"))
-# Domains whose names are routed to this server by their owner, and nowhere else.
+# Domains whose owners control where each name points, so that they are safe from DNS rebinding.
 TRUSTED_DOMAINS = (".localhost", ".gradio.live", ".hf.space")
-# Largest bodies: of an upload, with some room for the form's other parts, and of all others.
+# Largest request bodies in bytes: uploads, with room for the form's other parts; all others.
 MAX_UPLOAD, MAX_BODY = MAX_BYTES + 2**20, 2 * 2**20
 TOO_LONG = "This is over {} MB: send less."
 BUSY = "All places in the queue are taken: try again in a minute."
@@ -49,7 +49,7 @@ _WEB = re.compile(r"[a-z][a-z0-9+.-]+:", re.IGNORECASE)
 
 
 class Refused(Exception):
-    """A refused request: HTTP status and sentence."""
+    """A refused request: HTTP status and message."""
 
     def __init__(self, status: int, sentence: str) -> None:
         super().__init__(sentence)
@@ -57,12 +57,12 @@ class Refused(Exception):
 
 
 class Guard:
-    """The middleware; refuses what does not belong to the page.
+    """ASGI middleware that refuses all requests other than those of the page and the endpoints.
 
     Args:
         app: the server's application.
-        hosts: host names in lower case, beside localhost and IP addresses; may grow later, because
-            a shared link is known late.
+        hosts: host names in lower case, beside localhost and IP addresses; may be extended later,
+            because the address of a shared link is known only after the start.
         endpoints: names of the endpoints with their parameters. A wrong number of values would be
             an error inside the framework, which logs all values.
     """
@@ -79,7 +79,7 @@ class Guard:
         self._endpoints = endpoints or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, or refuse it with a sentence."""
+        """Pass a request on, or refuse it with a message."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
@@ -146,7 +146,7 @@ class Guard:
         )
 
     def _is_own(self, origin: str, host: str) -> bool:
-        """Whether an origin is this server, by the request's own host."""
+        """Whether an Origin is the request's own Host."""
         place = origin.partition("://")[2]
         return (
             _without_usual_port(place) == _without_usual_port(host) or _name(place) in self._hosts
@@ -154,7 +154,7 @@ class Guard:
 
 
 def _one(scope: Scope, name: bytes) -> str:
-    """The value of a header that may occur once; "" without it."""
+    """The value of a header that must not be repeated; "" if it is missing."""
     found = [value for key, value in scope["headers"] if key.lower() == name]
     if len(found) > 1:
         raise Refused(400, f"The header {name.decode()} stands twice: send it once.")
@@ -182,7 +182,7 @@ def _is_plain_address(name: str) -> bool:
 
 
 def _is_open(path: str) -> bool:
-    """Whether a decoded path is an open route, without traversal."""
+    """Whether a decoded path is an allowed route without path traversal."""
     if "\0" in path or ".." in path.replace("\\", "/").split("/"):
         return False
     if path in PAGES or path.startswith(FOLDERS):
@@ -196,7 +196,7 @@ def _is_open(path: str) -> bool:
 
 
 def _check_length(scope: Scope) -> None:
-    """Refuse a body by its announced length."""
+    """Refuse a body by its Content-Length."""
     most = MAX_UPLOAD if scope["path"].endswith("/upload") else MAX_BODY
     length = _one(scope, b"content-length")
     if length.isdigit() and int(length) > most:
@@ -237,7 +237,7 @@ def _check_files(value: object) -> None:
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
-    """A receive function that gives an already read body first."""
+    """A receive function that first returns a body that was already read."""
     first: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def replayed() -> Message:
@@ -247,7 +247,7 @@ def _replay(body: bytes, receive: Receive) -> Receive:
 
 
 def _with_busy_message(send: Send) -> Send:
-    """Replace the answer of a full queue (503) by a sentence that says what to do."""
+    """Replace the body of a full queue's answer (503) by a message that says what to do."""
     replaced = False
 
     async def sent(message: Message) -> None:

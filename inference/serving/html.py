@@ -49,7 +49,7 @@ def _single_html(result: Result) -> str:
 
 
 def _grid_html(done: GridResult) -> str:
-    """As `_single_html` over all cells, with the failed ones named."""
+    """As `_single_html` for all cells of a grid, with the failed cells named."""
     results = done.painted.values()
     changed = max(one.kept_pixels_changed for one in results)
     seconds = sum(sum(one.seconds.values()) for one in results)

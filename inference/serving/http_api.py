@@ -1,4 +1,4 @@
-"""The HTTP endpoints /paint and /mask for programs, through Gradio's API."""
+"""HTTP endpoints /paint and /mask, published through Gradio's API."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ RecipeInput = str | dict[str, Any]
 
 
 class HttpApi:
-    """The endpoints' functions; Gradio publishes their signatures and docstrings.
+    """The functions of the endpoints; Gradio publishes their signatures and docstrings.
 
     Args:
         service: runs the requests.

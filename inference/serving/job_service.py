@@ -1,7 +1,6 @@
-"""Runs the page's and programs' requests on the studio, with a number and a log line for each.
+"""Runs requests of the page and of HTTP clients on the studio; numbers and logs each job.
 
-A log line says what the keeper of the server needs and nothing about who asked: no word of a
-prompt, no file name, no picture.
+Log lines are for the server's operator and hold no user data: no prompt, file name or picture.
 """
 
 from __future__ import annotations
@@ -51,7 +50,7 @@ Events = Generator[Progress | Result | GridResult]
 
 
 class JobService:
-    """Reads photos and requests, and has the studio select and paint. Thread-safe.
+    """Reads photos and requests and runs them on the studio. Thread-safe.
 
     Args:
         studio: does the work.
@@ -67,7 +66,7 @@ class JobService:
         """The photo in a file; None for no file.
 
         Raises:
-            InvalidPhoto: it is none; also from the following methods.
+            InvalidPhoto: the file is not a usable picture; also raised by the next methods.
         """
         return None if path is None else self._open(path)
 
@@ -79,7 +78,7 @@ class JobService:
         """The recipe and mask embedded in a picture file; None where there is none.
 
         Raises:
-            InvalidRecipe: its settings are damaged.
+            InvalidRecipe: the embedded settings are damaged.
         """
         found = None if path is None else png_metadata.read(Path(path).read_bytes())
         if found is None or found.recipe.style in self._studio.catalog.style_by_key:
@@ -90,7 +89,7 @@ class JobService:
         """Write a picture file to a temporary file and check it; None for None.
 
         Raises:
-            InvalidPhoto: it is no picture.
+            InvalidPhoto: it is not a picture.
         """
         if picture is None:
             return None
@@ -99,10 +98,10 @@ class JobService:
         return path
 
     def request(self, photo: File, mask_image: File, fields: dict[str, Any]) -> PaintRequest:
-        """The request of the page's form; see `form.recipe_of`.
+        """The request for the page's form; see `form.recipe_of`.
 
         Raises:
-            InvalidRecipe: a value is not allowed.
+            InvalidRecipe: a value is invalid.
         """
         if photo is None:
             raise InvalidPhoto("Choose a photo first, or pick an example.")
@@ -111,7 +110,7 @@ class JobService:
         recipe = recipe_of(given)
         resting = self._studio.style(recipe.style).cfg_scale if recipe.style else CFG_SCALE
         if recipe.cfg_scale == resting and (styles or not recipe.style):
-            # The slider was not moved and cannot show what suits several or unknown styles.
+            # The slider was not moved: each style uses its own default.
             recipe = recipe.model_copy(update={"cfg_scale": None})
         return PaintRequest(
             photo=self._open(photo),
@@ -135,11 +134,11 @@ class JobService:
         return request if is_retouch else None
 
     def select(self, request: PaintRequest) -> Selection:
-        """What the words of a request select; raises as `Studio.select`."""
+        """The selection for a request; raises as `Studio.select`."""
         return self._studio.select(request.photo, request.recipe, request.mask_image)
 
     def mask_view(self, photo: File, mask_image: File, fields: dict[str, Any]) -> dict[str, Any]:
-        """The data of the live mask for the browser, or {"error": sentence}."""
+        """The data of the live mask for the browser, or {"error": message}."""
         try:
             request = self.request(photo, mask_image, fields)
             return mask_view(self.select(request).detection, request.recipe)
@@ -147,7 +146,7 @@ class JobService:
             return {"error": str(error)}
 
     def converted_dilation(self, photo: File, mask_image: File, fields: dict[str, Any]) -> Length:
-        """The form's dilation, given in the unit before, converted to the form's unit.
+        """The form's dilation, converted from the other unit to the form's unit.
 
         Raises:
             MasqueradeError: as `request` and `select`.
@@ -177,7 +176,7 @@ class JobService:
         Raises:
             Cancelled: `cancelled` was set.
             ModelUnavailable: the style is unavailable; the built-in one is now the default.
-            ModelFailed: a model failed unexpectedly; the sentence has the number of the job.
+            ModelFailed: a model failed unexpectedly; the message has the number of the job.
             MasqueradeError: as `Studio.paint`.
         """
         number, started, outcome = secrets.token_hex(4), time.perf_counter(), "left"
@@ -216,7 +215,7 @@ class JobService:
         return self._studio.paint(request.photo, request.recipe, request.mask_image)
 
     def _fall_back(self, error: ModelUnavailable) -> ModelUnavailable:
-        """Make the built-in style the default; the error that says so."""
+        """Make the built-in style the default; returns an error that says so."""
         style = self._studio.fall_back(str(error))
         return ModelUnavailable(f"{error} The style is now {style.title}, which is built in.")
 
@@ -229,7 +228,7 @@ def _size(request: PaintRequest) -> str:
 
 
 def _cause(error: MasqueradeError) -> str:
-    """Type and place of an error's cause, without its message, which may have a user's words."""
+    """Type and source line of an error's cause; its message may hold user data and is left out."""
     cause = error.__cause__
     if cause is None or cause.__traceback__ is None:
         return type(error).__name__

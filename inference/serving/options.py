@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-# Environment variable for --auth, which no list of processes shows.
+# Environment variable for --auth; unlike an argument, it does not appear in process listings.
 AUTH = "MASQUERADE_AUTH"
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - compared with, not listened on
 
@@ -26,10 +26,10 @@ class Options:
         share: open a public link.
         style: key of the default style.
         catalog: file of styles that are merged over the built-in ones.
-        auth: names and passwords that open the page; () for everybody.
+        auth: pairs of user name and password for HTTP login; () for open access.
         hosts: host names of the page, beside localhost and IP addresses.
         safety_checker: withhold what the safety checker flags.
-        compiled: compile denoising steps; None where that pays.
+        compiled: compile denoising steps; None compiles where it pays.
     """
 
     host: str | None = None
@@ -57,7 +57,7 @@ class Options:
             parser.error(f"--auth and {AUTH} take user:password")
         host = given.host or environment.get("GRADIO_SERVER_NAME")
         names = [*given.allowed_host, environment.get("SPACE_HOST", "")]
-        # On the network, the page is called by the machine's name.
+        # Browsers on the local network address the server by the machine's name.
         machine = socket.gethostname().lower()
         names += [machine, f"{machine}.local"] if host in EVERYWHERE else [host or ""]
         return cls(

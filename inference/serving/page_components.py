@@ -10,10 +10,10 @@ from gradio.data_classes import ImageData
 from inference.recipe.length import Length, Unit
 from inference.recipe.recipe import Recipe
 
-#: New values of components, as Gradio takes them from a handler.
+#: New values of components, as a Gradio handler returns them.
 Update = dict[Any, Any]
 
-# Gradio settings of events: hidden from the API; answered outside the queue; with the last value.
+# Gradio settings of events: hidden from the API; run outside the queue; repeated for the last value.
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 QUICK: dict[str, Any] = {"queue": False, "show_progress": "hidden", **PRIVATE}
 LIVE: dict[str, Any] = {**QUICK, "trigger_mode": "always_last"}
@@ -28,7 +28,7 @@ class Components:
         photo: state, path of the photo.
         mask_image: state, path of the mask image.
         shown_results: state, `ResultFiles` on screen.
-        cancelled: state, the running job's cancel event.
+        cancelled: state, the running job's cancellation event.
         fields: component of each recipe field, by its name.
         dilate_unit: unit of the slider `mask_dilate`.
     """
@@ -82,7 +82,7 @@ def recipe_component(name: str, value: Any, menu: list[tuple[str, str]] | None, 
 
     Args:
         name: name of the field.
-        value: value at first.
+        value: initial value.
         menu: labels and values to choose from; None for a field without a menu.
         look: Gradio settings that replace those made here, such as `scale`.
     """
@@ -123,5 +123,5 @@ def length_update(length: Length) -> gr.Slider:
 
 
 def upload_path(payload: ImageData | None) -> str | None:
-    """The path of an uploaded file as it came, because `Photo.open` is the only decoder."""
+    """The path of an uploaded file, which Gradio does not decode: only `Photo.open` does."""
     return None if payload is None else payload.path

@@ -1,4 +1,4 @@
-"""Page handlers of what goes into a job: photo, mask, settings and prompt blocks."""
+"""Gradio event handlers for a job's inputs: photo, mask, settings and prompt blocks."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from inference.studio.studio import Studio
 
 # Fields that a mask image replaces.
 WORDS = ("mask_prompt", "mask_negative", "mask_invert")
-# Fields that change the mask's data; all others of the mask are computed in the browser.
+# Fields that need new mask data from the server; the browser applies all other mask fields.
 MASK_DATA_FIELDS = ("mask_prompt", "mask_negative", "style", "w", "h")
 
 
@@ -54,11 +54,11 @@ class InputHandlers:
 
     Args:
         page: the components.
-        studio: styles, and the default one.
+        studio: has the styles, and the default style.
         service: photos, masks and control maps.
         status: progress of loading.
         examples: the portraits of the gallery.
-        blocks: files with prompt blocks to begin with.
+        blocks: files with example prompt blocks.
     """
 
     def __init__(
@@ -128,7 +128,7 @@ class InputHandlers:
     # --- photo and mask ----------------------------------------------------------------------
 
     def open(self, path: File) -> Update:
-        """Open an uploaded photo; a picture painted here brings its settings and mask along."""
+        """Open an uploaded photo, with the settings and mask if it has them embedded."""
         return {self._page.upload: None, **self._or_error(self._open_upload, path)}
 
     def fetch_photo(self, url: str) -> Update:
@@ -136,7 +136,7 @@ class InputHandlers:
         return self._or_error(lambda: self._opened(self._service.fetch(url)) if url else {})
 
     def open_mask(self, path: File) -> Update:
-        """Use a mask image, whose white is repainted; without one, the default words again."""
+        """Use a mask image, whose white is repainted; None restores the default words."""
         return self._or_error(self._opened_mask, path)
 
     def fetch_mask(self, url: str) -> Update:
@@ -149,7 +149,7 @@ class InputHandlers:
         return {**self._filled(Recipe(prompt=example.prompt)), **self._opened(example.photo)}
 
     def show_mask(self, photo: File, mask_image: File, **fields: Any) -> Any:
-        """The data from which the browser draws the mask."""
+        """The data from which the browser computes the mask."""
         return gr.skip() if photo is None else self._service.mask_view(photo, mask_image, fields)
 
     def convert_dilation(self, photo: File, mask_image: File, **fields: Any) -> gr.Slider:
@@ -183,15 +183,15 @@ class InputHandlers:
     # --- prompt blocks -----------------------------------------------------------------------
 
     def notice_block(self, prompt: str) -> Any:
-        """Pass a prompt block on that was pasted into the prompt; leave other text alone."""
+        """Return a prompt block that was pasted into the prompt field; ignore other text."""
         return prompt if is_block(prompt) else gr.skip()
 
     def read_block(self, text: str) -> Update:
-        """Fill in everything from a prompt block, its photo and mask included."""
+        """Fill in the form from a prompt block, including its photo and mask."""
         return self._or_error(self._read_block, text)
 
     def read_example_block(self, index: int) -> Update:
-        """Fill in everything from one of the blocks to begin with."""
+        """Fill in the form from an example prompt block."""
         return self.read_block(self._blocks[index].read_text(encoding="utf-8"))
 
     def write_block(self, **fields: Any) -> str:
@@ -202,7 +202,7 @@ class InputHandlers:
     # --- updates -----------------------------------------------------------------------------
 
     def _or_error(self, update: Callable[..., Update], *given: object) -> Update:
-        """An update or, where it fails, the error's sentence in the job's place."""
+        """Run an update; if it fails, show the error's message in the job's area."""
         try:
             return update(*given) or {self._page.job: gr.skip()}
         except MasqueradeError as error:
@@ -217,7 +217,7 @@ class InputHandlers:
         return {**opened, **self._filled(found.masked_recipe), **shown}
 
     def _opened(self, path: File) -> Update:
-        """The page with a photo, or without; mask image and strokes are dropped."""
+        """The update for a new photo, or for none; mask image and strokes are reset."""
         page, photo = self._page, self._service.photo(path)
         return {
             page.photo: path,
@@ -246,7 +246,7 @@ class InputHandlers:
         return {**opened, **masked, **filled, self._page.job: message_html(block.summary)}
 
     def _filled(self, recipe: Recipe) -> Update:
-        """Every field set to a recipe; style and scale stay where it names none."""
+        """The update that sets all fields to a recipe; a style or scale of None is not changed."""
         page, values = self._page, values_of(recipe)
         if recipe.style is None:
             values["style"] = gr.skip()

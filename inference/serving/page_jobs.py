@@ -1,4 +1,4 @@
-"""Page handlers of a job: start, progress, cancel, retouch, results."""
+"""Gradio event handlers for jobs: start, progress, cancel, retouch, results."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class JobHandlers:
 
     Args:
         page: the components.
-        studio: the default style.
+        studio: has the default style.
         service: runs the requests.
         files: where previews and results are written.
     """
@@ -85,7 +85,7 @@ class JobHandlers:
     # --- handlers ----------------------------------------------------------------------------
 
     def begin(self) -> Update:
-        """Prepare a job that its Cancel button can stop even while it waits in the queue."""
+        """Prepare a job, which the Cancel button can stop also while it waits in the queue."""
         return {
             self._page.cancelled: Event(),
             self._page.generate: gr.update(interactive=False),
@@ -107,7 +107,7 @@ class JobHandlers:
         self, request: gr.Request, photo: File, mask_image: File, cancelled: Event,
         before: ResultFiles | None, **fields: Any,
     ) -> Iterator[Update]:  # fmt: skip
-        """Run the job that the form asks for, showing its progress and results."""
+        """Run the form's job, and show its progress and results."""
         try:
             asked = self._service.request(photo, mask_image, fields)
         except MasqueradeError as error:
@@ -120,7 +120,7 @@ class JobHandlers:
         self, request: gr.Request, photo: File, mask_image: File, cancelled: Event | None,
         before: ResultFiles | None, **fields: Any,
     ) -> Iterator[Update]:  # fmt: skip
-        """Redo grain and grading of the shown result, unless a job runs or more was changed."""
+        """Redo grain and grading of the shown result, if no job runs and no other field changed."""
         asked = None
         if cancelled is None:
             asked = self._service.retouch_request(photo, mask_image, fields, before)
@@ -141,7 +141,7 @@ class JobHandlers:
         return pair, gr.update(value=results.files[event.index])
 
     def leave(self, request: gr.Request) -> None:
-        """Let the files of a closed tab go."""
+        """Release the files of a closed browser tab."""
         self._files.leave(request.session_hash)
 
     # --- one job -----------------------------------------------------------------------------
@@ -194,7 +194,7 @@ class JobHandlers:
         }  # fmt: skip
 
     def _failed(self, error: MasqueradeError, before: ResultFiles | None) -> Update:
-        """The error's sentence; the results before, if any, are shown again."""
+        """The update that shows an error, and the previous results if there are any."""
         page = self._page
         role = "status" if isinstance(error, Cancelled) else "alert"
         style = self._studio.style() if isinstance(error, ModelUnavailable) else None
@@ -208,7 +208,7 @@ class JobHandlers:
         }
 
     def _idle(self) -> Update:
-        """Ready for the next job."""
+        """The update that makes the controls ready for the next job."""
         return {
             self._page.generate: gr.update(interactive=True),
             self._page.cancel: gr.update(interactive=False),

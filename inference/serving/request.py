@@ -1,4 +1,4 @@
-"""Requests to paint: from the page's form, and from programs over HTTP, checked on entry."""
+"""Painting requests, parsed and validated: from the page's form or over HTTP."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from inference.studio.grid import Axis, Grid
 
 @dataclass(frozen=True, kw_only=True)
 class PaintRequest:
-    """One job that is asked for.
+    """A request for one job.
 
     Attributes:
         photo: the photo to repaint.
         recipe: all settings.
-        mask_image: its white counts as found, as words do.
-        grid: the recipe's variations, where several are wanted.
+        mask_image: its white is added to the selection, like words that were found.
+        grid: variations of the recipe; None for the recipe alone.
         notes: sentences about what was changed or left out on reading.
     """
 
@@ -36,10 +36,10 @@ def grid_of(recipe: Recipe, styles: list[str] | None, vary: str | None) -> Grid 
     """The grid of a recipe in several styles and values of a field such as `steps=2, 5`.
 
     Returns:
-        None where neither is given.
+        None if neither is given.
 
     Raises:
-        InvalidRecipe: they make no grid.
+        InvalidRecipe: a style or value is invalid, or there are too many.
     """
     rows = Axis.parse(vary or "")
     if not styles and rows is None:
@@ -48,17 +48,17 @@ def grid_of(recipe: Recipe, styles: list[str] | None, vary: str | None) -> Grid 
 
 
 def request_of(photo: object, recipe: object, mask_image: object, folder: Path) -> PaintRequest:
-    """Read what a program sent.
+    """Parse the request of an HTTP client.
 
     Args:
-        photo, mask_image: uploaded files in the web framework's form; without one, the recipe's
+        photo, mask_image: uploaded files in Gradio's format; without one, the recipe's
             `input_image_url` or `mask_image_url` is fetched.
         recipe: a prompt block, or fields with their values.
         folder: where uploaded files are; no other file is opened.
 
     Raises:
-        InvalidPhoto: there is no photo, or none that can be used.
-        InvalidRecipe: a field has a value that is not allowed.
+        InvalidPhoto: there is no photo, or it cannot be used.
+        InvalidRecipe: a field has an invalid value.
     """
     settings, unknown = _recipe(recipe)
     given = _picture(photo, "photo", settings.input_image_url, folder)

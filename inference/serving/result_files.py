@@ -1,4 +1,4 @@
-"""Files of a job for the page: its results, and the previews while it runs."""
+"""Picture files of a job that the page shows: results, and previews while it runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ File = str | Path | None
 
 # Longer side of a picture on screen; downloads have the full size.
 SCREEN_SIDE = 1280
-# Previews that are kept for a browser that lags behind.
+# Number of previews kept, because a slow browser may still request an earlier one.
 KEPT_PREVIEWS = 4
 
 

@@ -77,7 +77,7 @@ class TemporaryFiles:
         self._closed = Event()
 
     def settle(self) -> None:
-        """Keep the files written so far, which are the page's own, and start to sweep."""
+        """Exempt the files written so far, which belong to the page, and start the sweeps."""
         self._kept = frozenset(path for path, _ in self._files())
         Thread(target=self._keep_sweeping, daemon=True, name="sweeper").start()
 
@@ -88,7 +88,7 @@ class TemporaryFiles:
         return Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
 
     def keep(self, data: bytes, session: str | None) -> Path:
-        """Write a new file with these bytes."""
+        """Write bytes to a new file."""
         path = self.folder(session) / "photo"
         path.write_bytes(data)
         return path
@@ -110,7 +110,7 @@ class TemporaryFiles:
             self._expire_in(folder, self.limits.young)
 
     def leave(self, session: str | None) -> None:
-        """Delete the files of an ended session after the time of grace."""
+        """Delete the files of an ended session after the grace period."""
         self._expire_in(self._session(session), self.limits.grace)
 
     def sweep(self) -> None:
@@ -139,7 +139,7 @@ class TemporaryFiles:
         shutil.rmtree(self.root, ignore_errors=True)
 
     def _expire_in(self, place: Path, seconds: float) -> None:
-        """Set the age of all files here so that they are deleted in so many seconds."""
+        """Set the age of all files in a folder so that they are deleted in `seconds` seconds."""
         due = time.time() - self.limits.age + seconds
         for path in place.rglob("*"):
             with contextlib.suppress(OSError):
@@ -165,14 +165,14 @@ class TemporaryFiles:
     def _drop_empty_folders(self, now: float) -> None:
         deepest_first = sorted(self.root.rglob("*"), key=lambda path: -len(path.parts))
         for path in deepest_first:
-            # Young ones may be about to be filled; rmdir fails for those that are not empty.
+            # Young folders may be about to be filled; rmdir fails for folders that are not empty.
             with contextlib.suppress(OSError):
                 about = path.lstat()
                 if stat.S_ISDIR(about.st_mode) and now - about.st_mtime > self.limits.young:
                     path.rmdir()
 
     def _drop_abandoned(self, parent: Path) -> None:
-        """Delete folders of servers that were killed; a running server touches its own."""
+        """Delete the folders of servers that were killed; a running server touches its folder."""
         for path in parent.glob(f"{PREFIX}*"):
             with contextlib.suppress(OSError):
                 if time.time() - path.stat().st_mtime > self.limits.age and path.is_dir():

@@ -27,13 +27,13 @@ def gpu_lender() -> GpuLender | None:
 def lease_gpu(
     task: Callable[Parameters, Generator[Event]], seconds: Callable[Parameters, int]
 ) -> Callable[Parameters, Generator[Event]]:
-    """The task, to be called here and run in a process with a GPU.
+    """Wrap a task so that each call runs it in a worker process with a GPU.
 
-    The first one has to be made before a page starts and before CUDA is initialized.
+    The first task has to be wrapped before a page starts and before CUDA is initialized.
 
     Args:
         task: a generator function with picklable arguments and events.
-        seconds: for how long the GPU is asked for, by the task's own arguments.
+        seconds: computes the requested GPU time from the task's arguments.
 
     Returns:
         A generator function that raises NoDevice where the Space refuses a GPU.

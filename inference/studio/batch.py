@@ -1,4 +1,4 @@
-"""Paints many photos by one recipe, each with a mask of its own, into a folder."""
+"""Batch processing: paints many photos with one recipe, each with its own mask, into a folder."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class Outcome:
     Attributes:
         photo: its file.
         files: the files that were written.
-        left: files that existed already and were left alone.
+        left: files that existed already and were not overwritten.
         seconds: duration.
         seed: the seed of the first picture; None where nothing was painted.
         kept_pixels_changed: the result's count; None where nothing was painted.
-        error: the error as a sentence, "" without one.
+        error: the error's message, "" without an error.
     """
 
     photo: Path
@@ -46,7 +46,7 @@ class Outcome:
 
 
 def pictures(paths: Iterable[Path]) -> list[Path]:
-    """The given files, and the pictures in the given folders sorted by name.
+    """List the given files, and the pictures in the given folders sorted by name.
 
     Folders within folders and hidden files are left out; each file is listed once.
 
@@ -76,24 +76,23 @@ def run(
     *,
     overwrite: bool = False,
 ) -> Generator[Progress | Outcome]:
-    """Paint each photo by the recipe and write `<name>.png`, `<name>-2.png`, … into a folder.
+    """Paint each photo with the recipe and write `<name>.png`, `<name>-2.png`, … into a folder.
 
-    Brush strokes of the recipe belong to the photo on which they were drawn and are left out.
-    Files appear whole or not at all.
+    Brush strokes of the recipe belong to the photo on which they were drawn and are ignored. Files
+    are written atomically.
 
     Args:
         photos: picture files; two of one name get the format added to it, as in `me-jpg.png`.
-        out: the folder to write to, made where there is none; not one that photos come from.
-        overwrite: replace files that are there; otherwise they stay and nothing is painted for
-            them.
+        out: the folder to write to, created if missing; it must not be a folder of the photos.
+        overwrite: replace existing files; otherwise they are kept and not painted again.
 
     Yields:
         `Progress` while it works, and one `Outcome` for each photo, in their order. Closing the
         generator cancels.
 
     Raises:
-        InvalidRecipe: the recipe suits no photo.
-        ModelUnavailable: a model that every photo needs cannot be had.
+        InvalidRecipe: the recipe cannot be used for any photo.
+        ModelUnavailable: a model that every photo needs is unavailable.
         MasqueradeError: the folder cannot be written to.
     """
     if out.resolve() in {photo.resolve().parent for photo in photos}:
@@ -114,7 +113,7 @@ def run(
 def targets_of(
     photos: Sequence[Path], count: int, out: Path
 ) -> list[tuple[Path, tuple[Path, ...]]]:
-    """The distinct target files of each photo, distinct also on case-insensitive file systems."""
+    """The target files of each photo, with unique names also on case-insensitive file systems."""
     taken: set[str] = set()
     plan: list[tuple[Path, tuple[Path, ...]]] = []
     for photo in photos:
@@ -176,7 +175,7 @@ def _painted(studio: Studio, photo: Path, recipe: Recipe) -> Generator[Progress,
 
 
 def _write(result: Result, image: int, target: Path) -> None:
-    """Write one image under a temporary name and rename it, so that no half file is ever read."""
+    """Write one image atomically: under a temporary name, which is then renamed."""
     part = target.with_name(f".{target.stem}.part.png")
     try:
         result.save(part, image)

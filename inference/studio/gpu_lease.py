@@ -1,4 +1,4 @@
-"""Painting in a worker process, on a machine that lends its GPU to one call at a time.
+"""Runs painting in a worker process with a GPU that is allocated per call (ZeroGPU).
 
 Only the painting runs there; the page and the mask stay on the CPU of this process. Photo and
 recipe are sent to the worker; progress, results and errors come back.
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 Parameters = ParamSpec("Parameters")
 Event = TypeVar("Event")
 
-# Seconds that are asked for: to load a checkpoint; to paint and finish one picture; to compile.
+# Seconds requested: to load a checkpoint; to paint and finish one picture; to compile.
 LOADING_SECONDS, PICTURE_SECONDS, COMPILING_SECONDS = 20, 10, 600
 
 PaintFunction: TypeAlias = Callable[[Photo, Recipe, Photo | None], Generator[Progress | Result]]
@@ -31,7 +31,7 @@ Events: TypeAlias = Generator[Progress | Result | MasqueradeError]
 
 
 class GpuLender(Protocol):
-    """Turns a task into one that runs in a process with a GPU, for so many seconds at most."""
+    """Wraps a task so that it runs in a process with a GPU, for a limited number of seconds."""
 
     def __call__(
         self, task: Callable[Parameters, Generator[Event]], seconds: Callable[Parameters, int]
@@ -39,13 +39,13 @@ class GpuLender(Protocol):
 
 
 class GpuLease:
-    """Runs painting and compiling in a process to which the machine lends its GPU.
+    """Runs painting and compiling in a worker process with an allocated GPU.
 
     Args:
         paint: `Studio.paint` of a studio that only the worker uses, so that none of its locks is
             held while the process is forked.
         warm_up: `Studio.warm_up` of the same studio.
-        lend: the machine's way to run a task on its GPU.
+        lend: wraps a task to run with an allocated GPU.
     """
 
     def __init__(self, paint: PaintFunction, warm_up: WarmUpFunction, lend: GpuLender) -> None:
@@ -61,10 +61,10 @@ class GpuLease:
     def paint(
         self, photo: Photo, recipe: Recipe, mask_image: Photo | None
     ) -> Generator[Progress | Result]:
-        """Paint on the lent GPU; yields and raises as `Studio.paint`.
+        """Paint on an allocated GPU; yields and raises as `Studio.paint`.
 
         Raises:
-            NoDevice: no GPU was lent, or it was taken back early.
+            NoDevice: no GPU was allocated, or the allocation ended early.
         """
         yield Progress(stage=Stage.WAITING, detail="for a GPU")
         with closing(self._paint(photo, recipe, mask_image)) as events:
@@ -74,7 +74,7 @@ class GpuLease:
                 yield event
 
     def compile_first_step(self) -> None:
-        """Compile the first denoising step, for all worker processes to come."""
+        """Compile the first denoising step ahead of time, for all later worker processes."""
         try:
             for event in self._warm_up():
                 if isinstance(event, MasqueradeError):

@@ -1,4 +1,4 @@
-"""Grids of pictures of one photo: a recipe varied in rows and columns."""
+"""Parameter grids (X/Y plots): one photo, with a recipe varied in rows and columns."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Axis:
         """Parse an axis such as ``cfg_scale=2, 5, 8``; an empty text is None.
 
         Raises:
-            InvalidRecipe: it is no field with values, or one that cannot be varied.
+            InvalidRecipe: the text is not a field with values, or the field cannot be varied.
         """
         if not text.strip():
             return None
@@ -61,7 +61,7 @@ class Cell:
 
     @property
     def label(self) -> str:
-        """Column and row label in one."""
+        """Column and row label, joined."""
         return ", ".join(filter(None, (self.column, self.row)))
 
 
@@ -82,7 +82,7 @@ class Grid:
         """Vary a recipe along one or two axes.
 
         Raises:
-            InvalidRecipe: a value is not allowed, both axes are one field, or it is too many.
+            InvalidRecipe: a value is invalid, both axes vary one field, or there are too many.
         """
         if columns and rows and columns.name == rows.name:
             raise InvalidRecipe("Rows and columns vary the same field: choose two different ones.")
@@ -105,7 +105,7 @@ class GridResult:
     Attributes:
         grid: the grid.
         results: one per cell; None where it failed.
-        failures: error sentences by the failed cells' labels.
+        failures: error messages by the failed cells' labels.
     """
 
     grid: Grid

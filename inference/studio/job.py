@@ -43,17 +43,17 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True)
 class Job:
-    """A photo, a recipe with a concrete seed, and all that is needed to paint them.
+    """One job: a photo, a recipe with a concrete seed, and the models and caches to paint them.
 
     Attributes:
         models: the models in memory.
-        selector: finds the words.
+        selector: segments the photo by the recipe's words.
         maps, paintings: caches of control maps and painted outputs, shared between jobs.
-        style: with the LoRAs of the prompt.
-        trigger_words: of the style's LoRAs, for the front of the prompt.
+        style: the style, with the LoRAs of the prompt added.
+        trigger_words: trigger words of the style's LoRAs, prepended to the prompt.
         photo: the upload.
-        recipe: with a concrete seed and style.
-        mask_image: its white counts as found, as words do.
+        recipe: all settings, with a concrete seed and style.
+        mask_image: its white is added to the selection, like words that were found.
         thrifty: use less memory and more time.
     """
 
@@ -201,13 +201,13 @@ class Job:
         )
 
     def _hint(self) -> str:
-        """A sentence about what would improve the result, "" for none."""
+        """A sentence for the user about how to improve the result, "" for none."""
         restores = self.models.catalog.family(self.style.family).restorer is not None
         faint = self.recipe.face_correct and restores and not FaceRestorer.is_installed()
         return HOW_TO_INSTALL if faint else ""
 
     def _painter_recipe(self) -> Recipe:
-        """The recipe with the style's words and settings, as the painter takes it."""
+        """The painter's recipe: the recipe with the style's words and settings."""
         style, recipe = self.style, self.recipe
         strength = 1.0 if recipe.controlnet_txt2img else recipe.denoising_strength
         negative = ", ".join(filter(None, (style.negative_prompt, recipe.negative_prompt)))

@@ -1,4 +1,4 @@
-"""The models in memory, each downloaded and loaded when first needed.
+"""Registry of the models in memory; each is downloaded and loaded on first use.
 
 Importing torch and transformers takes seconds, so the studio imports this module late.
 """
@@ -46,7 +46,7 @@ class LoadedModels:
         catalog: where models come from.
         device: where they run.
         checks: use the safety checker of families that have one.
-        compiled: compile denoising steps; where that pays, when left out.
+        compiled: compile denoising steps; None compiles where it pays (`Device.compiles`).
     """
 
     def __init__(
@@ -86,9 +86,9 @@ class LoadedModels:
             fetch: turns a source into a folder; may download.
 
         Raises:
-            ModelUnavailable: the model cannot be had; also from the other methods.
+            ModelUnavailable: the model is unavailable; also raised by the other methods.
         """
-        # A preview and a painting may need it at the same time.
+        # A live mask and a painting may need the segmenter at the same time.
         with self._lock:
             if family not in self._segmenters:
                 folder = fetch(self.catalog.family(family).segmenter)

@@ -1,4 +1,4 @@
-"""Painting in less memory: one picture after the other, through windows below the native size."""
+"""Low-memory painting: one picture at a time, in windows smaller than the native size."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def paint_in_pieces(
     painter: Painter, patch: InpaintInput, recipe: Recipe, native: int
 ) -> Generator[DenoisingStep | InpaintOutput]:
-    """Paint each picture alone, through windows of two thirds of the native size.
+    """Paint one picture at a time, in windows of two thirds of the native size.
 
     Args:
         painter: the loaded checkpoint.
@@ -27,7 +27,7 @@ def paint_in_pieces(
         native: side, in pixels, of the square that the model was trained at.
 
     Yields:
-        As `Painter.paint`; the steps of all pictures are counted in one row.
+        As `Painter.paint`; steps are numbered consecutively over all pictures.
     """
     assert recipe.seed is not None, "the studio makes the seed concrete"
     smaller = replace(patch, window=max(8, native * 2 // 3 // 8 * 8))

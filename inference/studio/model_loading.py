@@ -1,4 +1,4 @@
-"""Loads or downloads the models that a recipe needs of a style, with progress."""
+"""Loads or downloads the models of a style that a recipe needs, with progress."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ Value = TypeVar("Value")
 
 
 def load(models: LoadedModels, style: Style, recipe: Recipe) -> Generator[Progress, None, Painter]:
-    """Load all models that a recipe needs of a style; returns the painter.
+    """Load all models of a style that a recipe needs; returns the painter.
 
     Raises:
-        InvalidRecipe: it asks for something that the style does not have.
-        ModelUnavailable: a model cannot be had.
+        InvalidRecipe: the recipe uses something that the style does not have.
+        ModelUnavailable: a model cannot be loaded or downloaded.
     """
     names = _networks(models.catalog, style, recipe)
 
@@ -54,7 +54,7 @@ def load(models: LoadedModels, style: Style, recipe: Recipe) -> Generator[Progre
 
 
 def download(models: LoadedModels, style: Style, recipe: Recipe) -> Generator[Progress]:
-    """Download what `load` would load, without loading it.
+    """Download the models that `load` would load, without loading them.
 
     Raises:
         As `load`.
@@ -99,7 +99,7 @@ def _networks(catalog: Catalog, style: Style, recipe: Recipe) -> tuple[str, ...]
 
 
 def _needed(models: LoadedModels, style: Style, recipe: Recipe) -> Iterator[Source]:
-    """The sources of all models that `load` loads."""
+    """The sources of all models that `load` needs."""
     catalog = models.catalog
     names, family = _networks(catalog, style, recipe), catalog.family(style.family)
     wanted = (
@@ -129,7 +129,7 @@ def _sources(control: ControlModel) -> Iterator[Source]:
 def _reported(
     work: Callable[[Watch[DownloadProgress]], Value], style: Style
 ) -> Generator[Progress, None, Value]:
-    """Run `work` in the background, yielding its downloads as progress; returns its value."""
+    """Run `work` in the background, yield its downloads as progress, return its value."""
     yield Progress(stage=Stage.LOADING, detail=style.title)
     with closing(in_background(work)) as loading:
         while True:

@@ -1,4 +1,4 @@
-"""Loads the default style in a background thread, and tells its progress in one line."""
+"""Loads the default style in a background thread, with its progress as one line of text."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class ModelStatus:
 
     Attributes:
         text: one line for the user.
-        ready: whether loading has ended, with success or not.
+        ready: whether loading has ended, successfully or not.
     """
 
     def __init__(self, studio: Studio) -> None:

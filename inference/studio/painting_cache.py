@@ -1,7 +1,7 @@
 """Cache of painted pictures, keyed by everything that the painter's output depends on.
 
 A job that differs from an earlier one only in a stage after the painting, such as grain or colour
-grading, takes the painting from here.
+grading, reuses the cached painting.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class PaintingCache:
             paint: the painter.
             patch: its input.
             recipe: its settings.
-            made_by: whatever else decides about the output, compared by `repr`.
+            made_by: everything else that the output depends on, compared by `repr`.
         """
         key = _key(patch, recipe, made_by)
         cached = self._outputs.find(key)

@@ -1,4 +1,4 @@
-"""Runs a job a second time in smaller pieces where the device's memory was too small for it."""
+"""Out-of-memory fallback: runs a job a second time in smaller pieces."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SMALLER = "too little memory for all at once, so in smaller pieces"
 
 
 def with_retry(job: Job) -> Generator[Progress | Result]:
-    """Run a job; where memory runs out, run it again with `thrifty` set, and say so.
+    """Run a job; if memory runs out, run it again with `thrifty`, which progress and result note.
 
     Raises:
         OutOfMemory: memory ran out the second time too.
@@ -31,7 +31,7 @@ def with_retry(job: Job) -> Generator[Progress | Result]:
             yield from events
             return
     except OutOfMemory:
-        pass  # the handler is left first: the error's frames keep what filled the memory alive
+        pass  # retried outside the handler: the error's frames keep the job's tensors alive
     gc.collect()
     job.models.checkpoints.release()
     with translated_errors(), closing(replace(job, thrifty=True).run()) as events:

@@ -1,11 +1,11 @@
-"""The studio: takes photo and recipe, yields progress and a result.
+"""Main entry point: `Studio.paint` takes a photo and a recipe, yields progress and a result.
 
     studio = Studio()
     for event in studio.paint(Photo.open("me.jpg"), Recipe(prompt="astronaut, space")):
         ...
 
-Models load when first needed, words are looked up once per photo and phrase, one job paints at a
-time, and closing the generator cancels it within a step.
+Models are loaded on first use, heatmaps are cached per photo and phrase, one job paints at a time,
+and closing the generator cancels it within a step.
 """
 
 from __future__ import annotations
@@ -51,17 +51,17 @@ POLL_SECONDS = 0.5
 
 
 class Studio:
-    """Selects, paints and paints grids, with models and caches in memory. Thread-safe.
+    """Computes masks, pictures and grids; holds models and caches in memory. Thread-safe.
 
     Args:
         catalog: models and styles; the built-in catalog when left out.
         style: key of the style for recipes that name none. When left out: the first full-size one
             on a machine with a GPU, the embedded pack's otherwise.
         safety_checker: hold back what a style's own safety checker flags, where it has one.
-        compiled: compile denoising steps in the background; where that pays, when left out.
-        kept_paintings: number of painted outputs that are kept, for jobs that differ from them only
+        compiled: compile denoising steps in the background; None compiles where it pays.
+        kept_paintings: number of painted outputs in the cache, for jobs that differ from them only
             in stages after the painting.
-        lend: runs a task on a GPU that the machine lends; the rest then runs on the CPU.
+        lend: runs a task on a GPU allocated per call (ZeroGPU); the rest then runs on the CPU.
     """
 
     def __init__(
@@ -122,9 +122,9 @@ class Studio:
         return self.catalog.style(key or self._default or "")
 
     def compile_ahead(self) -> None:
-        """Where the GPU is lent: compile the first denoising step, before a page starts.
+        """Compile the first denoising step ahead of time, if the GPU is allocated per call.
 
-        The first time this takes minutes, later as long as loading.
+        Call it before a page starts. Takes minutes the first time, later as long as loading.
         """
         if self._gpu_lease is None or self._compiled is False:
             return
@@ -151,7 +151,7 @@ class Studio:
             yield from self._exclusively(self._load_style(style, recipe))
 
     def _load_style(self, style: Style, recipe: Recipe) -> Generator[Progress]:
-        """Load a style, its segmenter first; where steps are compiled, take a first step."""
+        """Load a style, its segmenter first; if steps are compiled, run a first step."""
         yield from download(self.models(), style, recipe)
         black = Photo.of(np.zeros((64, 64, 3), dtype=np.uint8))
         self._selector.select(black, recipe, style.family, style.native_size)
@@ -169,16 +169,17 @@ class Studio:
         return self.style()
 
     def select(self, photo: Photo, recipe: Recipe, mask_image: Photo | None = None) -> Selection:
-        """Find the recipe's words in a photo: milliseconds, once they were looked up.
+        """Segment a photo by the recipe's words; takes milliseconds for cached phrases.
 
         Args:
             photo: the photo.
             recipe: its words, threshold, strokes and size.
-            mask_image: of the photo's shape; its white counts as found, as words do.
+            mask_image: of the photo's aspect ratio; its white is added to the selection, like
+                words that were found.
 
         Raises:
-            ModelUnavailable: the detector cannot be had.
-            InvalidPhoto: the mask image has another shape than the photo.
+            ModelUnavailable: the segmentation model is unavailable.
+            InvalidPhoto: the mask image has another aspect ratio than the photo.
         """
         style = self.style(recipe.style)
         with translated_errors():
@@ -187,13 +188,13 @@ class Studio:
     def paint(
         self, photo: Photo, recipe: Recipe, mask_image: Photo | None = None
     ) -> Generator[Progress | Result]:
-        """Repaint a photo by a recipe, and a mask image where one is given (see `select`).
+        """Repaint a photo with a recipe and an optional mask image (see `select`).
 
         Yields:
             `Progress` while it works and one `Result` at the end. Closing the generator cancels.
 
         Raises:
-            MasqueradeError: it cannot be done; the message says what to do.
+            MasqueradeError: the job failed; the message says what to do.
         """
         yield Progress(stage=Stage.LOADING, detail=photo.note)
         job = self._job(photo, recipe, mask_image)
@@ -202,13 +203,13 @@ class Studio:
         )
 
     def _paint_on_lease(self, job: Job) -> Generator[Progress | Result]:
-        """Download on this side, then paint on the lent GPU."""
+        """Download the models in this process, then paint on an allocated GPU."""
         assert self._gpu_lease is not None
         yield from download(job.models, job.style, job.recipe)
         yield from self._gpu_lease.paint(job.photo, job.recipe, job.mask_image)
 
     def _paint_here(self, job: Job) -> Generator[Progress | Result]:
-        """Paint in this process, withholding what the safety checker flags."""
+        """Paint in this process, and withhold pictures that the safety checker flags."""
         work, family = with_retry(job), job.style.family
         if not job.models.checks(family):
             return work
@@ -283,7 +284,7 @@ class Studio:
         )
 
     def _exclusively(self, work: Generator[Event, None, object]) -> Iterator[Event | Progress]:
-        """Run work once no other job runs; yields `WAITING` meanwhile."""
+        """Run work as soon as no other job runs; yields `WAITING` until then."""
         while not self._job_lock.acquire(timeout=POLL_SECONDS):
             yield Progress(stage=Stage.WAITING)
         try:

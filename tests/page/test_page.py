@@ -309,8 +309,8 @@ def test_a_full_queue_is_told_and_generate_can_be_pressed_again(page: Page) -> N
 
 
 def test_a_closed_tab_leaves_no_half_painted_picture(browser: Browser, tmp_path: Path) -> None:
-    def sketches() -> list[str]:
-        return [path.name for path in tmp_path.rglob("sketch-*.jpg")]
+    def previews() -> list[str]:
+        return [path.name for path in tmp_path.rglob("preview-*.jpg")]
 
     with running_app(tmp_path) as url:
         with opened(browser, url) as page:
@@ -319,8 +319,8 @@ def test_a_closed_tab_leaves_no_half_painted_picture(browser: Browser, tmp_path:
             set_number(page, "steps", 50)
             generate(page)
             expect(page.locator("#forming img")).to_be_visible(timeout=PATIENCE)
-            assert 0 < len(sketches()) <= KEPT_PREVIEWS
-        wait_until(lambda: not sketches())
+            assert 0 < len(previews()) <= KEPT_PREVIEWS
+        wait_until(lambda: not previews())
     assert not list(tmp_path.rglob("masquerade-*")), "a server that ends takes its files with it"
 
 

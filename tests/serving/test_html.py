@@ -17,6 +17,13 @@ SCRIPT = "<img src=x onerror='alert(1)'> & more"
 WORDS = "&lt;img src=x onerror=&#x27;alert(1)&#x27;&gt; &amp; more"
 
 
+def status(text: str) -> ModelStatus:
+    """A page's line about its models."""
+    shown = ModelStatus(Studio(catalog=Catalog.load()))
+    shown.text = text
+    return shown
+
+
 def result(**fields: object) -> Result:
     """A picture of two by two pixels, half of which is kept."""
     picture = np.zeros((2, 2, 3), dtype=np.uint8)
@@ -44,7 +51,7 @@ def grid(failures: dict[str, str], **fields: object) -> GridResult:
     [
         message_html(SCRIPT),
         message_html(SCRIPT, "alert"),
-        status_html(ModelStatus(Studio(catalog=Catalog.load()), text=SCRIPT)),
+        status_html(status(SCRIPT)),
         progress_html(Progress(stage=Stage.LOADING, detail=SCRIPT)),
         result_html(result(hint=SCRIPT)),
         result_html(result(unread=SCRIPT)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import socket
+import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
@@ -36,6 +37,16 @@ class Watched(Studio):
 
     now = most = 0
     breaks_with: str = ""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.is_warm = threading.Event()
+
+    def warm_up(self) -> Generator[Progress]:
+        try:
+            yield from super().warm_up()
+        finally:
+            self.is_warm.set()
 
     def _paint_here(self, job: Job) -> Generator[Progress | Result]:
         if self.breaks_with:
@@ -79,6 +90,7 @@ def tiny_server(
         catalog=Catalog.load(catalog), style="drawn", safety_checker=options.safety_checker
     )
     with served(studio, options, folder) as blocks:
+        assert studio.is_warm.wait(60), "the models do not load"
         yield Server(f"http://127.0.0.1:{port}", studio, blocks)
 
 
