@@ -13,7 +13,7 @@ from inference.recipe.recipe import Recipe
 #: New values of components, as a Gradio handler returns them.
 Update = dict[Any, Any]
 
-# Gradio settings of events: hidden from the API; run outside the queue; repeated for the last value.
+# Gradio event settings: hidden from the API; run outside the queue; repeated for the last value.
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 QUICK: dict[str, Any] = {"queue": False, "show_progress": "hidden", **PRIVATE}
 LIVE: dict[str, Any] = {**QUICK, "trigger_mode": "always_last"}
