@@ -1,4 +1,4 @@
-"""Models: which there are, where each comes from, and their download.
+"""Model catalog: families, styles, controls and LoRAs, their sources, and downloads.
 
 In: catalog.toml, a user's own file, the model hub. Out: families, styles, local folders.
 Uses recipe.

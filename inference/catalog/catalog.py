@@ -43,7 +43,7 @@ class Catalog(Entry):
         """Read the built-in catalog and merge the user's file at `path` over it.
 
         Raises:
-            InvalidCatalog: a file is absent, is not TOML, or has a wrong or unknown entry.
+            InvalidCatalog: a file is missing, is not TOML, or has an invalid or unknown entry.
         """
         raw = _read(_BUILT_IN)
         if path is not None:
@@ -128,7 +128,7 @@ class Catalog(Entry):
         """The fast mode of the style's family.
 
         Raises:
-            InvalidRecipe: it has none.
+            InvalidRecipe: the family has none.
         """
         mode = self.family(style.family).fast
         if mode is None:
@@ -139,7 +139,7 @@ class Catalog(Entry):
         return mode
 
     def trigger_words(self, style: Style) -> str:
-        """The trigger words of the style's LoRAs, for the front of the prompt; "" for none."""
+        """The trigger words of the style's LoRAs, to be prepended to the prompt; "" for none."""
         words = (self.lora(style.family, key).trigger_words for key in style.loras)
         return "".join(f"{one}, " for one in words if one)
 

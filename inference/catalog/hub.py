@@ -2,7 +2,7 @@
 
 Files go to the ordinary model cache (HF_HOME, HF_HUB_CACHE) and come from HF_ENDPOINT; with
 HF_HUB_OFFLINE the network is not used. A complete and verified download leaves a receipt beside its
-snapshot; while the files agree with it, neither network nor hashes are needed again.
+snapshot; as long as the files match it, the network and the hashes are not needed again.
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ def fetch(
     Args:
         source: a local folder returns at once.
         progress: called every few megabytes, perhaps from another thread.
-        cancelled: asked as often; True stops the download.
+        cancelled: called as often; True stops the download.
 
     Raises:
         MissingModel: no such folder, repository, revision or file, or no access to it.
-        HubUnreachable: no proper answer from the hub, and not everything is cached.
-        DamagedDownload: a file was cut short, or has the wrong hash a second time.
+        HubUnreachable: no valid answer from the hub, and not everything is cached.
+        DamagedDownload: a file was truncated, or has the wrong hash a second time.
         ModelUnavailable: a file cannot be saved.
         Cancelled: `cancelled` returned True; complete files stay in the cache.
     """
@@ -220,7 +220,7 @@ def _verified_folder(source: HubSource) -> Path | None:
 def _write_receipt(source: HubSource, listing: HubListing) -> None:
     path = _receipt_path(source)
     sizes = {file.name: file.size for file in listing.files}
-    # With a read-only cache, the next start only has to verify again.
+    # If the cache is read-only, the files are verified again at the next start.
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({"commit": listing.commit, "files": sizes}))

@@ -1,4 +1,4 @@
-"""Client of the model hub: lists a repository, gets a file, and translates errors.
+"""Hugging Face Hub client: lists a repository, downloads a file, and translates errors.
 
 No other module uses huggingface_hub.
 """
@@ -59,7 +59,7 @@ def ask_hub(source: HubSource) -> HubListing:
             timeout=ANSWER_TIMEOUT_S,
         )
     except (HTTPError, OSError, ValueError, KeyError, TypeError) as error:
-        # The last three: an answer that is not the hub's, such as a network's login page.
+        # The last three: a response that is not the hub's, such as a network's login page.
         raise _translate(error, source, "its list of files") from error
     files = tuple(
         HubFile(
@@ -80,7 +80,7 @@ def get_file(source: HubSource, *, commit: str, name: str, on_bytes: Callable[[i
 
     Raises:
         HubUnreachable, MissingModel: as `ask_hub`.
-        DamagedDownload: the transfer was cut short again and again.
+        DamagedDownload: the transfer was truncated repeatedly.
         ModelUnavailable: the file cannot be saved.
     """
     from httpx2 import HTTPError
@@ -97,13 +97,13 @@ def get_file(source: HubSource, *, commit: str, name: str, on_bytes: Callable[[i
             tqdm_class=_meter(on_bytes),
         )
     except (HTTPError, OSError, RuntimeError) as error:
-        # RuntimeError is how the Xet transfer reports what it has no better name for.
+        # The Xet transfer raises RuntimeError for failures without a class of their own.
         raise _translate(error, source, name) from error
     return Path(path)
 
 
 def cache_folder() -> Path:
-    """The model cache by the environment now, rather than when huggingface_hub was imported."""
+    """The model cache by the present environment; huggingface_hub reads it only when imported."""
     if "HF_HUB_CACHE" in os.environ:
         return Path(os.environ["HF_HUB_CACHE"]).expanduser()
     if "HF_HOME" in os.environ:
@@ -118,7 +118,7 @@ def _endpoint() -> str | None:
 
 
 def _translate(error: Exception, source: HubSource, what: str) -> ModelUnavailable:
-    """The error of our tree for one of a library."""
+    """The `ModelUnavailable` for an error of a library."""
     from httpx2 import HTTPError, RemoteProtocolError
     from huggingface_hub.errors import (
         GatedRepoError,

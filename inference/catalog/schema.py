@@ -114,7 +114,7 @@ class Lora(Entry):
 
 
 class FastMode(Entry):
-    """The settings and LoRAs, with weights, that a recipe's `fast` stands for."""
+    """The settings, and LoRAs with weights, that a recipe's `fast` selects."""
 
     scheduler: str
     steps: int
@@ -147,8 +147,8 @@ class Family(Entry):
         restorer: face restoration network as an ONNX graph, for `face_correct` where onnxruntime
             is installed.
         face: IP-Adapter for the likeness of faces, which recipes cannot name.
-        fast: what a recipe's `fast` stands for.
-        controls, loras: what recipes can name.
+        fast: settings and LoRAs that a recipe's `fast` selects.
+        controls, loras: models that recipes can name.
     """
 
     key: str
@@ -209,5 +209,5 @@ class Style(Entry):
     @field_validator("loras")
     @classmethod
     def _drop_zero_weights(cls, loras: Mapping[str, float]) -> Mapping[str, float]:
-        """A weight of 0 removes a LoRA, so that a user's own file can."""
+        """Drop LoRAs of weight 0, by which a user's own file removes a LoRA."""
         return {key: weight for key, weight in loras.items() if weight}

@@ -25,7 +25,7 @@ Curve = tuple[tuple[int, int], ...]
 RED, SKIN, GREEN, BLUE = 32.0, 58.0, 125.0, 270.0
 # Chroma from which a hue's change of lightness applies in full.
 STRONG = 50.0
-# Chroma from which saturation is not raised any more: the colours would leave the gamut.
+# Chroma from which saturation is not raised: the colours would leave the gamut.
 STRONGEST = 120.0
 # Rows that are graded at a time, to bound the memory.
 BAND = 128

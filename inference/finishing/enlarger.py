@@ -36,7 +36,7 @@ class Enlarger(Pretrained):
         return scale
 
     def enlarge(self, picture: Pixels) -> Pixels:
-        """The picture, `scale` times as large.
+        """Enlarge a picture by the factor `scale`.
 
         Args:
             picture: (H, W, 3) uint8 RGB of any size.
@@ -53,7 +53,7 @@ class Enlarger(Pretrained):
                 return enlarged
 
     def tiles(self, picture: Pixels) -> Generator[tuple[int, int], None, Pixels]:
-        """Enlarge tile by tile; returns what `enlarge` does. Closing the generator cancels.
+        """Enlarge tile by tile; returns the same as `enlarge`. Closing the generator cancels.
 
         Yields:
             Number of tiles done, and of all tiles.

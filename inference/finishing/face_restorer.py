@@ -1,7 +1,7 @@
 """Face restoration by GFPGAN (Wang et al., CVPR 2021, arXiv:2101.04061) as an ONNX graph.
 
-Optional: it needs onnxruntime, because the model's own packages do not install beside a current
-PyTorch. An ONNX graph holds weights and operators, no code of its own.
+Optional: needs onnxruntime, because the model's own packages cannot be installed with a current
+PyTorch. An ONNX graph holds weights and operators, but no code.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class FaceRestorer:
             The box; None where nose and eyes are not all visible.
 
         Raises:
-            PaintingFailed: the output is no picture, or not finite.
+            PaintingFailed: the output is not a picture, or not finite.
         """
         seen = points[list(NOSE_AND_EYES)]
         if (seen[:, 2] < MIN_SCORE).any():

@@ -1,6 +1,6 @@
 """The stages after the painting: enlarge → refine → faces → film grain → colour grading.
 
-After each stage, what the mask keeps is replaced by the upload's pixels, unless the recipe's
+After each stage, the pixels that the mask keeps are restored from the upload, unless the recipe's
 `protect` is off.
 """
 
@@ -30,18 +30,17 @@ from inference.recipe.recipe import Recipe
 if TYPE_CHECKING:
     from inference.finishing.enlarger import Enlarger
 
-# Scale at which a painting is refined where it was not enlarged.
+# Scale at which a painting is refined if it was not enlarged.
 REFINE_SCALE = 2
-# Denoising strengths at which a face is corrected without a model for it, and at which it is given
-# another's likeness.
+# Denoising strengths: of `face_correct` without a restoration model, and of `face_swap`.
 CORRECTION, LIKENESS = 0.25, 0.6
 # Context around a face, in its sides on each side, in which its key points are found.
 BUST = 0.5
-# Least amount of grain where the recipe leaves it to the photo.
+# Least amount of grain if the recipe takes the amount from the photo.
 LEAST_GRAIN = 3.0
 
 Pictures: TypeAlias = tuple[Pixels, ...]
-#: A stage on one picture, and on all of them: progress, then what became of them.
+#: A stage on one picture, and on all pictures: yields progress, returns the changed pictures.
 Work: TypeAlias = Generator[Progress, None, Pixels]
 Stages: TypeAlias = Generator[Progress, None, Pictures]
 PictureStage: TypeAlias = "Callable[[Finisher, Pictures, Area], Stages]"
@@ -49,7 +48,7 @@ PictureStage: TypeAlias = "Callable[[Finisher, Pictures, Area], Stages]"
 
 @dataclass(frozen=True, kw_only=True)
 class Area:
-    """Where a stage may change whole pictures.
+    """The area of whole pictures that a stage may change.
 
     Attributes:
         original: (H, W, 3) uint8, the upload at the pictures' size.
@@ -60,7 +59,7 @@ class Area:
     reach: Alpha
 
     def paste(self, before: Pixels, after: Pixels) -> Pixels:
-        """A stage's output over its input, where `reach` allows it."""
+        """Blend a stage's output over its input, with `reach` as alpha."""
         return paste(
             before, after, self.reach, Box.whole((self.reach.shape[1], self.reach.shape[0]))
         )
@@ -84,10 +83,10 @@ class Finisher:
         recipe: the painter's recipe, with a concrete seed.
         native: side of the square whose area the painter was trained at.
         paint: paints an input for the stages that repaint.
-        enlarger: gives the enlarger, loaded when first needed.
-        find: gives the heatmap of a word in a picture.
-        keypoints: gives the COCO key points of the person in a box of a picture.
-        restorer: gives the face restorer, None where there is none.
+        enlarger: returns the enlarger, loaded on the first call.
+        find: returns the heatmap of a word in a picture.
+        keypoints: returns the COCO key points of the person in a box of a picture.
+        restorer: returns the face restorer, or None.
         likeness: crop of the photo's face, for `face_swap`.
     """
 
@@ -105,7 +104,7 @@ class Finisher:
 
         Args:
             patches: (h, w, 3) uint8 each, as painted.
-            crop: where they belong in the picture.
+            crop: the place of the crops in the picture.
 
         Raises:
             MissingModel: the style's models have no enlarger.
@@ -130,7 +129,7 @@ class Finisher:
         return Finished(images=images, crop=crop, original=original, alpha=alpha)
 
     def _each(self, pictures: Pictures, stage: Callable[[int, Pixels], Work]) -> Stages:
-        """Run a stage on each picture, naming the picture in its progress."""
+        """Run a stage on each picture; its progress gives the picture's number."""
         done = []
         for k, picture in enumerate(pictures):
             work = stage(k, picture)
@@ -191,7 +190,7 @@ class Finisher:
         return (yield from self._each(images, work))
 
     def _correct_faces(self, images: Pictures, area: Area) -> Stages:
-        """`face_correct`: restore each face or, without a restorer, repaint it faintly."""
+        """`face_correct`: restore each face or, without a restorer, repaint it at low strength."""
         restorer = self.restorer()
         work = partial(self._faces, area.reach, Stage.CORRECTING, CORRECTION)
         if restorer is not None:
@@ -204,7 +203,7 @@ class Finisher:
         return (yield from self._each(images, work))
 
     def _add_grain(self, images: Pictures, area: Area) -> Stages:
-        """`film_grain`: the recipe's grain, with the photo's where it gives none."""
+        """`film_grain`: the recipe's grain; amount or size of None are those of the photo."""
         yield Progress(stage=Stage.GRAIN)
         own = film_grain.measure(area.original)
         amount, size = self.recipe.film_grain_amount, self.recipe.film_grain_size
@@ -242,7 +241,7 @@ class Finisher:
         return image
 
     def _restored(self, restorer: FaceRestorer, reach: Alpha, _k: int, image: Pixels) -> Work:
-        """Restore each face of a picture; faces that are turned away are left alone."""
+        """Restore each face of a picture, except faces that are turned away."""
         yield Progress(stage=Stage.CORRECTING)
         for face in find_faces(self.find(Photo.of(image), "face"), reach, self.native):
             points = self.keypoints(image, face.box.grown(BUST, image.shape[1::-1]))

@@ -75,7 +75,7 @@ def withhold_flagged(
 
     Args:
         events: the job's events.
-        flags: gives which pictures are flagged.
+        flags: returns which pictures are flagged.
 
     Raises:
         Withheld: every picture was flagged.
@@ -101,5 +101,5 @@ def _checked(result: Result, flags: tuple[bool, ...]) -> Result:
 
 
 def _current_name(name: str, wanted: dict[str, torch.Tensor]) -> str:
-    """A weight's name in this version of transformers; files have the vision tower a level down."""
+    """A weight's name in the installed transformers; files may nest the vision tower deeper."""
     return name if name in wanted else name.replace("vision_model.", "", 1)

@@ -1,6 +1,6 @@
-"""The data from which the browser draws the live mask (`assets/mask_canvas.js`), ready for JSON.
+"""JSON data from which the browser computes the live mask (`assets/mask_canvas.js`).
 
-The scores are those that the server makes the mask of, so both give the same pixels.
+Browser and server use the same scores and the same arithmetic, so their masks are identical.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def mask_view(detection: Detection, settings: MaskSettings) -> dict[str, Any]:
     """Photo, scores, words and settings, from which the browser computes the mask.
 
     Args:
-        evidence: what the words found; pictures of it become data URIs.
-        settings: the mask settings, for controls that are not on the page at the moment.
+        detection: scores and preview; they become data URIs.
+        settings: the mask settings, for controls that are not on the page at present.
     """
     box = detection.canvas.box
     return {

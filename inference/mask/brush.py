@@ -17,7 +17,7 @@ NOTHING, ADD, REMOVE = 0, 1, 2
 
 
 def paint_strokes(strokes: Sequence[Stroke], view: View) -> Layer:
-    """Rasterize strokes: what each pixel was last brushed with.
+    """Rasterize strokes: for each pixel, the mode of the last stroke that covers it.
 
     A pixel belongs to a stroke where its centre lies within the radius of a segment between two
     successive points. All arithmetic is in float64 and in the browser's order of operations.

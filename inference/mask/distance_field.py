@@ -1,4 +1,4 @@
-"""The mask as a signed distance field, and the settings that are arithmetic on it.
+"""The mask as a signed distance field, with invert, dilate and feather as arithmetic on it.
 
 A mask is stored as its signed distance to the edge, in pixels at generation size, positive inside.
 Invert is ``-d``, dilate by r is ``d + r`` (an exact Euclidean radius), and a feather of width f is
@@ -20,7 +20,7 @@ from inference.mask.heatmap import Bools, Floats, Scores, reaches, resample
 from inference.picture.geometry import View
 from inference.recipe.mask_settings import MaskSettings
 
-# The distance where there is no edge: more than any length that a recipe can ask for.
+# The distance if there is no edge: more than any length that a recipe can have.
 FAR = 1e5
 # Islands below this share of the largest one are dropped as noise of the detector.
 SPECK = 0.02
@@ -45,9 +45,9 @@ class DistanceField:
         """The finished mask: invert, then dilate, then feather.
 
         Args:
-            settings: the sliders.
-            view: the part of the canvas that is wanted and its resolution; the field's own grid
-                when left out.
+            settings: invert, dilate and feather.
+            view: the part of the canvas to sample and its resolution; the field's own grid by
+                default.
 
         Returns:
             (H, W) float32 in 0–1, 1 = repaint.
@@ -63,12 +63,12 @@ class DistanceField:
 
 
 def make_field(scores: Scores, threshold: float, strokes: Layer, short_side: int) -> DistanceField:
-    """Threshold combined scores, drop specks, lay the strokes over, measure the distance.
+    """Threshold combined scores, drop specks, apply the strokes, compute the distance.
 
     Args:
         scores: (h, w), covering the canvas.
-        threshold: score in 0–1 from which a spot counts as found.
-        strokes: (h, w), what each pixel was brushed with.
+        threshold: score in 0–1 from which a pixel counts as found.
+        strokes: (h, w), as `paint_strokes` returns it.
         short_side: short side of the canvas at generation size; distances are in its pixels.
     """
     inside = drop_specks(reaches(scores, threshold))
@@ -78,9 +78,9 @@ def make_field(scores: Scores, threshold: float, strokes: Layer, short_side: int
 
 
 def drop_specks(inside: Bools) -> Bools:
-    """Without islands under `SPECK` of the largest one, and holes under `HOLE` of what is found.
+    """Drop islands below `SPECK` of the largest one, fill holes below `HOLE` of what is found.
 
-    Islands hang together across corners, and holes, accordingly, do not.
+    Islands are 8-connected components, holes 4-connected ones.
     """
     labels, areas = _parts(inside, 8)
     inside = (areas >= SPECK * areas.max())[labels] & inside
@@ -90,7 +90,7 @@ def drop_specks(inside: Bools) -> Bools:
 
 
 def _parts(inside: Bools, connectivity: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-    """A label per pixel and an area per label; 0 is what is not inside, and has none."""
+    """Connected components: a label per pixel, an area per label; outside is label 0, area 0."""
     _, labels, stats, _ = cv2.connectedComponentsWithStats(
         inside.astype(np.uint8), connectivity=connectivity
     )
@@ -111,7 +111,7 @@ def signed_distance(inside: Bools, scale: float = 1.0) -> Floats:
         cv2.distanceTransform(side.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
         for side in (inside, ~inside)
     )
-    # OpenCV's last bit varies from call to call; squared distances are whole numbers.
+    # Rounded, because OpenCV's last bit varies from call to call; squared distances are integers.
     squared = np.rint(np.square(np.where(inside, within, without).astype(np.float64)))
     distance = (np.sqrt(squared) - 0.5) * scale
     return np.where(inside, distance, -distance).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Guided upsampling: moves the edges of a coarse heatmap onto those of the photo.
+"""Guided upsampling: aligns the edges of a coarse heatmap with those of the photo.
 
 He, Sun and Tang, "Guided Image Filtering" (ECCV 2010), with a colour guide; the coefficients are
 computed at half resolution as in He and Sun, "Fast Guided Filter" (2015).
@@ -15,8 +15,8 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float32]
 Pixels = npt.NDArray[np.uint8]
 
-# Window radius, as a part of the picture's longer side: about one cell of a detector with 22 cells
-# a side, which is how far its edges may be off.
+# Window radius, as a share of the picture's longer side: about one cell of a detector with 22
+# cells a side, which is the error of its edges.
 RADIUS = 1 / 32
 # Colour variance (0–1 scale) below which a window counts as flat.
 EPSILON = 1e-4
@@ -36,7 +36,7 @@ class GuidedFilter:
         small: (h, w, 3) float32, the picture at half size.
         mean: (h, w, 3) float32, its window means.
         inverse: (h, w, 3, 3) float32, inverses of its regularized window covariances.
-        radius: of the window, in pixels of `small`.
+        radius: radius of the window, in pixels of `small`.
     """
 
     picture: Floats = field(repr=False)
@@ -63,7 +63,7 @@ class GuidedFilter:
         )
 
     def sharpen(self, logits: Floats) -> Floats:
-        """Move the edges of a map onto those of the picture, where its scores are near 0.5.
+        """Align the edges of a map with those of the picture, where its scores are near 0.5.
 
         Args:
             logits: (H, W) float32 at the picture's resolution.
@@ -101,7 +101,7 @@ def _dot(first: Floats, second: Floats) -> Floats:
 
 def _box(values: Floats, radius: int) -> Floats:
     """Means over windows of side 2 radius + 1, channel by channel."""
-    # OpenCV mirrors only as far as the picture reaches.
+    # OpenCV cannot mirror a border wider than the picture.
     border = cv2.BORDER_REFLECT if min(values.shape[:2]) > radius else cv2.BORDER_REPLICATE
     window = 2 * radius + 1, 2 * radius + 1
     return np.asarray(cv2.blur(values, window, borderType=border), dtype=np.float32)

@@ -21,16 +21,16 @@ Floats = npt.NDArray[np.float32]
 Scores = npt.NDArray[np.uint8]
 Bools = npt.NDArray[np.bool_]
 
-# The score from which a spot counts for the centre of a crop, whatever the threshold.
+# Least score of the pixels whose mean position is the centre of a crop, whatever the threshold.
 FOCUS_SCORE = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
 class Heatmap:
-    """Where one phrase was found.
+    """Segmentation logits of one phrase in one photo.
 
     Attributes:
-        phrase: the words looked for.
+        phrase: the phrase that was segmented.
         logits: (h, w) float32 at the detector's own resolution; the score is their sigmoid.
     """
 
@@ -52,7 +52,7 @@ def resample(values: Floats, view: View) -> Floats:
 
     Args:
         values: (h, w) float32 at any resolution.
-        view: which part of the picture, at which resolution.
+        view: the part of the picture, and its resolution.
 
     Returns:
         float32 of the view's size.
@@ -91,12 +91,12 @@ def to_scores(logits: Floats) -> Scores:
 
 
 def reaches(scores: Scores, threshold: float) -> Bools:
-    """Where the scores are at least `threshold`, in 0–1."""
+    """A mask of the pixels whose score is at least `threshold`, in 0–1."""
     return np.asarray(scores >= math.ceil(threshold * 255))
 
 
 def decide(scores: Scores, threshold: float | None) -> Scores:
-    """0 or 255 by a phrase's own threshold; without one, the scores as they are."""
+    """Binarize to 0 or 255 at a phrase's own threshold; without one, scores are unchanged."""
     return scores if threshold is None else reaches(scores, threshold) * np.uint8(255)
 
 

@@ -1,6 +1,6 @@
-"""The crop around the mask that is painted, and the stitching of painted crops into the photo.
+"""Crop and stitch: the crop around the mask to paint, and its blending into the photo.
 
-All of it works at any resolution, because the mask is a distance field.
+Works at any resolution, because the mask is a distance field.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ class InpaintCrop:
     """The part of a picture that is painted, with the picture's mask.
 
     Attributes:
-        selection: what the recipe's words select.
-        recipe: its mask settings.
+        selection: the selection of the recipe's words.
+        recipe: has the mask settings.
         size: (width, height) of the whole picture.
         box: the part, in pixels of the whole picture.
         alpha: (H, W) uint8, the mask of the whole picture; 0 = kept, 255 = repainted.
@@ -52,7 +52,7 @@ class InpaintCrop:
         return _alpha(self.selection, self.recipe, view)
 
     def put_back(self, patch: Pixels) -> Pixels:
-        """A painted crop of any resolution, with the upload's pixels where the mask keeps them."""
+        """Restore the upload's pixels in a painted crop of any resolution where the mask keeps."""
         size = patch.shape[1], patch.shape[0]
         source = resize(self.original()[self.box.slices], size)
         return paste(source, patch, self._alpha(size), Box.whole(size))

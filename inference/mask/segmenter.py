@@ -50,7 +50,7 @@ class Segmenter(Pretrained):
             model = CLIPSegForImageSegmentation.from_pretrained(
                 folder, dtype=torch.float32, use_safetensors=True, local_files_only=True
             )
-        # Named here, because the class names in repositories' files have changed over the years.
+        # Explicit classes, because the class names in repositories' files have changed over time.
         processor = CLIPSegProcessor(
             image_processor=ViTImageProcessorPil.from_pretrained(folder, local_files_only=True),
             tokenizer=CLIPTokenizer.from_pretrained(folder, local_files_only=True),
@@ -93,7 +93,7 @@ class Segmenter(Pretrained):
         words = self._model.clip.get_text_features(
             tokens.input_ids, attention_mask=tokens.attention_mask
         ).pooler_output
-        # Inside, the decoder broadcasts the one photo over all phrases.
+        # The decoder broadcasts the one photo over all phrases.
         logits = check_finite(self._model.decoder(list(seen.layers), words).logits)
         maps = logits.reshape(len(phrases), *logits.shape[-2:]).float().cpu().numpy()
         return tuple(

@@ -1,4 +1,4 @@
-"""The selection that a recipe's words, threshold and strokes make in a photo."""
+"""Result of a text-prompted selection: scores, words, threshold, strokes and mask."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from inference.picture.geometry import Box, Canvas, Size, View
 from inference.picture.photo import Photo, Pixels
 from inference.recipe.recipe import Recipe
 
-# Shares of the picture outside which a mask is rarely what was meant.
+# Usual range of the repainted share of the picture; outside it the user is warned.
 USUAL_SHARES = 0.01, 0.98
 
 
@@ -23,9 +23,9 @@ class Word:
     """One phrase and the detector's scores for it.
 
     Attributes:
-        phrase: the words looked for.
+        phrase: the phrase that was segmented.
         negative: whether it is subtracted.
-        threshold: its own threshold in 0–1; None where the recipe's applies.
+        threshold: its own threshold in 0–1; None if the recipe's applies.
         score: its peak in the photo, in 0–1, never stretched.
         heat: (h, w) scores on the canvas, at about the detector's resolution.
     """
@@ -39,13 +39,13 @@ class Word:
 
 @dataclass(frozen=True, kw_only=True)
 class WordScore:
-    """One phrase judged by its threshold.
+    """The score of one phrase, compared with its threshold.
 
     Attributes:
-        phrase: the words looked for.
+        phrase: the phrase that was segmented.
         score: its peak in the photo, in 0–1, never stretched.
         share: part of the canvas, in 0–1, where the score reaches the threshold.
-        found: whether it does anywhere.
+        found: whether the score reaches the threshold anywhere.
         negative: whether it is subtracted.
     """
 
@@ -61,11 +61,11 @@ class Detection:
     """The detector's scores on a canvas, before threshold and strokes.
 
     Attributes:
-        photo: where the words were looked for.
-        canvas: the part of the photo that the recipe asks for.
+        photo: the segmented photo.
+        canvas: the part of the photo that becomes the result, by the recipe's size.
         native: side of the square whose area the style's model was trained at.
         short_side: short side of the canvas at generation size.
-        scores: (h, w), all phrases combined, their edges moved onto the photo's; covers the canvas.
+        scores: (h, w), all phrases combined, edges aligned with the photo's; covers the canvas.
         words: one per phrase, positive ones first.
         drawn: whether a mask image was combined with the words.
         preview: (h, w, 3), the canvas at the resolution of the scores.
@@ -89,11 +89,11 @@ class Detection:
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """A detection judged by a threshold and corrected by strokes.
+    """A detection with threshold and brush strokes applied.
 
     Attributes:
         detection: scores and words.
-        threshold: score in 0–1 from which a spot counts as found.
+        threshold: score in 0–1 from which a pixel counts as found.
         field: signed distance field of the selection; it covers the canvas.
     """
 
@@ -103,12 +103,12 @@ class Selection:
 
     @property
     def canvas(self) -> Canvas:
-        """The part of the photo that the recipe asks for."""
+        """The part of the photo that becomes the result, by the recipe's size."""
         return self.detection.canvas
 
     @property
     def words(self) -> tuple[WordScore, ...]:
-        """Each phrase judged by its threshold."""
+        """The score of each phrase, compared with its threshold."""
         return tuple(self._judge(word) for word in self.detection.words)
 
     def _judge(self, word: Word) -> WordScore:
@@ -127,7 +127,7 @@ class Selection:
         return resize(photo.pixels[canvas.box.slices], size or canvas.size)
 
     def alpha(self, recipe: Recipe, view: View | None = None) -> Floats:
-        """The recipe's mask in 0–1, 1 = repaint; the whole canvas where no view is given."""
+        """The recipe's mask in 0–1, 1 = repaint; of the whole canvas if no view is given."""
         whole = View(whole=self.canvas.size, box=Box.whole(self.canvas.size), size=self.canvas.size)
         return self.field.alpha(recipe, view or whole)
 
@@ -146,7 +146,7 @@ class Selection:
         return ""
 
     def check(self, recipe: Recipe) -> None:
-        """Refuse a mask that is not worth painting.
+        """Raise an error for a mask that repaints or keeps nothing.
 
         Raises:
             WordsNotFound: none of the words is in the picture, and nothing was drawn by hand.

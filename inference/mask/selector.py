@@ -1,4 +1,4 @@
-"""Makes selections from words and photos; each phrase is looked up once per photo and cached."""
+"""Selects parts of photos by text; heatmaps are cached per photo and phrase."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ Phrases = tuple[Phrase, ...]
 
 # Longer side of the grid of a distance field and of its preview.
 GRID = 768
-# Longer side of a single word's scores; the detector's are no finer.
+# Longer side of a single word's scores; the detector's resolution is not higher.
 HEAT_GRID = 192
 PERSON = "person"
 PERSON_SCORE = 0.5
@@ -54,10 +54,10 @@ SHAPE_TOLERANCE = 0.02
 
 @dataclass(kw_only=True)
 class Selector:
-    """Segments photos by words, with caches. Thread-safe: one look-up at a time.
+    """Selects parts of photos by text, with caches. Thread-safe: one segmentation at a time.
 
     Args:
-        segmenter: gives the segmenter of a model family, loaded when first called.
+        segmenter: returns the segmenter of a model family, loaded on the first call.
     """
 
     segmenter: Callable[[str], Segmenter]
@@ -74,18 +74,19 @@ class Selector:
         self, photo: Photo, recipe: Recipe, family: str, native: int,
         mask_image: Photo | None = None,
     ) -> Selection:  # fmt: skip
-        """Select what a recipe's words find in a photo.
+        """Select the parts of a photo that a recipe's words, threshold and strokes describe.
 
         Args:
             photo: the photo.
             recipe: its words, threshold, strokes and size.
             family: key of the model family whose segmenter is used.
             native: side of the square whose area the painter was trained at.
-            mask_image: of the photo's shape; its white counts as found, as words do.
+            mask_image: of the photo's aspect ratio; its white is added to the selection, like
+                words that were found.
 
         Raises:
-            ModelUnavailable: the detector cannot be had.
-            InvalidPhoto: the mask image has another shape than the photo.
+            ModelUnavailable: the segmentation model is unavailable.
+            InvalidPhoto: the mask image has another aspect ratio than the photo.
         """
         drawn = mask_image.digest if mask_image else ""
         words = (recipe.phrases, recipe.negative_phrases)
@@ -121,7 +122,7 @@ class Selector:
         preview = resize(photo.pixels[canvas.box.slices], view.size)
 
         def sharp(union: Phrases) -> Scores:
-            """Scores whose edges are moved onto the picture's."""
+            """Scores whose edges are aligned with the picture's."""
             place = f"{family} {photo.digest} {view}"
             guide = partial(self._guides.get, place, partial(GuidedFilter.of, preview))
             return self._sharp.get(
@@ -177,7 +178,7 @@ def _union(heats: Mapping[str, Heatmap], phrases: Phrases) -> Floats:
 
 
 def _judged_together(phrases: Phrases) -> list[Phrases]:
-    """Groups of phrases with one threshold: each with its own alone, all others together."""
+    """Group phrases by threshold: each phrase with its own alone, all others together."""
     alone = [(one,) for one in phrases if one.threshold is not None]
     together = tuple(one for one in phrases if one.threshold is None)
     return [*alone, together] if together else list(alone)

@@ -1,7 +1,7 @@
 """Compiles denoising steps ahead of time (AOTInductor), for processes too short-lived to compile.
 
 A package is a compiled step for one kind of inputs (see `step_compiler`) at any size. It holds no
-weights: every checkpoint of the same architecture runs on it with its own.
+weights: every checkpoint of the same architecture can run it with its own weights.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ INDUCTOR: Mapping[str, Any] = {
 
 
 class AheadOfTimeCompiler:
-    """Runs denoisers by packages where there are some (a `RunDenoiser`). Not thread-safe.
+    """A `RunDenoiser` that uses compiled packages where available. Not thread-safe.
 
     Args:
-        folder: where packages are kept beyond the process; code is loaded from it.
-        options: further options of Inductor, over `INDUCTOR`.
+        folder: where packages are stored between processes; code is loaded from it.
+        options: further options of Inductor, merged over `INDUCTOR`.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class AheadOfTimeCompiler:
         cfg_scale: torch.Tensor | None,
         inputs: DenoiserInputs,
     ) -> torch.Tensor:
-        """Run a step by its package; without one, uncompiled."""
+        """Run a step with its package, or uncompiled if there is none."""
         arguments = noisy, time, cfg_scale, inputs
         # An IP-Adapter's scale changes from step to step and would be a constant of the graph.
         package = None if inputs.image_embeds else self._package(denoiser, arguments)
@@ -99,7 +99,7 @@ class AheadOfTimeCompiler:
     @torch.inference_mode(False)
     @torch.no_grad()
     def _load(self, denoiser: Denoiser, arguments: tuple[Any, ...], path: Path) -> _Package | None:
-        """Load a package; one that is not there is compiled first, and checked."""
+        """Load a package; a missing one is compiled and checked first."""
         is_new = not path.is_file()
         if is_new:
             self._compile(denoiser, arguments, path)
@@ -144,7 +144,7 @@ class _FlatDenoiser(nn.Module):
 
 
 class _Package:
-    """A loaded package, and the denoiser whose weights are in it now."""
+    """A loaded package, and the denoiser whose weights it has at present."""
 
     def __init__(self, path: Path) -> None:
         before = _libraries()
@@ -155,7 +155,7 @@ class _Package:
         self._place = 0
 
     def run(self, denoiser: Denoiser, arguments: tuple[Any, ...]) -> torch.Tensor:
-        """Run it on this denoiser's weights, which are set first where they are others."""
+        """Run the package with this denoiser's weights, which are set first if they differ."""
         place = next(denoiser.parameters()).data_ptr()
         if self._denoiser is None or self._denoiser() is not denoiser or self._place != place:
             weights = {f"denoiser.{name}": one for name, one in _weights(denoiser).items()}
@@ -179,7 +179,7 @@ def _weights(denoiser: Denoiser) -> dict[str, torch.Tensor]:
 
 
 def _kind(denoiser: Denoiser, arguments: tuple[Any, ...]) -> str:
-    """Hash of all that a package is made for: everything but the size and the weights' values."""
+    """Hash of all that a package depends on: everything but the size and the weights' values."""
     leaves, form = tree_flatten(arguments)
     shapes = [
         (one.shape[:2] if one.dim() == 4 else one.shape, one.dtype) if torch.is_tensor(one) else one

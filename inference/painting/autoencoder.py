@@ -25,15 +25,15 @@ class Autoencoder:
 
     Args:
         vae: the loaded model.
-        offloader: brings it to the device.
+        offloader: moves the VAE to the device.
         factor: pixels per latent, along each side.
-        tile_beyond: the most pixels that it takes in one piece.
+        tile_beyond: the most pixels that the VAE takes in one piece.
     """
 
     def __init__(
         self, vae: AutoencoderKL, offloader: ModelOffloader, factor: int, tile_beyond: int
     ) -> None:
-        self.tiled = False  # whether it works in tiles whatever the size
+        self.tiled = False  # True: tiles at any size
         self.factor = factor
         self._tile_beyond = tile_beyond
         self._vae = vae
@@ -106,7 +106,7 @@ class Autoencoder:
         return self._vae.config.latent_channels, height // self.factor, width // self.factor
 
     def _set_tiling(self, pixels: int) -> None:
-        """Have the VAE work in tiles on a picture with so many pixels, or in one piece."""
+        """Switch the VAE's tiling on or off for a picture with this number of pixels."""
         if self.tiled or pixels > self._tile_beyond:
             self._vae.enable_tiling()
         else:

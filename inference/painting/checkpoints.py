@@ -35,7 +35,7 @@ PIXELS = 8
 
 
 class Checkpoints:
-    """The painter of the last checkpoint used; only one is kept, two do not fit on most cards.
+    """Loads checkpoints and keeps the last one used; two do not fit on most GPUs.
 
     Args:
         catalog: where models come from.
@@ -66,7 +66,7 @@ class Checkpoints:
             fetch: turns a source into a folder; may download.
 
         Raises:
-            ModelUnavailable: a model cannot be had.
+            ModelUnavailable: a model cannot be loaded or downloaded.
         """
         wanted = [self._catalog.control(style.family, key) for key in controls]
         base = (style.base, style.checkpoint, style.vae)
@@ -152,9 +152,9 @@ class Checkpoints:
         )
 
     def warm_up_step(self, recipe: Recipe, side: int) -> None:
-        """Take one denoising step, which starts the compiling of such steps in the background.
+        """Run one denoising step, which starts the compilation of such steps in the background.
 
-        Where steps are compiled ahead of time, it returns once the step is compiled.
+        If steps are compiled ahead of time, it returns once the step is compiled.
 
         Args:
             recipe: settings of the step.
@@ -168,7 +168,7 @@ class Checkpoints:
             self.loaded.warm_up_step(recipe, side)
 
     def release(self) -> None:
-        """Free what the last job left on the device."""
+        """Free the device memory that the last job left in use."""
         if self.loaded is not None:
             self.loaded.forget()
         if self._device.torch_device.type == "cuda":

@@ -1,6 +1,6 @@
-"""Everything that conditions a painting, as tensors: prompt, control maps and image prompts.
+"""Conditioning tensors of the denoiser: prompt, control maps and image prompts.
 
-Each text, map and picture is encoded once and kept.
+Each text, map and picture is encoded once and cached.
 """
 
 from __future__ import annotations
@@ -28,14 +28,15 @@ KEPT_HINTS = 16  # embeddings of control maps
 
 @dataclass(frozen=True, kw_only=True)
 class Conditioning:
-    """What conditions a job of `steps` steps.
+    """The conditioning of one job.
 
     Attributes:
+        steps: number of denoising steps.
         guides: the ControlNets' maps.
         image_prompts: the IP-Adapters' pictures.
         cfg_scale: (), the guidance scale.
-        guidance_end: the step, perhaps between two, from which on there is no guidance; None
-            where there never is.
+        guidance_end: the step, perhaps a fraction, from which on there is no guidance; None
+            without any guidance.
         inputs: the denoiser's inputs for each window, with a hint for each of `guides`.
     """
 
@@ -93,7 +94,7 @@ class Conditioner:
         self._hints: Cache[torch.Tensor] = Cache(KEPT_HINTS)
 
     def add(self, key: str, model: ControlNetModel) -> None:
-        """Take in a loaded ControlNet under the key of its control."""
+        """Register a loaded ControlNet under the key of its control."""
         embedding = split_hint_embedding(model)
         self._hint_embeddings[key] = embedding.to(self._offloader.device).eval()
         self.controlnets[key] = self._offloader.place(model).eval()
@@ -116,14 +117,14 @@ class Conditioner:
         mask_latents: torch.Tensor | None,
         steps: int,
     ) -> Conditioning:
-        """Encode what conditions a job.
+        """Encode the conditioning of a job.
 
         Args:
             guides: control maps, and pictures for IP-Adapters.
             recipe: prompt, guidance scale and control mode.
-            windows: through which it is painted.
-            mask_latents: (n, 5, h, w), what a 9-channel UNet takes beside the noisy latents.
-            steps: how many denoising steps it takes.
+            windows: the windows in which the picture is painted.
+            mask_latents: (n, 5, h, w), mask and masked latents for a 9-channel UNet.
+            steps: number of denoising steps.
         """
         count, guided = recipe.num_images, recipe.guidance_scale > 1
         image_prompts = self.adapters.attach(guides, count, guided=guided)

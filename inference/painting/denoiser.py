@@ -15,7 +15,7 @@ from torch import nn
 
 
 class DenoiserInputs(NamedTuple):
-    """What conditions n pictures and is the same in every step.
+    """Inputs of the denoiser that are the same in every step, for n pictures.
 
     Under guidance `prompt_embeds` and `image_embeds` have 2n rows, the unconditional ones first.
 
@@ -49,7 +49,7 @@ class Denoiser(nn.Module):
     """A UNet with the ControlNets that guide it, each passed through `split_hint_embedding`.
 
     Attributes:
-        lora_key: names the LoRAs in the UNet and their weights, for whoever caches compiled steps.
+        lora_key: identifies the LoRAs in the UNet and their weights, for caches of compiled steps.
     """
 
     def __init__(self, unet: UNet2DConditionModel, controlnets: Sequence[ControlNetModel]) -> None:
@@ -65,7 +65,7 @@ class Denoiser(nn.Module):
         cfg_scale: torch.Tensor | None,
         inputs: DenoiserInputs,
     ) -> torch.Tensor:
-        """Predict (Ho & Salimans 2022, "Classifier-Free Diffusion Guidance").
+        """Predict with guidance (Ho & Salimans 2022, "Classifier-Free Diffusion Guidance").
 
         Args:
             noisy: (n, 4, h, w) latents, scaled for the model by the scheduler.
@@ -128,7 +128,7 @@ RunDenoiser = Callable[
 
 
 def split_hint_embedding(controlnet: ControlNetModel) -> nn.Module:
-    """Take the embedding of control maps out of a ControlNet, which then expects its output.
+    """Split the embedding of control maps off a ControlNet, which then takes its output as input.
 
     Returns:
         The embedding, (1, 3, H, W) in 0–1 → (1, channels, h, w).

@@ -1,4 +1,4 @@
-"""What an inpainting run takes, what it yields, and its steps as progress events. No tensors."""
+"""Data types of an inpainting run without tensors: input, event per step, output."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from inference.picture.photo import Pixels
 from inference.picture.progress import Progress, Stage
 from inference.recipe.recipe import Recipe
 
-# Seconds between two previews, because decoding and sending one takes time from the painting.
+# Seconds between two previews, because decoding and sending them slows the painting down.
 PREVIEW_SECONDS = 0.3
 
 
 @dataclass(frozen=True, kw_only=True)
 class ControlInput:
-    """One ControlNet's map, or one IP-Adapter's picture, and how strongly it guides.
+    """A ControlNet's map or an IP-Adapter's picture, with its scale and its part of the steps.
 
     Attributes:
         control: key of the control in the catalog.
@@ -44,7 +44,7 @@ class ControlInput:
 
 @dataclass(frozen=True, kw_only=True)
 class InpaintInput:
-    """A part of the photo at generation size, and what of it is repainted.
+    """Input of an inpainting run: a part of the photo at generation size, and its mask.
 
     Attributes:
         picture: (H, W, 3) uint8 RGB; both sides are multiples of 8.
@@ -62,7 +62,7 @@ class InpaintInput:
 
 @dataclass(frozen=True, kw_only=True)
 class DenoisingStep:
-    """Event after each denoising step; `preview()` gives the first picture as it stands."""
+    """Event after each denoising step; `preview()` returns the first picture so far."""
 
     step: int
     steps: int
@@ -83,11 +83,11 @@ Paint: TypeAlias = Callable[[InpaintInput, Recipe], Painting]
 def report_steps(
     painting: Painting, stage: Stage, detail: str = ""
 ) -> Generator[Progress, None, InpaintOutput]:
-    """Run a painting to its end, yielding progress with time left and previews; returns its output.
+    """Run a painting to its end; yields progress with previews and time left, returns the output.
 
     Args:
-        painting: the painter's generator; it is closed with this one.
-        stage: name of the work.
+        painting: the painter's generator; it is closed together with this one.
+        stage: stage of the progress events.
         detail: added to each event.
     """
     started = time.monotonic()

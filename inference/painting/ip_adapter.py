@@ -2,7 +2,7 @@
 
 Ye et al. 2023, "IP-Adapter: Text Compatible Image Prompt Adapter" (arXiv:2308.06721). An adapter
 adds cross-attention to a picture's embeddings beside that to the prompt's. Adapters are attached
-for a job; without any, the UNet's own attention runs, with the same bits as before.
+for one job; without any, the UNet's own attention runs and its output is bit-identical.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from inference.runtime.load_lock import MODEL_CONSTRUCTION
 from inference.runtime.memory import ModelOffloader
 
 Weights = dict[str, dict[str, torch.Tensor]]
-#: Of nothing, and of a picture.
+#: Unconditional embedding, and embedding of a picture.
 Embeddings = tuple[torch.Tensor, torch.Tensor]
 
 
@@ -100,14 +100,14 @@ class IPAdapters:
         self._encoder_of[key] = encoder
 
     def detach(self) -> None:
-        """Give the UNet its own attention processors back."""
+        """Restore the UNet's own attention processors."""
         self._attached = ()
         self._unet.encoder_hid_proj = None
         self._unet.config.encoder_hid_dim_type = None
         self._unet.set_attn_processor(dict(self._own_processors))
 
     def attach(self, guides: Sequence[ControlInput], count: int, *, guided: bool) -> ImagePrompts:
-        """Attach the adapters that are among these guides, and no others.
+        """Attach exactly the adapters that are among these guides.
 
         Args:
             guides: an adapter's map is the picture to encode, of any size.
@@ -137,7 +137,7 @@ class IPAdapters:
         return weights
 
     def _attach(self, weights: Sequence[Weights]) -> None:
-        """Do what diffusers' own loader does, without moving the whole UNet to the device."""
+        """Attach as diffusers' own loader does, but without moving the whole UNet to the device."""
         unet = self._unet
         with MODEL_CONSTRUCTION:
             processors = unet._convert_ip_adapter_attn_to_diffusers(list(weights))

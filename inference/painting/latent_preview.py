@@ -28,7 +28,7 @@ class LatentPreview:
     @classmethod
     @torch.inference_mode()
     def fit(cls, vae: AutoencoderKL) -> LatentPreview:
-        """Fit it: encode a picture of random coloured tiles, regress its colours on its latents."""
+        """Fit the map: regress the colours of a picture of random tiles on its latents."""
         tiles = np.random.default_rng(0).random((SIDE // TILE, SIDE // TILE, 3), dtype=np.float32)
         image = torch.from_numpy(tiles.repeat(TILE, 0).repeat(TILE, 1)).permute(2, 0, 1)[None]
         latents = vae.encode((2 * image - 1).to(vae.device, vae.dtype)).latent_dist.mode()

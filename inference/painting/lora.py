@@ -1,7 +1,7 @@
 """LoRAs on a loaded checkpoint (Hu et al. 2021, arXiv:2106.09685).
 
-They run beside the base's weights and are never merged into them: switching sets a flag per layer,
-and without LoRAs the base gives the same bits as before.
+LoRAs are not merged into the base's weights: switching sets a flag per layer, and without LoRAs
+the output is bit-identical to that of the base.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Loras:
 
     Attributes:
         weights: weight of each LoRA in use, by its key.
-        key: names all that are loaded and the weights of those in use, for caches.
+        key: identifies the loaded LoRAs and the weights of those in use, for caches.
     """
 
     def __init__(self, pipe: StableDiffusionInpaintPipeline) -> None:
@@ -58,7 +58,7 @@ class Loras:
         self.use(self.weights)
 
     def _load(self, key: str, file: Path) -> None:
-        """Do what `load_lora_weights` does, without its warning for each part that a file lacks."""
+        """Load as `load_lora_weights` does, without its warnings about parts that a file lacks."""
         pipe = self._pipe
         weights, alphas, metadata = pipe.lora_state_dict(
             file.parent,
@@ -71,7 +71,7 @@ class Loras:
             "network_alphas": alphas, "adapter_name": key, "metadata": metadata, "_pipeline": pipe,
         }  # fmt: skip
         parts = {name.split(".")[0] for name in weights}
-        with warnings.catch_warnings():  # a second adapter is what is meant here
+        with warnings.catch_warnings():  # a second adapter is intended
             warnings.filterwarnings("ignore", "Already found a `peft_config`")
             if "unet" in parts:
                 pipe.load_lora_into_unet(weights, unet=pipe.unet, **common)
@@ -80,7 +80,7 @@ class Loras:
                 pipe.load_lora_into_text_encoder(weights, text_encoder=encoder, **common)
 
     def use(self, weights: Mapping[str, float]) -> None:
-        """Switch on these loaded LoRAs with their weights, and all others off."""
+        """Switch these loaded LoRAs on with their weights, and all others off."""
         self.weights = dict(weights)
         if weights:
             self._pipe.enable_lora()

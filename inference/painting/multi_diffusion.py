@@ -1,7 +1,7 @@
 """Overlapping windows on large latents (MultiDiffusion, Bar-Tal et al., ICML 2023).
 
 A large picture is denoised window by window at the size that the model was trained at; the outputs
-are blended at every step, so that no seam can grow between windows.
+are blended at every step, so that no seams appear between windows.
 """
 
 from __future__ import annotations

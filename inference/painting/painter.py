@@ -6,8 +6,8 @@ with 9-channel inpainting checkpoints and with 4-channel ones, into which the kn
 blended at each step (Lugmayr et al., "RePaint", CVPR 2022; Avrahami et al., "Blended Latent
 Diffusion", SIGGRAPH 2023).
 
-Values that decide about control flow are kept on the host, tensors of the arithmetic on the device,
-so that neither waits for the other within a step.
+Values for control flow are kept on the host and tensors for arithmetic on the device, so that
+neither waits for the other within a step.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class _Job:
     Attributes:
         timesteps: on the host, for the scheduler.
         model_timesteps: the same on the device, float32, for the models.
-        known: the photo's latents; None for 9-channel UNets, and where nothing is kept.
+        known: the photo's latents; None for 9-channel UNets, and if nothing is kept.
     """
 
     scheduler: Any
@@ -81,13 +81,13 @@ class Painter:
         run: RunDenoiser = Denoiser.__call__,
         policy: MemoryPolicy | None = None,
     ) -> None:
-        """Take in a loaded checkpoint.
+        """Wrap a loaded checkpoint.
 
         Args:
             pipe: its components.
             device: where they run.
-            run: runs a denoising step; uncompiled when left out.
-            policy: what stays on the device; all of it when left out.
+            run: runs a denoising step; uncompiled by default.
+            policy: which models stay on the device; all of them by default.
         """
         policy = policy or MemoryPolicy()
         offloader = ModelOffloader(device, offload=policy.offload)
@@ -104,7 +104,7 @@ class Painter:
         self.adapters = self._conditioner.adapters
 
     def tile(self, tiled: bool) -> None:
-        """Have the VAE work in tiles whatever the size, or only on large pictures."""
+        """Set whether the VAE works in tiles at any size, or only on large pictures."""
         self._autoencoder.tiled = tiled
 
     def has_control(self, key: str) -> bool:
@@ -112,7 +112,7 @@ class Painter:
         return key in self._conditioner.controlnets or key in self.adapters
 
     def add_control(self, key: str, model: ControlNetModel) -> None:
-        """Take in a loaded ControlNet."""
+        """Register a loaded ControlNet under the key of its control."""
         self._conditioner.add(key, model)
 
     def unread(self, text: str, *, use_lpw: bool = False) -> str:
@@ -120,12 +120,12 @@ class Painter:
         return self._conditioner.prompt_encoder.unread(text, use_lpw=use_lpw)
 
     def forget(self) -> None:
-        """Drop what is cached of earlier jobs."""
+        """Drop the caches of earlier jobs."""
         self._conditioner.forget()
         self._autoencoder.forget()
 
     def warm_up_step(self, recipe: Recipe, side: int) -> None:
-        """Take one denoising step on a black square, which starts the compiling of such steps.
+        """Run one denoising step on a black square, which starts the compilation of such steps.
 
         Args:
             recipe: settings of the step; its ControlNets are loaded.
@@ -146,10 +146,10 @@ class Painter:
 
         Args:
             patch: the part.
-            recipe: with a concrete seed; picture k is what seed + k paints alone.
+            recipe: with a concrete seed; picture k equals the single picture of seed + k.
 
         Yields:
-            A `PaintStep` after each step, `Painted` at the end. Closing cancels.
+            A `DenoisingStep` after each step, an `InpaintOutput` at the end. Closing cancels.
 
         Raises:
             PaintingFailed: the model produced NaN.
@@ -212,11 +212,15 @@ class Painter:
     def _draw(
         self, patch: InpaintInput, generators: list[torch.Generator], *, from_noise: bool
     ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
-        """Noise; the photo's latents or None; mask and masked latents for a 9-channel UNet or None.
+        """Draw the initial noise and encode the photo.
 
-        Random numbers are drawn in the order of diffusers' pipeline. It also encodes a photo that
-        no step reads, and a masked one that 4-channel UNets do not take: of these, only the random
-        numbers are drawn.
+        Random numbers are drawn in the order of diffusers' pipeline. That pipeline also encodes
+        the photo when no step uses it, and the masked photo for 4-channel UNets; here only the
+        random numbers of these are drawn.
+
+        Returns:
+            Noise; the photo's latents or None; mask and masked latents for a 9-channel UNet or
+            None.
         """
         inpainting = self._pipe.unet.config.in_channels == 9
         known = mask_latents = None
@@ -241,7 +245,7 @@ class Painter:
     # --- a step ------------------------------------------------------------------------------
 
     def _step(self, job: _Job, index: int) -> partial[torch.Tensor]:
-        """Take one denoising step; returns a function that gives the predicted clean latents."""
+        """Run one denoising step; returns a function that computes the predicted clean latents."""
         time = job.timesteps[index]
         noisy = job.scheduler.scale_model_input(job.latents, time)
         output = self._predict(job, noisy, index)

@@ -1,9 +1,10 @@
 """Prompt embeddings: weighted words, and prompts longer than the text encoder's window.
 
-A long prompt is encoded window by window. Words of weight w move all embeddings z of their window
-away from z₀, those without these words: z + (w − 1)·(z − z₀). Scaling the embeddings of the words'
-own tokens alone, as is common, leaves what attention carried from them to other tokens. Unweighted
-words that fit the window give the same bits as diffusers' `encode_prompt`.
+A long prompt is encoded window by window. For words of weight w, the embeddings z of their window
+are extrapolated from z₀, the embeddings of the window without these words: z + (w − 1)·(z − z₀).
+The usual method, scaling only the embeddings of the words' own tokens, does not reach what
+attention carried from them to other tokens. The embeddings of an unweighted prompt that fits the
+window are bit-identical to those of diffusers' `encode_prompt`.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from inference.runtime.memory import ModelOffloader
 
 # The longest English prompt that a recipe takes fits; tokens beyond are not read.
 MAX_WINDOWS = 48
-# Each distinct weight in a window costs a run of the encoder; of more, neighbours are merged.
+# Each distinct weight in a window costs a run of the encoder; beyond this, neighbours are merged.
 MAX_WEIGHTS = 8
 # Tokens before the end of a full window among which a comma or the end of a word is sought.
 LOOK_BACK = 20
@@ -48,7 +49,7 @@ class PromptEncoder:
         self._loras = loras
         self._device = offloader.device
         self._offloader = offloader
-        # Not every tokenizer's files say how much the text encoder reads.
+        # Some tokenizers' files do not give the text encoder's length.
         longest = pipe.text_encoder.config.max_position_embeddings
         self._window = min(pipe.tokenizer.model_max_length, longest) - 2
         self.forget()

@@ -41,7 +41,7 @@ SCHEDULER_CLASSES: Mapping[str, tuple[type[SchedulerMixin], Mapping[str, Any]]] 
 
 
 def make_scheduler(name: str, config: Mapping[str, Any]) -> SchedulerMixin:
-    """A new scheduler; schedulers keep state while they run.
+    """Make a new scheduler, one per run, because schedulers keep state.
 
     Args:
         name: one of `SCHEDULER_CLASSES`.
@@ -68,7 +68,7 @@ def noised(
     Computed on the host, so that the loop does not wait for the device.
 
     Args:
-        scheduler: as `make_scheduler` gave it.
+        scheduler: made by `make_scheduler`.
         time: (1,), the timestep at which the scheduler is.
         dtype: dtype of the factors.
 

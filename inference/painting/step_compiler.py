@@ -1,9 +1,10 @@
 """Compiles denoising steps with `torch.compile` in a background thread.
 
-Until a compiled step is ready, the step runs uncompiled. It is compiled for its kind of inputs: the
-number of ControlNets, with or without guidance, the LoRAs in use. Strength, guidance scale, seed,
-number of steps, scheduler and checkpoint are not part of the kind; from the second size on, all
-sizes share one graph. A compiled step is used once its output agrees with the uncompiled one.
+Until a compiled step is ready, the step runs uncompiled. A step is compiled once for each kind of
+inputs: the number of ControlNets, with or without guidance, the LoRAs in use. Strength, guidance
+scale, seed, number of steps, scheduler and checkpoint are not part of the kind; from the second
+size on, all sizes share one graph. A compiled step is used after its output was found equal to the
+uncompiled one within `TOLERANCE`.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ log = logging.getLogger(__name__)
 
 # Largest difference between compiled and uncompiled output, relative to the largest value.
 TOLERANCE = {torch.float32: 1e-3, torch.float16: 2e-2, torch.bfloat16: 5e-2}
-# Kinds that are compiled at most; further ones run uncompiled.
+# Most kinds of inputs that are compiled; steps of further kinds run uncompiled.
 MAX_KINDS = 64
 
 
@@ -40,7 +41,7 @@ class _Task(NamedTuple):
 
 
 class StepCompiler:
-    """Runs denoisers, compiled as soon as that is ready (a `RunDenoiser`). Thread-safe.
+    """A `RunDenoiser` that uses compiled steps as soon as they are ready. Thread-safe.
 
     Args:
         backend: backend of `torch.compile`.
@@ -66,7 +67,7 @@ class StepCompiler:
         cfg_scale: torch.Tensor | None,
         inputs: DenoiserInputs,
     ) -> torch.Tensor:
-        """Run a step compiled if that is ready; else uncompiled, and queue its compilation."""
+        """Run a step compiled if possible; else run it uncompiled and queue its compilation."""
         arguments = noisy, time, cfg_scale, inputs
         kind = _kind(denoiser, arguments)
         if kind in self._ready:
@@ -79,7 +80,7 @@ class StepCompiler:
 
     @property
     def ready(self) -> int:
-        """Number of kinds of steps that run compiled."""
+        """Number of kinds of inputs whose step runs compiled."""
         return len(self._ready)
 
     @property
@@ -139,7 +140,7 @@ def differs(compiled: torch.Tensor, uncompiled: torch.Tensor) -> bool:
 
 
 def _kind(denoiser: Denoiser, arguments: tuple[Any, ...]) -> Hashable:
-    """Everything that makes another graph: LoRAs, ControlNets, shapes, dtypes and constants."""
+    """Key of a compiled graph: LoRAs, ControlNets, shapes, dtypes and constants."""
     shapes = tuple(
         (one.shape, one.dtype, one.device) if torch.is_tensor(one) else one
         for one in tree_leaves(arguments)
@@ -148,6 +149,6 @@ def _kind(denoiser: Denoiser, arguments: tuple[Any, ...]) -> Hashable:
 
 
 def _shallow_copy(denoiser: Denoiser) -> Denoiser:
-    """A copy on the same weights, which keeps its LoRAs when those of the original change."""
+    """A copy that shares the weights, but keeps its LoRAs when those of the original change."""
     weights = [*denoiser.parameters(), *denoiser.buffers()]
     return copy.deepcopy(denoiser, {id(one): one for one in weights})

@@ -1,8 +1,8 @@
 """Checks of a picture file's structure before it is decoded, against decompression bombs.
 
-Decoders follow every scan of a JPEG, copy every value of a TIFF directory even where the values
-overlap, and list every strip. Files that misuse this are refused here, and a JPEG's metadata
-segments are left out.
+Decoders process every scan of a JPEG, and copy every value of a TIFF directory even if values
+overlap, and list every strip. Files that exploit this are refused, and a JPEG's metadata segments
+are left out.
 """
 
 from __future__ import annotations

@@ -77,11 +77,11 @@ class View:
 
 @dataclass(frozen=True, kw_only=True)
 class Canvas:
-    """The result's picture: a part of the photo at a size.
+    """The area of the photo that becomes the result, and the result's size.
 
     Attributes:
         box: the part, in pixels of the photo.
-        size: the result's size; the box's own unless the recipe asks for another.
+        size: the result's size; the box's own size unless the recipe sets another.
     """
 
     box: Box

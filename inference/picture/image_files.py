@@ -1,4 +1,4 @@
-"""Writes pictures as PNG and JPEG files, each whole or not at all."""
+"""Writes pictures as PNG and JPEG files, atomically."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def save_png(picture: Pixels, path: Path) -> Path:
     """Write an RGB or gray picture as a PNG.
 
     Raises:
-        MasqueradeError: the file cannot be written; also from the next two.
+        MasqueradeError: the file cannot be written; also raised by the next two functions.
     """
     return write_whole(encode_png(picture), path)
 
@@ -26,7 +26,7 @@ def save_jpeg(picture: Pixels, path: Path) -> Path:
 
 
 def write_whole(data: bytes, path: Path) -> Path:
-    """Write a file under a temporary name and rename it, so that no half file is ever read."""
+    """Write a file atomically: under a temporary name, which is then renamed."""
     part = path.with_name(f".{path.name}.part")
     try:
         part.write_bytes(data)

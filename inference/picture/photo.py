@@ -78,7 +78,7 @@ class Photo:
         A photo with a side over `MAX_SIDE` is scaled down, and its `note` says so.
 
         Raises:
-            InvalidPhoto: it is no picture, is damaged, or exceeds a limit of this module.
+            InvalidPhoto: it is not a picture, is damaged, or exceeds a limit of this module.
         """
         pixels, size = _decode(inspect(_read(source)))
         if size == pixels.shape[1::-1]:
@@ -188,7 +188,7 @@ def _to_srgb(image: Image.Image) -> Image.Image:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Convert deeper gray to 8 bits; where the mode does not define white, the values do."""
+    """Convert deeper gray to 8 bits; white is 65535, or 1 or 255 if no value exceeds these."""
     values = np.asarray(image)
     top = 65535.0
     if not image.mode.startswith("I;16"):

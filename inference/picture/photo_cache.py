@@ -15,8 +15,8 @@ MOST_BYTES = 2**30
 class PhotoCache:
     """The most recently used photos. Thread-safe.
 
-    A page keeps a photo's path for each visitor, not the photo: a thousand visitors with photos of
-    twelve megapixels would need 36 GB.
+    The page's sessions hold paths instead of photos: the photos of a thousand visitors, of twelve
+    megapixels each, would need 36 GB.
 
     Args:
         most_bytes: limit of all photos together; the last one is kept in any case.

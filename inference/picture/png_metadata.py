@@ -1,4 +1,4 @@
-"""Recipe and mask embedded in a PNG, written and read.
+"""Writes and reads the recipe and mask that are embedded in a PNG.
 
 The recipe is a prompt block in an international text chunk, which other programs show; the mask is
 a grayscale PNG in a private chunk (Portable Network Graphics, third edition, sections 5 and
@@ -38,7 +38,7 @@ AS_DRAWN = MappingProxyType(
 
 @dataclass(frozen=True, kw_only=True)
 class Embedded:
-    """What is embedded in a PNG.
+    """Recipe and mask embedded in a PNG.
 
     Attributes:
         recipe: all settings, with the concrete seed and style.
@@ -57,7 +57,7 @@ class Embedded:
 
     @property
     def summary(self) -> str:
-        """What was read, as a sentence for the user."""
+        """A sentence for the user about what was read."""
         text = "This picture was painted here: its settings and its mask are back"
         return f"{text}, but for {', '.join(self.unknown)}." if self.unknown else f"{text}."
 
@@ -74,19 +74,19 @@ def embed(png: bytes, recipe: Recipe, mask: bytes) -> bytes:
         The new file.
     """
     known = recipe.model_copy(update=dict.fromkeys(ADDRESSES))
-    # Between keyword and text: not compressed, in no language, under no other keyword.
+    # Five zero bytes: end of keyword, no compression (2), empty language, no translated keyword.
     text = KEYWORD.encode() + bytes(5) + format_block(known).encode()
-    first = len(SIGNATURE) + 25  # behind the header chunk, which has a fixed size
+    first = len(SIGNATURE) + 25  # after the header chunk, which has a fixed size
     return png[:first] + _chunk(TEXT, text) + _chunk(MASK, mask) + png[first:]
 
 
 def read(data: bytes) -> Embedded | None:
-    """Read what is embedded in a picture file; None where there is nothing.
+    """Read the recipe and mask embedded in a picture file; None if there are none.
 
-    The mask is untrusted, as any upload: decode it by `Photo.open`.
+    The mask is as untrusted as any upload: decode it with `Photo.open`.
 
     Raises:
-        InvalidRecipe: the embedded recipe has a value that is not allowed.
+        InvalidRecipe: the embedded recipe has an invalid value.
     """
     found = {kind: body for kind, body in islice(_chunks(data), MAX_CHUNKS) if _is_ours(kind, body)}
     if TEXT not in found:

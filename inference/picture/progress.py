@@ -1,4 +1,4 @@
-"""Progress events of a job: its stages, and how far each is."""
+"""Progress events of a job: stage, steps done, preview and time left."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class Progress:
 
     Attributes:
         stage: the current stage.
-        step, steps: steps done and in all; both 0 where they are not known.
+        step, steps: steps done and in all; both 0 if unknown.
         detail: more about the stage, such as the file that is downloaded.
-        preview: (H, W, 3) uint8, the first picture as it stands; None in most events.
-        control_map: (H, W, 3) uint8, in one event, once it is drawn.
-        seconds_left: estimated seconds to the end of the stage; None where there is no estimate.
+        preview: (H, W, 3) uint8, the first picture in its present state; None in most events.
+        control_map: (H, W, 3) uint8, in one event, after it is drawn; None in all others.
+        seconds_left: estimated seconds to the end of the stage; None without an estimate.
     """
 
     stage: Stage

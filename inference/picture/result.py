@@ -30,10 +30,10 @@ class Result:
         recipe: the recipe with its concrete seed and style.
         seconds: duration of each stage, by its name.
         kept_pixels: number of pixels that the mask keeps.
-        kept_pixels_changed: number of those that differ from the upload in any image, counted.
+        kept_pixels_changed: number of those that differ from the upload in any image.
         unread: the end of the prompt that was too long to be read, "" for none.
-        hint: a sentence about what would improve the result, "" for none.
-        thrifty: whether it was painted in smaller pieces because memory was short.
+        hint: a sentence for the user about how to improve the result, "" for none.
+        thrifty: whether it was painted in smaller pieces because memory ran out.
         withheld: indices of images that the safety checker held back; they are gray.
     """
 

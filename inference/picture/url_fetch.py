@@ -1,8 +1,8 @@
 """Fetches photos from untrusted URLs, with protection against server-side request forgery.
 
 Every IP address that a host name resolves to has to be public, and the connection goes to the
-address that was checked, so that DNS rebinding gains nothing. Each redirect is checked anew. One
-deadline covers everything from the look-up to the last byte.
+address that was checked, which prevents DNS rebinding. Each redirect is checked anew. One deadline
+covers everything from the look-up to the last byte.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MAX_REDIRECTS = 3
 MAX_CHARACTERS = 4000
 SECONDS = 10.0
 PORTS = {"http": 80, "https": 443}
-# No compression is accepted, so that the bytes read bound the bytes held.
+# No compression is accepted, so that the limit on bytes read also limits the memory.
 HEADERS = (
     (b"User-Agent", b"Masquerade"),
     (b"Accept", b"image/*"),
@@ -41,7 +41,7 @@ CLOSED = tuple(
     ip_network(network)
     for network in (
         "100.64.0.0/10",  # shared by a provider's customers (RFC 6598)
-        "168.63.129.16/32",  # a cloud's own services, seen from its machines
+        "168.63.129.16/32",  # platform services of Azure, reachable from its machines
         "192.0.0.0/24",  # protocol assignments (RFC 6890)
         "192.88.99.0/24",  # 6to4 relays (RFC 7526)
         "2001::/23",  # protocol assignments, Teredo among them (RFC 2928, RFC 4380)
@@ -97,7 +97,7 @@ def fetch_photo(url: str, policy: Policy | None = None) -> Photo:
     """Fetch and decode a photo from an untrusted URL.
 
     Raises:
-        InvalidPhoto: as `fetch_file`, or it is no picture.
+        InvalidPhoto: as `fetch_file`, or the file is not a picture.
     """
     return Photo.open(fetch_file(url, policy))
 
@@ -107,7 +107,7 @@ def fetch_file(url: str, policy: Policy | None = None) -> bytes:
 
     Args:
         url: http or https.
-        policy: what may be fetched; the default one when left out.
+        policy: what may be fetched; None for the default policy.
 
     Raises:
         InvalidPhoto: the URL is not allowed, or does not answer in time.
@@ -197,7 +197,7 @@ def _shown(place: httpx.URL) -> str:
 
 
 class _Deadline:
-    """The time left of so many seconds."""
+    """A deadline, a number of seconds after its construction."""
 
     def __init__(self, seconds: float) -> None:
         self._end = time.monotonic() + seconds
@@ -251,7 +251,7 @@ class _Checked(httpcore.NetworkBackend):
         def ask() -> None:
             try:
                 answer.put(self._policy.resolve(host))
-            except (OSError, ValueError):  # ValueError: no host can have such a name
+            except (OSError, ValueError):  # ValueError: not a valid host name
                 answer.put(None)
 
         threading.Thread(target=ask, daemon=True).start()

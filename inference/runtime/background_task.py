@@ -1,4 +1,4 @@
-"""Runs blocking work in a thread while its caller stays able to report progress and to cancel."""
+"""Runs blocking work in a thread, with progress reports and cancellation for the caller."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True, kw_only=True)
 class Watch(Generic[Report]):
-    """The task's side of the connection.
+    """The task's handle for progress reports and cancellation.
 
     Attributes:
         report: sends a progress report to the caller.
@@ -36,7 +36,7 @@ def in_background(
 ) -> Generator[Report, None, Value]:
     """Run `work` in a thread, yield its reports, return its value.
 
-    Closing the generator asks the work to stop and waits until it has.
+    Closing the generator sets `cancelled` and waits until the work has ended.
 
     Raises:
         Whatever `work` raises.

@@ -23,9 +23,9 @@ class Cache(Generic[Value]):
         self._lock = threading.Lock()
 
     def get(self, key: str, make: Callable[[], Value]) -> Value:
-        """The value at `key`, made by `make` where there is none.
+        """The value at `key`; made by `make` and stored if there is none.
 
-        Two threads may make it at once; the lock is not held meanwhile.
+        The lock is not held meanwhile, so two threads may make the same value.
         """
         with self._lock:
             if key in self._values:
@@ -34,7 +34,7 @@ class Cache(Generic[Value]):
         return self.keep(key, make())
 
     def find(self, key: str) -> Value | None:
-        """The value at `key`, None where there is none."""
+        """The value at `key`, None if there is none."""
         with self._lock:
             if key in self._values:
                 self._values.move_to_end(key)

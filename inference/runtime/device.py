@@ -15,7 +15,7 @@ from inference.runtime.memory import MemoryPolicy
 
 @dataclass(frozen=True, kw_only=True)
 class Device:
-    """A torch device, the precision of the painter on it, and its name for people."""
+    """A torch device, the painter's dtype on it, and a display name."""
 
     torch_device: torch.device
     dtype: torch.dtype
@@ -23,17 +23,17 @@ class Device:
 
     @property
     def is_gpu(self) -> bool:
-        """Whether full-size models paint in seconds here."""
+        """Whether full-size models paint in seconds on this device."""
         return self.torch_device.type != "cpu"
 
     @property
     def compiles(self) -> bool:
-        """Whether compiling denoising steps in the background pays here."""
+        """Whether compiling denoising steps in the background saves time on this device."""
         return self.torch_device.type == "cuda"
 
     @property
     def is_lent(self) -> bool:
-        """Whether the GPU is lent for one call at a time, without background work."""
+        """Whether the GPU is allocated per call (ZeroGPU), without background work."""
         return is_zero_gpu()
 
     @property
@@ -43,7 +43,7 @@ class Device:
         return torch.contiguous_format if is_mps else torch.channels_last
 
     def memory(self) -> MemoryPolicy:
-        """The policy for the memory that is free now."""
+        """The memory policy for the device's free memory."""
         if self.torch_device.type != "cuda":
             return MemoryPolicy()
         return MemoryPolicy.of(torch.cuda.mem_get_info()[0])
@@ -67,7 +67,7 @@ class Device:
 class StepThrottle:
     """Keeps the host at most one denoising step ahead of a CUDA device.
 
-    The device always has work queued, and a step reported as done is done within one step.
+    The device always has work queued, and progress is at most one step ahead of it.
     """
 
     def __init__(self, device: torch.device) -> None:

@@ -1,4 +1,4 @@
-"""The machine that this process runs on: whether it is a ZeroGPU Space."""
+"""Detects whether this process runs in a Hugging Face ZeroGPU Space."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ import os
 
 
 def is_zero_gpu() -> bool:
-    """Whether this is a ZeroGPU Space, which lends its GPU to one call at a time."""
+    """Whether this is a ZeroGPU Space, which allocates its GPU per call."""
     return os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")

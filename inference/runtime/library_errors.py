@@ -1,4 +1,4 @@
-"""Translates what torch, diffusers and other libraries raise into Masquerade's error tree."""
+"""Translates exceptions of torch, diffusers and other libraries into `MasqueradeError`."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from inference.errors import MasqueradeError, ModelFailed, OutOfMemory, Painting
 
 log = logging.getLogger(__name__)
 
-# SystemExit is among them: some libraries end the process where an error was meant.
+# SystemExit is included: some libraries exit the process instead of raising an error.
 LIBRARY_ERRORS = (
     RuntimeError, MemoryError, SystemExit, OSError, ValueError, TypeError, LookupError,
     ArithmeticError, AttributeError, AssertionError, SafetensorError,
 )  # fmt: skip
-# Messages of devices that raise no OutOfMemoryError.
+# Messages of devices that do not raise OutOfMemoryError.
 OUT_OF_MEMORY_MESSAGES = ("out of memory", "can't allocate memory", "not enough memory")
 
 
 @contextmanager
 def translated_errors() -> Iterator[None]:
-    """Raise errors of libraries as `MasqueradeError`, with the original as `__cause__`.
+    """Context manager that raises library errors as `MasqueradeError`, chained to the original.
 
     Raises:
         OutOfMemory: the device has too little memory.

@@ -1,4 +1,4 @@
-"""GPU memory: what fits on a card, and models that are moved onto it one group at a time."""
+"""GPU memory: what fits on a card, and offloading of models that are not in use."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import torch
 
 GIB = 2**30
-# Counted, see docs/performance.md: a checkpoint of Stable Diffusion 1.5 with one ControlNet in
-# half precision; UNet and ControlNet, the largest part that works at once; the detectors.
+# Bytes, see docs/performance.md: a checkpoint of Stable Diffusion 1.5 with one ControlNet in half
+# precision; UNet and ControlNet, the largest part in use at once; the detectors.
 CHECKPOINT, LARGEST, DETECTORS = int(2.7 * GIB), int(2.3 * GIB), 1 * GIB
-# Activations of a step, and what the allocator and the libraries take of their own.
+# Bytes of a step's activations, and of the overhead of allocator and libraries.
 WORK, OVERHEAD = int(0.2 * GIB), int(0.3 * GIB)
-# Bytes that decoding needs for a pixel, twice over, because freed blocks do not always fit.
+# Bytes per pixel for decoding, doubled because freed blocks cannot always be reused.
 PER_PIXEL = 2 * 1536
 # Pixels beyond which the autoencoder works in tiles in any case.
 LARGE = 1280 * 1280
@@ -23,7 +23,7 @@ class MemoryPolicy:
     """Which models stay on a card, and from which size on the autoencoder works in tiles.
 
     Attributes:
-        offload: keep only the models that work on the card, and the others on the host.
+        offload: keep only the models in use on the card, and the others on the host.
         tile_beyond: the most pixels that the autoencoder takes in one piece.
     """
 
@@ -37,9 +37,9 @@ class MemoryPolicy:
 
     @classmethod
     def of(cls, free: int) -> MemoryPolicy:
-        """The policy for so many free bytes, before a checkpoint is loaded."""
+        """The policy for `free` bytes of memory, before a checkpoint is loaded."""
         offload = free < CHECKPOINT + DETECTORS + WORK + OVERHEAD
-        # While the decoder works, the rest of an offloaded checkpoint is on the host.
+        # While the decoder runs, the rest of an offloaded checkpoint is on the host.
         room = free - OVERHEAD - (0 if offload else CHECKPOINT + DETECTORS)
         return cls(offload=offload, tile_beyond=min(LARGE, max(0, room) // PER_PIXEL))
 
@@ -48,7 +48,7 @@ class ModelOffloader:
     """Moves the models of one checkpoint between host and device (model CPU offload).
 
     Args:
-        device: where models work.
+        device: where models run.
         offload: keep only active models on the device; without it all of them stay there.
 
     Attributes:
@@ -61,11 +61,11 @@ class ModelOffloader:
         self.active: tuple[torch.nn.Module, ...] = ()
 
     def place(self, model: torch.nn.Module) -> torch.nn.Module:
-        """Move a loaded model to where it waits: the host with `offload`, else the device."""
+        """Move a newly loaded model to the host with `offload`, else to the device."""
         return model.to("cpu" if self.offload else self.device)
 
     def activate(self, *models: torch.nn.Module) -> None:
-        """Bring these models to the device and, with `offload`, all others to the host."""
+        """Move these models to the device and, with `offload`, all others to the host."""
         if not self.offload or models == self.active:
             return
         for model in self.active:

@@ -13,8 +13,8 @@ from inference.runtime.load_lock import MODEL_CONSTRUCTION
 class Pretrained:
     """A transformers model with its processor on one device. Not thread-safe.
 
-    Subclasses name both classes, because the class names in the repositories' files have changed
-    over the years.
+    Subclasses name the classes of model and processor, because the class names in the
+    repositories' files have changed over time.
     """
 
     MODEL: ClassVar[Any]
