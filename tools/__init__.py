@@ -1,1 +1,1 @@
-"""Development tools: drawing portraits, training the embedded model pack, checking it."""
+"""Development tools: drawn training portraits, training and evaluation of the embedded models."""

@@ -1,9 +1,10 @@
-"""How fast, and how far from what the device could do: `python tools/bench.py`.
+"""Benchmark of painting and text-prompted masks: `python tools/bench.py`.
 
-Models have random weights, which cost the same as trained ones. The stock pipeline
-(`StableDiffusionControlNetInpaintPipeline`) and ours take turns in one process. `--cpu-small` runs
-small models of the same classes in two minutes on two cores, `--device cuda` full-size ones in half
-precision. What is counted (operations, launches, waits) is exact; what is timed is the median.
+Compares the stock pipeline (`StableDiffusionControlNetInpaintPipeline`), ours, and the device's
+measured peak rates. Models have random weights, which cost the same as trained ones; both pipelines
+take turns in one process. `--cpu-small` runs small models of the same classes in two minutes on two
+cores, `--device cuda` full-size ones in half precision. Counts (operations, launches, waits) are
+exact; times are medians.
 """
 
 from __future__ import annotations
@@ -34,11 +35,11 @@ from tools.speed.painting import (  # noqa: E402
 from tools.speed.rivals import Case, Rivals  # noqa: E402
 
 PARTS = ("counted", "painting", "words")
-PATIENCE = 900  # seconds that compiling may take
+PATIENCE = 900  # longest time for compiling, in seconds
 
 
 def arguments(given: list[str] | None = None) -> argparse.Namespace:
-    """What the command was asked for."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--cpu-small", action="store_true", help="small models, two minutes")
@@ -54,7 +55,7 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
 
 
 def painting(options: argparse.Namespace, device: torch.device) -> list[Row]:
-    """All painting cases."""
+    """Measure all painting cases."""
     small, is_cuda = options.cpu_small, device.type == "cuda"
     steps = options.steps or (4 if small else 30)
     dtype = torch.float16 if is_cuda else torch.float32
@@ -81,14 +82,14 @@ def painting(options: argparse.Namespace, device: torch.device) -> list[Row]:
 
 
 def settle(compiler: StepCompiler | None) -> None:
-    """Wait until what is asked for is compiled."""
+    """Wait until all queued steps are compiled."""
     until = time.monotonic() + PATIENCE
     while compiler is not None and compiler.busy and time.monotonic() < until:
         time.sleep(0.1)
 
 
 def told(rows: list[Row]) -> str:
-    """Rows of the same columns as tables, one after another."""
+    """Format rows as text tables, one for each set of columns."""
     lines: list[str] = []
     heads: list[str] = []
     for row in rows:
@@ -101,7 +102,7 @@ def told(rows: list[Row]) -> str:
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
-    """Measure what was asked for."""
+    """Run the benchmarks that the options select."""
     torch.set_num_threads(options.threads)
     device = torch.device(options.device)
     is_cuda = device.type == "cuda"
@@ -121,7 +122,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Print tables, and write the numbers where `--json` says."""
+    """Print the tables, and write the numbers to the file of `--json`."""
     options = arguments()
     result = run(options)
     print(f"{result['device']}, torch {result['torch']}")

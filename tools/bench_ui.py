@@ -1,10 +1,11 @@
-"""From a slider event to pixels on the screen: `python tools/bench_ui.py`.
+"""Benchmark of the page's latency from slider event to pixels: `python tools/bench_ui.py`.
 
-Drives headless Chromium over three arrangements in one run, at 768×768: ours (a canvas that
-computes the mask itself), the server's best (numpy, JPEG, no queue, `always_last`) and the stock
-one (`gr.Image` updated by `.input` with every default). Each is measured idle, with 60 ms of
-emulated network latency, and while our app paints a picture on the same machine. A sample runs
-from the DOM event until the frame with the new pixels has been handed to the compositor.
+Drives headless Chromium over three implementations in one run, at 768×768: ours (a canvas that
+computes the mask in the browser), an optimized server-side one (numpy, JPEG, no queue,
+`always_last`) and the stock one (`gr.Image` updated by `.input` with default settings). Each is
+measured idle, with 60 ms of emulated network latency, and while our app paints a picture on the
+same machine. A sample runs from the DOM event until the frame with the new pixels has been handed
+to the compositor.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ LATENCY_MS = 60
 PATIENCE = 120_000
 SITUATIONS = ("idle", f"{LATENCY_MS} ms latency", "while painting")
 
-# Notes when new pixels have been drawn: by a canvas, or by an image that was loaded anew.
+# Records the time at which new pixels were drawn, by a canvas or by an image that was reloaded.
 WATCH = """
 () => {
   const shown = () => {
@@ -93,7 +94,7 @@ STROKE = """
 
 @dataclass(frozen=True)
 class Row:
-    """What is moved: a slider's selector and its range, or the brush where there is none."""
+    """A control to move: a slider's selector and its range, or the brush if there is none."""
 
     name: str
     page: str
@@ -113,14 +114,14 @@ ROWS = (
 
 
 def overlay(photo: NDArray[np.uint8], alpha: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """The photo with the region to repaint tinted, as a server draws it."""
+    """The photo with the region to repaint tinted, drawn on the server."""
     gray = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)[..., None].astype(np.float32)
     tinted = gray * 0.45 + np.array((255, 92, 57), dtype=np.float32) * 0.55
     return (photo + (tinted - photo) * alpha[..., None] + 0.5).astype(np.uint8)
 
 
 def serve(arrangement: str, photo: Photo, port: int) -> None:
-    """A page with one slider and one picture, arranged in the server's best or the stock way."""
+    """Serve a page with one slider and one picture, in the optimized or the stock way."""
     import gradio as gr
 
     selection = Studio(style="drawn").select(photo, Recipe())
@@ -140,7 +141,7 @@ def serve(arrangement: str, photo: Photo, port: int) -> None:
 
 @contextmanager
 def running(command: list[str], folder: Path) -> Iterator[str]:
-    """A server of ours on a free port; gives its address."""
+    """Context manager that runs a server in a subprocess on a free port; yields its address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -164,7 +165,7 @@ def running(command: list[str], folder: Path) -> Iterator[str]:
 
 
 def open_page(browser: Browser, address: str, photo: Path | None) -> Page:
-    """The page at this address, watched; our own with a photo in it and the mask's fold open."""
+    """Open a page with the timing script; our own page with a photo and the mask's fold open."""
     page = browser.new_page(viewport={"width": 1440, "height": 900})
     page.goto(address)
     page.wait_for_selector("input[type=range]", state="attached", timeout=PATIENCE)
@@ -180,7 +181,7 @@ def open_page(browser: Browser, address: str, photo: Path | None) -> Page:
 
 
 def sample(page: Page, row: Row, count: int) -> list[float]:
-    """Milliseconds from event to pixels, one per event."""
+    """Latencies from event to pixels in milliseconds, one per event."""
     rng = np.random.default_rng(0)
     taken = []
     if not row.slider:
@@ -190,7 +191,7 @@ def sample(page: Page, row: Row, count: int) -> list[float]:
         page.mouse.move(box["x"] + 0.2 * box["width"], box["y"] + 0.1 * box["height"])
         page.mouse.down()
     for k in range(count + 5):
-        # At no fixed distance, so that frames are met at any point.
+        # Random intervals, so that events fall at any point of a frame.
         page.wait_for_timeout(40 + float(rng.uniform(0, 40)))
         if row.slider:
             value = row.low + (row.high - row.low) * ((k * 7) % 20 + 0.5) / 20
@@ -206,7 +207,7 @@ def sample(page: Page, row: Row, count: int) -> list[float]:
 
 
 def measure(page: Page, row: Row, situation: str, painter: Page, count: int) -> list[float]:
-    """Samples in one situation."""
+    """Take samples in one situation: idle, with network latency, or while painting."""
     session = page.context.new_cdp_session(page)
     session.send("Network.enable")
     network = {"offline": False, "downloadThroughput": -1, "uploadThroughput": -1}
@@ -231,7 +232,7 @@ def measure(page: Page, row: Row, situation: str, painter: Page, count: int) -> 
 
 
 def main() -> None:
-    """Measure everything and print the table and the ratios."""
+    """Run all measurements and print the table and the ratios."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--count", type=int, default=60, help="events per figure")
     parser.add_argument("--browser", default=shutil.which("chromium"))
@@ -269,7 +270,7 @@ def main() -> None:
 
 
 def report(pages: dict[str, Page], painter: Page, count: int) -> None:
-    """Print a row for each thing that is moved, then the ratios of the medians."""
+    """Print a row for each control, then the ratios of the medians."""
     print(f"event to pixels at {SIDE} px, ms: p50 / p95 of {count}")
     print(f"{'':22}" + "".join(f"{one:>20}" for one in SITUATIONS))
     medians: dict[str, list[float]] = {}

@@ -1,11 +1,10 @@
-"""Measure the embedded pack on held-out portraits: `python tools/eval_pack.py`.
+"""Evaluate the embedded model pack on held-out portraits: `python tools/eval_pack.py`.
 
-Everything goes through the product's own code, as a user's photo would. `--only words prompt`
-measures these parts; the table also shows those that were measured before. What was measured on
-the same weights is kept in `--work` and not measured again, each painting by itself, so a run
-may be stopped and started; `--fresh` forgets it, which is needed after a change of code. `--save`
-writes `measured.json` and the model card's table. `--sheet 8` adds a picture of eight portraits
-and what became of them.
+All measurements use the product's own code, as for a user's photo. `--only words prompt` selects
+parts; the table also shows parts that were measured before. Results and single paintings for the
+same weights are cached in `--work`, so that a run can be stopped and resumed; `--fresh` deletes
+them, which is needed after a change of code. `--save` writes `measured.json` and the model card's
+table. `--sheet 8` writes a contact sheet of eight portraits and their paintings.
 """
 
 from __future__ import annotations
@@ -54,7 +53,7 @@ PARTS: dict[str, ModuleType] = {
     "maps": maps,
     "shown": shown,
 }
-#: Parts that need no painting, with the folder of the one model that each depends on.
+#: Parts that need no painting, with the folder of the only model that they depend on.
 DRAWN = {"words": "segmenter", "enlarging": "enlarger"}
 
 
@@ -75,7 +74,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _measured(name: str, bench: Bench, count: int, path: Path) -> dict[str, Any]:
-    """What a part measures, from `path` if it was measured before."""
+    """Measure a part, or read its results from `path` if it was measured before."""
     if path.exists():
         values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return values
@@ -88,7 +87,7 @@ def _measured(name: str, bench: Bench, count: int, path: Path) -> dict[str, Any]
 
 
 def _all_measured(args: argparse.Namespace, bench: Bench) -> dict[str, dict[str, Any]]:
-    """What was asked for, and what was measured before on the same weights."""
+    """Results of the selected parts, and of parts measured before on the same weights."""
     counts = dict.fromkeys(PARTS, args.paintings) | dict.fromkeys(DRAWN, args.count)
     counts["knobs"] = args.knob_paintings
     counts["maps"] = counts["shown"] = args.map_paintings
@@ -107,7 +106,7 @@ def _all_measured(args: argparse.Namespace, bench: Bench) -> dict[str, dict[str,
 
 
 def _save(pack: Path, measured: dict[str, dict[str, Any]], rows: list[Row]) -> None:
-    """Write the figures, and the table with how many pictures it rests on."""
+    """Write the figures, and the table with the number of pictures."""
     text = json.dumps(measured, indent=2, ensure_ascii=False) + "\n"
     (pack / "measured.json").write_text(text, encoding="utf-8")
     counts = ", ".join(f"{name} {values['count']}" for name, values in measured.items())
@@ -115,7 +114,7 @@ def _save(pack: Path, measured: dict[str, dict[str, Any]], rows: list[Row]) -> N
 
 
 def main() -> None:
-    """Measure what the arguments ask for and print one table."""
+    """Measure the parts that the arguments select and print one table."""
     args = _arguments()
     torch.set_num_threads(args.threads)
     cv2.setNumThreads(args.threads)

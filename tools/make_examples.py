@@ -15,12 +15,12 @@ sys.path.insert(0, str(ROOT))
 from tools.portraits import draw_seed  # noqa: E402
 
 SIZE = (768, 960)
-COLOURS_KEPT = 256  # flat drawings need no more, and the files shrink to a third
+COLOURS_KEPT = 256  # enough for flat drawings; the files shrink to a third
 
 
 @dataclass(frozen=True, kw_only=True)
 class Example:
-    """A held-out drawing and an idea of what to turn it into."""
+    """A held-out drawing and an example prompt for it."""
 
     seed: int
     name: str
@@ -67,7 +67,7 @@ def _toml(example: Example) -> str:
 
 
 def main() -> None:
-    """Draw every example and write the list of them."""
+    """Draw all examples and write their list."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=ROOT / "assets" / "examples")
     out: Path = parser.parse_args().out

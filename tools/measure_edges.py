@@ -1,9 +1,9 @@
-"""How well the mask's edge follows the picture's: `python tools/measure_edges.py`.
+"""Boundary accuracy of guided upsampling: `python tools/measure_edges.py`.
 
 Prints boundary F-score and IoU of the masks from bilinearly enlarged heatmaps and of ours, on
-held-out drawn portraits with the embedded detector. With `--photo` and `--mask` (white or black
-thing, whatever is smaller) also for a real photo: its mask is degraded to 22×22 cells, the
-resolution at which CLIPSeg sees, and restored both ways.
+held-out drawn portraits with the embedded detector. With `--photo` and `--mask` (the smaller of its
+white and black areas) also for a real photo: its mask is degraded to 22×22 cells, the resolution of
+CLIPSeg's patches, and restored both ways.
 
 Boundary F-score as in Perazzi et al., "A Benchmark Dataset and Evaluation Methodology for Video
 Object Segmentation" (CVPR 2016): a boundary pixel counts as right within a tolerance.
@@ -39,21 +39,21 @@ Restorer = Callable[[Pixels, Floats], Bools]
 
 PHRASES = ("foreground", "head", "face", "hair", "clothes", "hat")
 SIZE = (614, 768)
-# Far from the drawings on which the filter was tuned.
+# Other drawings than those on which the filter was tuned.
 FIRST_SEED = HELD_OUT_SEED + 5_000
 CELLS = 22
 TOLERANCES = (2, 4)
-# A word whose area is smaller than this share of the drawing has no edge worth measuring.
+# Words whose area is smaller than this share of the drawing are left out.
 SMALLEST = 0.003
 
 
 def bilinear(picture: Pixels, logits: Floats) -> Bools:
-    """The mask of a heatmap that was merely enlarged."""
+    """The mask of a bilinearly enlarged heatmap."""
     return drop_specks(reaches(to_scores(resample(logits, _whole(picture))), 0.5))
 
 
 def ours(picture: Pixels, logits: Floats) -> Bools:
-    """The mask of a heatmap whose edges were moved onto the picture's."""
+    """The mask of a heatmap after guided upsampling."""
     sharp = GuidedFilter.of(picture).sharpen(resample(logits, _whole(picture)))
     return drop_specks(reaches(to_scores(sharp), 0.5))
 
@@ -67,7 +67,7 @@ def _whole(picture: Pixels) -> View:
 
 
 def boundary_f(found: Bools, truth: Bools, tolerance: float) -> float:
-    """Harmonic mean of how much of either boundary lies within `tolerance` pixels of the other."""
+    """Boundary F-score: harmonic mean of the shares within `tolerance` pixels of the other edge."""
     first, second = (_boundary(one) for one in (found, truth))
     if not first.any() or not second.any():
         return float(first.any() == second.any())
@@ -111,7 +111,7 @@ def measure_drawings(pack: Path, count: int) -> dict[str, NDArray[np.float64]]:
 
 
 def measure_photo(photo: Path, mask: Path) -> dict[str, NDArray[np.float64]]:
-    """Ratings of a photo's mask, degraded and restored."""
+    """Mean ratings of a photo's mask, degraded and restored."""
     picture = Photo.open(photo).pixels
     size = fit_within(picture.shape[1::-1], GRID)
     picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
@@ -124,7 +124,7 @@ def measure_photo(photo: Path, mask: Path) -> dict[str, NDArray[np.float64]]:
 
 
 def main() -> None:
-    """Measure what the arguments ask for and print a table."""
+    """Run the measurements that the arguments select and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pack", type=Path, default=ROOT / "assets" / "pack")
     parser.add_argument("--count", type=int, default=60, help="drawings to measure")

@@ -1,9 +1,9 @@
-"""What fewer steps and shorter guidance cost in quality: `python tools/measure_fast.py`.
+"""Quality of the fast mode's fewer steps and shorter guidance: `python tools/measure_fast.py`.
 
 Held-out portraits are repainted by the embedded pack, all but the head, from pure noise. For each
-setting: how far the result agrees with its prompt (`tools/evaluation/prompt.py`), how near it is to
-what 30 steps paint with the same seed, and how many passes of the UNet it takes, counted in
-pictures: a step with guidance is two.
+setting: agreement of the result with its prompt (`tools/evaluation/prompt.py`), PSNR to the result
+of 30 steps with the same seed, and number of UNet passes, counted in pictures: a step with guidance
+is two.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ PASS = "UNet passes"
 
 @dataclass(kw_only=True)
 class Row:
-    """What one setting gave, a value per portrait."""
+    """Results of one setting, a value per portrait."""
 
     agreement: list[float]
     colour: list[bool]
@@ -56,7 +56,7 @@ class Row:
     passes: int = 0
 
     def summary(self) -> dict[str, float]:
-        """Means; of the seconds the median."""
+        """Mean of each value; for the seconds the median."""
         return {
             "portraits": len(self.agreement),
             "agreement": float(np.mean(self.agreement)),
@@ -70,12 +70,12 @@ class Row:
 
 
 def psnr(one: Painting, other: Painting) -> float:
-    """Between the repainted parts, in dB."""
+    """PSNR between the repainted parts, in dB."""
     return float(cv2.PSNR(one.image[one.repainted], other.image[one.repainted]))
 
 
 def paint(bench: Bench, k: int, changes: dict[str, Any]) -> tuple[Painting, int, float]:
-    """A painting, how many pictures the UNet saw for it, and the processor's seconds it took."""
+    """A painting, the number of pictures that passed the UNet for it, and its CPU seconds."""
     painter = bench.studio.models().checkpoints.loaded
     seen: list[int] = []
     hook = painter._pipe.unet.register_forward_pre_hook(lambda _, args: seen.append(len(args[0])))
@@ -87,7 +87,7 @@ def paint(bench: Bench, k: int, changes: dict[str, Any]) -> tuple[Painting, int,
 
 
 def measure(bench: Bench, judge: Judge, count: int) -> Iterator[dict[str, Row]]:
-    """All settings in turn on each portrait; what there is after each of them."""
+    """Run all settings in turn on each portrait; yields the results after each portrait."""
     rows = {name: Row(agreement=[], colour=[], scene=[], psnr=[], seconds=[]) for name in SETTINGS}
     bench.paint_anew(Photo.of(sitter(0).image), recipe(0))  # loads the models
     for k in range(count):

@@ -1,9 +1,9 @@
-"""How soon a newcomer has a page and a mask: `python tools/measure_start.py`.
+"""Start-up time of the app, page and first mask: `python tools/measure_start.py`.
 
-Starts the app as the README says, again and again, with one visitor in headless Chromium who comes
-as soon as the server answers and picks the first example at once. Prints seconds since the command:
-until the server answers, until the page is drawn, until the mask is. Before the first one, which
-is not counted, nothing is in the system's file cache for certain.
+Starts the app repeatedly as in the README; headless Chromium opens the page as soon as the server
+answers and picks the first example. Prints seconds since the command until the server answers, the
+page is drawn, and the mask is drawn. The first run is not counted, because the system's file cache
+may be cold.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def one_start(browser: Browser) -> tuple[float, float, float]:
 
 
 def main() -> None:
-    """Start the app some times and print the medians."""
+    """Start the app several times and print the medians."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--count", type=int, default=5, help="starts to measure")
     count = parser.parse_args().count

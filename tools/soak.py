@@ -1,15 +1,15 @@
-"""Hours of odd jobs in a row: nothing may crash, leak, or change what was to be kept.
+"""Soak test: hours of random jobs, to find crashes, leaks and changed kept pixels.
 
     python tools/soak.py --minutes 60 [--catalog my.toml] [--seed 1]
     python tools/soak.py --visitors 1000 --previews 1000 [--catalog my.toml]
 
-Each round picks a photo (whole, mutated, or no picture at all), a recipe (sound, or with a value
-that no recipe takes), and what happens to it (painted to the end, cancelled at a random step, or a
-model that breaks off). At the end a table tells how often each came out in which way, and how
-memory, threads and temporary files went. The exit status is 1 where anything is not as it must be.
+Each round picks a photo (valid, mutated, or not a picture), a recipe (valid, or with an invalid
+value), and a course (painted to the end, cancelled at a random step, or a model that fails). At the
+end a table shows the number of each outcome, and memory, threads and temporary files. The exit
+status is 1 if a check failed.
 
-The second form is about the page, on a real server: so many looks at a mask in one session, and so
-many sessions in a row that upload a photo, look, paint, and close the tab.
+The second form tests the page on a real server: `--previews` mask updates in one session, then
+`--visitors` sessions that upload a photo, update the mask, paint, and close the tab.
 """
 
 from __future__ import annotations
@@ -59,9 +59,9 @@ ODD_VALUES: tuple[Any, ...] = (
     "\ud800",
 )
 FAULTS = (torch.OutOfMemoryError("out of memory"), RuntimeError("broken"), SystemExit(1))
-# Memory settles within the first rounds; what it grows by afterwards is a leak.
+# Share of the run after which memory has settled; growth after that is a leak.
 SETTLED = 0.3
-# Of visitors only later: what stood in the controls of the last 500 sessions is kept.
+# Later for visitors, because the state of the last 500 sessions is kept.
 SETTLED_VISITORS = 0.6
 MOST_GROWTH_MB = 200
 STROKE = "-2000:5000,5000"
@@ -70,7 +70,7 @@ FILES = 50  # of the page itself
 
 @dataclass
 class Soak:
-    """Rounds of a soak, and what came of them."""
+    """Rounds of the soak test, with their outcomes and faults."""
 
     studio: Studio
     chance: random.Random
@@ -78,7 +78,7 @@ class Soak:
     faults: list[str] = field(default_factory=list)
 
     def round(self) -> None:
-        """One job."""
+        """Run one random job."""
         try:
             self._job()
         except MasqueradeError as error:
@@ -165,7 +165,7 @@ class Soak:
 
 
 def memory() -> float:
-    """What the process holds now, in MB; its peak where the system does not tell."""
+    """Memory of the process in MB; its peak on systems that do not report the present use."""
     status = Path("/proc/self/statm")
     if status.exists():
         return int(status.read_text().split()[1]) * resource.getpagesize() / 2**20
@@ -197,7 +197,7 @@ def main() -> int:
 
 
 def receive(options: argparse.Namespace) -> int:
-    """Visitors on a real server."""
+    """Run the page's soak test on a real server."""
     studio = Studio(catalog=Catalog.load(options.catalog), style=options.style)
     list(studio.warm_up())
     chance, ok = random.Random(options.seed), True
@@ -217,7 +217,7 @@ def receive(options: argparse.Namespace) -> int:
 
 
 def visit(client: httpx.Client, chance: random.Random) -> None:
-    """One session: choose a photo, look, paint, and close the tab."""
+    """Run one session: upload a photo, update the mask, paint, and close the tab."""
     visitor = Visitor(client)
     with visitor.here():
         visitor.upload(photo_file(chance))
@@ -234,7 +234,7 @@ def photo_file(chance: random.Random) -> bytes:
 
 
 def flat(what: str, blocks: Any, count: int, work: Any, settled: float = SETTLED) -> bool:
-    """Do something so many times; whether memory and files at the end are as when they settled."""
+    """Do `work` `count` times; whether memory and files have not grown since they settled."""
     middle: tuple[float, int, int] | None = None
     for k in range(count):
         work(k)
@@ -249,7 +249,7 @@ def flat(what: str, blocks: Any, count: int, work: Any, settled: float = SETTLED
 
 
 def figures(blocks: Any) -> tuple[float, int, int]:
-    """Memory in MB, temporary files once they were swept, and objects of Python."""
+    """Memory in MB, number of temporary files after a sweep, and number of Python objects."""
     folder, limits, end = Path(blocks.app.uploaded_file_dir), Limits(), time.monotonic()
     end += limits.pause + limits.young + 10
     while (files := count_files(folder)) > limits.files + FILES and time.monotonic() < end:
@@ -260,11 +260,11 @@ def figures(blocks: Any) -> tuple[float, int, int]:
 
 
 def count_files(folder: Path) -> int:
-    return sum(len(files) for _, _, files in os.walk(folder))  # which bears that some are swept
+    return sum(len(files) for _, _, files in os.walk(folder))  # tolerates files deleted meanwhile
 
 
 def give_back() -> None:
-    """Have the C library return what it only holds for later: that is no leak."""
+    """Have the C library return freed memory to the system, which is not a leak."""
     library = ctypes.util.find_library("c")
     if sys.platform == "linux" and library:
         ctypes.CDLL(library).malloc_trim(0)
@@ -282,7 +282,7 @@ def soak(options: argparse.Namespace) -> int:
         if not settled and time.monotonic() - started > SETTLED * 60 * options.minutes:
             gc.collect()
             settled, threads = memory(), threading.active_count()
-            files = len(temporary_files())  # libraries make folders of their own at first
+            files = len(temporary_files())  # libraries create some at first
     gc.collect()
     now = memory()
     print(f"{'rounds':<32}{rounds:>8}")

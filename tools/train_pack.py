@@ -1,6 +1,6 @@
 """Train the embedded model pack: `python tools/train_pack.py STAGE --minutes 20 --threads 2`.
 
-Stages, in the order of their needs: tokenizer, text, vae, segmenter, depth, rooms, latents,
+Stages, in order of dependency: tokenizer, text, vae, segmenter, depth, rooms, latents,
 painter, controlnet, joint, encoder, adapter, lora, decoder, sharpener, pose, enlarger, judges,
 export; `all` runs them one after the other. Every stage but the first resumes from its checkpoint
 in `--work` when started again; `restore` makes the checkpoints from the pack in `--out`; `export`
@@ -44,7 +44,7 @@ STAGE_MINUTES = {
 
 
 def main() -> None:
-    """Parse the command line and run the stages asked for."""
+    """Parse the command line and run the selected stages."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("stage", choices=[*STAGE_MINUTES, "all", "restore"])
     parser.add_argument("--minutes", type=float, help="training time of the stage in all")

@@ -1,4 +1,4 @@
-"""A visitor of the page, who speaks with its server as a browser does."""
+"""HTTP client of the page, which sends the same requests as a browser tab."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import httpx
 
 
 class Visitor:
-    """A tab of the page, as a browser speaks with the server."""
+    """A session of the page over HTTP."""
 
     API = "/gradio_api"
 
@@ -25,29 +25,29 @@ class Visitor:
 
     @contextmanager
     def here(self) -> Iterator[None]:
-        """The time from opening the tab to closing it."""
+        """Context manager from opening the tab to closing it."""
         with self._client.stream("GET", f"{self.API}/heartbeat/{self._session}") as beats:
-            lines = beats.iter_lines()  # which hangs up once nobody holds it
+            lines = beats.iter_lines()  # referenced, because its deletion closes the stream
             next(lines)
             yield
 
     def upload(self, data: bytes) -> None:
-        """Choose a photo."""
+        """Upload a photo."""
         name = f"{self._session}.png"
         path = self._client.post(f"{self.API}/upload", files={"files": (name, data)}).json()[0]
         self._queued("open", photo={"path": path, "meta": {"_type": "gradio.FileData"}})
 
     def look(self, **values: Any) -> dict[str, Any]:
-        """Change something and see the mask."""
+        """Change form values and return the mask data."""
         answer = self._client.post(f"{self.API}/run/predict", json=self._call("show_mask", values))
         return answer.json()["data"][0]
 
     def fetch(self, url: str) -> list[Any]:
-        """Give the address of a photo."""
+        """Open a photo from a URL."""
         return self._queued("fetch_photo", input_image_url=url)
 
     def paint(self, **values: Any) -> list[Any]:
-        """Press Generate and wait."""
+        """Run a job and wait for its end."""
         self._client.post(f"{self.API}/run/predict", json=self._call("begin", {}))
         return self._queued("run_job", **values)
 
@@ -63,7 +63,7 @@ class Visitor:
         raise AssertionError("it never ended")
 
     def _call(self, name: str, values: dict[str, Any]) -> dict[str, Any]:
-        """An event with what stands in the controls, but for some that are changed."""
+        """Send an event with the form's values, some of them changed."""
         event = self._events[name]
         data = []
         for number in event["inputs"]:

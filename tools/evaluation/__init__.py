@@ -1,1 +1,1 @@
-"""Measuring the embedded pack, through the product's own code: one file per table."""
+"""Evaluation of the embedded model pack with the product's own code: one file per table."""

@@ -1,4 +1,4 @@
-"""What every table needs: held-out portraits, the studio, and its paintings, kept on disk."""
+"""Shared parts of the evaluation: held-out portraits, and a studio that caches its paintings."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ FOUND = 128  # from this value of a mask on, a pixel counts as repainted
 
 @dataclass(frozen=True, kw_only=True)
 class Painting:
-    """A result (h, w, 3) and which of its pixels were repainted (h, w)."""
+    """A result, (h, w, 3), and the mask of its repainted pixels, (h, w)."""
 
     image: Pixels
     repainted: Mask
 
 
 def held_out(k: int) -> Portrait:
-    """The k-th held-out portrait as it comes: any style, one person or two."""
+    """The k-th held-out portrait, in any style, of one person or two."""
     return draw(sample_spec(HELD_OUT_SEED + k), SIZES[k % 2])
 
 
 def sitter(k: int) -> Portrait:
-    """The main person of the k-th held-out portrait alone, drawn flat: what is painted on."""
+    """The main person of the k-th held-out portrait alone, in flat style: the input photo."""
     return draw(solo(sample_spec(HELD_OUT_SEED + k)), SIZES[k % 2])
 
 
@@ -50,17 +50,17 @@ def overlap(found: Mask, truth: Mask) -> float:
 
 
 def share(verdicts: list[bool]) -> float:
-    """How many of them are true, in 0-1; nothing at all is 0."""
+    """Share of true verdicts, in 0-1; 0 for an empty list."""
     return float(np.mean(verdicts)) if verdicts else 0.0
 
 
 class Bench:
-    """The product as a user has it, asked through `Studio.select` and `Studio.paint`."""
+    """Runs `Studio.select` and `Studio.paint` for the evaluation, with a cache of paintings."""
 
     def __init__(self, studio: Studio, gallery: Path | None = None, most_steps: int = 50) -> None:
         """Measure with `studio`; no painting takes more steps than `most_steps`.
 
-        `gallery` keeps finished paintings, so that a run may resume.
+        `gallery` is the folder of finished paintings, so that a run can be resumed.
         """
         self.studio = studio
         self._most_steps = most_steps
@@ -69,7 +69,7 @@ class Bench:
             gallery.mkdir(parents=True, exist_ok=True)
 
     def find(self, picture: Pixels, words: str) -> tuple[Mask, float]:
-        """Where words are found in a picture, and how surely (the peak score, 0-1)."""
+        """The mask of words in a picture, and their peak score in 0-1."""
         recipe = Recipe(
             mask_prompt=words, mask_negative="", mask_invert=False, mask_dilate=0, mask_feather=0
         )
@@ -77,7 +77,7 @@ class Bench:
         return selection.alpha(recipe) > 0, selection.words[0].score
 
     def paint(self, picture: Pixels, recipe: Recipe) -> Painting | None:
-        """Repaint a picture; None where the product refuses because the words find nothing."""
+        """Repaint a picture; None if the words are not found."""
         photo = Photo.of(picture)
         recipe = recipe.model_copy(update={"steps": min(recipe.steps, self._most_steps)})
         path = None
@@ -97,17 +97,17 @@ class Bench:
         return painting
 
     def paint_anew(self, photo: Photo, recipe: Recipe) -> Painting:
-        """Repaint a photo even if the same painting was kept.
+        """Repaint a photo without the cache of paintings.
 
         Raises:
-            EmptyMask: the product refuses, because the words find nothing.
+            EmptyMask: the words are not found.
         """
         *_, result = self.studio.paint(photo, recipe)
         assert isinstance(result, Result)
         return Painting(image=result.images[0], repainted=result.mask >= FOUND)
 
     def keypoints(self, picture: Pixels) -> Keypoints:
-        """The person's COCO key points (17, 3) as the product finds them: in the person's box."""
+        """The person's COCO key points, (17, 3), in the person's box as in the product."""
         self.find(picture, PERSON)  # as the page does before it paints
         estimator = self.studio.models().pose(FAMILY, fetch)
         return self.studio._selector.keypoints(Photo.of(picture), FAMILY, estimator)
@@ -118,7 +118,7 @@ class Bench:
         yield from sorted(path for path in folder.rglob("*") if path.is_file())
 
     def pack_digest(self, folder: str = "") -> str:
-        """A digest of the pack's styles and models, or of the model in `folder`; of no papers."""
+        """Digest of the pack's styles and models, or of the model in `folder`; not of documents."""
         code = hashlib.blake2b(digest_size=8)
         for style in () if folder else self.studio.catalog.styles(FAMILY):
             code.update(style.model_dump_json(exclude={"base"}).encode())

@@ -1,4 +1,4 @@
-"""3. Control: do shoulders and neck lie where the control skeleton has them?"""
+"""3. Control: distance of painted shoulders and neck from the control skeleton."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from tools.evaluation.table import Row, at_least
 from tools.portraits import Portrait
 
 GOAL = 0.9
-FEWER = 0.2  # "far fewer" without the ControlNet: at least so much less
+FEWER = 0.2  # least difference of the shares with and without the ControlNet
 REACH = 0.25  # head widths
 HEAD_WIDTH = 1.68  # in units of the figure's head: half its height
 SHOULDERS = (5, 6)
 
 
 def head_width(portrait: Portrait) -> float:
-    """In pixels."""
+    """Width of the head in pixels."""
     height, width = portrait.image.shape[:2]
     return HEAD_WIDTH * portrait.spec.head_size * min(width, height) / 2
 
 
 def joints(points: Keypoints) -> Keypoints:
-    """Both shoulders and, where both are seen, the neck between them: (2 or 3, 3)."""
+    """Both shoulders and, if both are visible, the neck between them: (2 or 3, 3)."""
     shoulders = points[list(SHOULDERS)]
     if (shoulders[:, 2] < MIN_SCORE).any():
         return shoulders
@@ -35,7 +35,7 @@ def joints(points: Keypoints) -> Keypoints:
 
 
 def misses(wanted: Keypoints, painted: Keypoints, width: float) -> list[float]:
-    """How far off each joint of the skeleton is, in head widths; infinite where it is not seen."""
+    """Distance of each joint from the skeleton, in head widths; infinite if it is not visible."""
     wanted, painted = joints(wanted), joints(painted)
     off = []
     for k, (x, y, score) in enumerate(wanted):
@@ -54,7 +54,7 @@ def _judged(bench: Bench, portrait: Portrait, painting: Painting | None) -> list
 
 
 def measure(bench: Bench, count: int) -> dict[str, Any]:
-    """Shares of paintings with every joint in place, and of joints in place, with and without."""
+    """Shares of paintings with all joints in place, and of joints in place; with, without pose."""
     values: dict[str, Any] = {}
     for name, control in (("with", "pose"), ("without", None)):
         whole: list[bool] = []
@@ -71,7 +71,7 @@ def measure(bench: Bench, count: int) -> dict[str, Any]:
 
 
 def rows(values: dict[str, Any]) -> list[Row]:
-    """The lines of the table."""
+    """The rows of the table."""
     part = "3 Control"
     with_pose, without = (values[name]["paintings"] for name in ("with", "without"))
     joints_seen = [f"{100 * values[name]['joints']:.1f} %" for name in ("with", "without")]

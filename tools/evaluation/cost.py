@@ -1,4 +1,4 @@
-"""7. Cost: bytes, seconds to load, seconds to paint."""
+"""7. Cost: size in bytes, load time and painting time in seconds."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MEGABYTES, LOAD_SECONDS, PAINT_SECONDS = 30, 3, 10
 TRIES = 2
 ROOT = Path(__file__).resolve().parents[2]
 
-# Loads what a style needs, as the page does when it starts; the libraries are timed apart.
+# Loads a style's models, as the page does at its start; importing the libraries is timed apart.
 _LOAD = """
 import sys, time
 begin = time.perf_counter()
@@ -35,7 +35,7 @@ print(ready - begin, time.perf_counter() - ready)
 
 
 def load_seconds(style: str) -> tuple[float, float]:
-    """Seconds to import the libraries and to load a style's models, in a fresh process."""
+    """Seconds to import the libraries and to load a style's models, in a new process."""
     command = [sys.executable, "-c", _LOAD, str(torch.get_num_threads()), style]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     libraries, models = done.stdout.split()[-2:]
@@ -43,7 +43,7 @@ def load_seconds(style: str) -> tuple[float, float]:
 
 
 def paint_seconds(bench: Bench, count: int) -> float:
-    """Median seconds from the press of the button to the result, models loaded, 20 steps."""
+    """Median seconds from the request to the result, with models loaded, at 20 steps."""
     totals = []
     for k in range(count + 1):
         *_, result = bench.studio.paint(Photo.of(sitter(k).image), recipe(k, steps=20))
@@ -55,7 +55,7 @@ def paint_seconds(bench: Bench, count: int) -> float:
 def measure(bench: Bench, count: int) -> dict[str, Any]:
     """Size of the pack, load time of the slowest style, median time of a few paintings."""
     styles = [style.key for style in Catalog.load().styles(FAMILY)]
-    # The best of a few tries: what else the machine does is not the pack's cost.
+    # The best of a few tries, to exclude other load of the machine.
     loads = [[load_seconds(style) for _ in range(TRIES)] for style in styles]
     return {
         "bytes": sum(path.stat().st_size for path in bench.pack_files()),
@@ -67,7 +67,7 @@ def measure(bench: Bench, count: int) -> dict[str, Any]:
 
 
 def rows(values: dict[str, Any]) -> list[Row]:
-    """The lines of the table."""
+    """The rows of the table."""
     part, threads = "7 Cost", f"{values['threads']} threads"
     return [
         at_most(part, "whole pack", values["bytes"] / 1e6, MEGABYTES, "MB"),

@@ -1,4 +1,4 @@
-"""6. Enlarging: Swin2SR against Lanczos on drawings at half their size."""
+"""6. Enlarging: PSNR of Swin2SR and of Lanczos on drawings at half their size."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def psnr(seen: Pixels, truth: Pixels) -> float:
 
 
 def measure(bench: Bench, count: int) -> dict[str, Any]:
-    """Mean PSNR in dB of both, on drawings made smaller by area."""
+    """Mean PSNR in dB of both, on drawings downscaled by area averaging."""
     enlarger = bench.studio.models().enlarger(FAMILY, fetch)
     ours, plain = [], []
     for k in range(count):
@@ -39,7 +39,7 @@ def measure(bench: Bench, count: int) -> dict[str, Any]:
 
 
 def rows(values: dict[str, Any]) -> list[Row]:
-    """The lines of the table."""
+    """The rows of the table."""
     part = "6 Enlarging"
     gain = values["ours"] - values["lanczos"]
     return [

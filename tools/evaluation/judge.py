@@ -1,4 +1,4 @@
-"""Two small classifiers that say what a painted picture shows: its scene, its drawing style.
+"""Two small image classifiers for painted pictures: of the scene and of the drawing style.
 
 They are trained on drawings by `tools/training/judges.py` and are no part of the product.
 """
@@ -25,13 +25,13 @@ Mask = NDArray[np.bool_]
 
 FOLDER = Path(__file__).with_name("judges")
 CLASSES: dict[str, tuple[str, ...]] = {"scene": SCENES, "style": STYLES}
-SIDE = 160  # of the square that a judge looks at
-DETAIL = 5.0  # how much the finest detail is amplified
-HIDDEN = 128  # the grey of what a judge must not look at
+SIDE = 160  # of a judge's square input, in pixels
+DETAIL = 5.0  # amplification of the finest detail
+HIDDEN = 128  # gray value of hidden pixels
 
 
 class Judge(nn.Module):
-    """Five strided convolutions and the mean of what they see."""
+    """Classifier of five strided convolutions and global average pooling."""
 
     def __init__(self, classes: tuple[str, ...]) -> None:
         """Build an untrained judge of `classes`."""
@@ -46,7 +46,7 @@ class Judge(nn.Module):
         self.head = nn.Linear(widths[-1], len(classes))
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """Logits (n, classes) of pictures (n, 3, h, w) in -1..1, 160 pixels or parts of them."""
+        """Logits (n, classes) of pictures (n, 3, h, w) in -1..1, of 160 pixels a side or crops."""
         smooth = F.avg_pool2d(pictures, 3, 1, 1, count_include_pad=False)
         fine = DETAIL * (pictures - smooth)  # outlines and grain are faint beside the colours
         seen: Tensor = self.features(torch.cat([pictures, fine], 1)).mean((2, 3))
@@ -54,17 +54,17 @@ class Judge(nn.Module):
 
     @torch.inference_mode()
     def judge(self, picture: Pixels, hidden: Mask | None = None) -> str:
-        """The class of a picture (h, w, 3) of any size; `hidden` (h, w) is not looked at."""
+        """The class of a picture (h, w, 3) of any size; pixels of `hidden` (h, w) are masked."""
         return self.classes[int(self(to_input(picture, hidden)[None]).argmax())]
 
     @torch.inference_mode()
     def sureness(self, picture: Pixels, name: str, hidden: Mask | None = None) -> float:
-        """How probable it is, in 0-1, that a picture is of the class `name`."""
+        """Probability, in 0-1, that a picture is of the class `name`."""
         chances = self(to_input(picture, hidden)[None]).softmax(1)
         return float(chances[0, self.classes.index(name)])
 
     def save(self, name: str, notes: dict[str, str]) -> None:
-        """Write the weights in half precision, with notes such as the accuracy."""
+        """Write the weights in half precision, with metadata such as the accuracy."""
         FOLDER.mkdir(exist_ok=True)
         weights = {key: value.half().contiguous() for key, value in self.state_dict().items()}
         save_file(weights, FOLDER / f"{name}.safetensors", metadata=notes)
@@ -79,13 +79,13 @@ def load(name: str) -> Judge:
 
 
 def notes(name: str) -> dict[str, str]:
-    """What was noted when the judge was saved."""
+    """Metadata of a saved judge."""
     with safe_open(FOLDER / f"{name}.safetensors", framework="pt") as file:
         return dict(file.metadata() or {})
 
 
 def to_input(picture: Pixels, hidden: Mask | None = None) -> Tensor:
-    """A picture (h, w, 3) as judges take it: (3, 160, 160) in -1..1."""
+    """Convert a picture (h, w, 3) to a judge's input, (3, 160, 160) in -1..1."""
     if hidden is not None:
         picture = np.where(hidden[..., None], np.uint8(HIDDEN), picture)
     method = cv2.INTER_AREA if min(picture.shape[:2]) >= SIDE else cv2.INTER_LINEAR

@@ -1,4 +1,4 @@
-"""4. Knobs move what they should: guidance, denoising strength, seed."""
+"""4. Settings: effect of guidance scale, denoising strength and seed on the painting."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tools.evaluation.table import Row
 SCALES = (1.0, 2.0, 3.5, 5.0)
 STRENGTHS = (0.3, 0.5, 0.7, 0.85, 1.0)
 REPEATED = 8
-HALFWAY = 0.6  # a denoising strength at which upload and prompt contend
+HALFWAY = 0.6  # a denoising strength at which both upload and prompt matter
 DIFFERENT = 2.0  # mean difference of the repainted pixels, of 255
 
 
@@ -29,31 +29,31 @@ def difference(one: Painting, other_image: Any) -> float:
 
 
 def by_words_alone(k: int, scale: float) -> Recipe:
-    """The k-th recipe, where guidance strengthens the words and no control."""
+    """The k-th recipe, with guidance that strengthens the prompt but no control."""
     return recipe(k, cfg_scale=scale, control_mode="balanced")
 
 
 def against_the_upload(k: int, scale: float) -> Recipe:
-    """The same from halfway to noise, where what the prompt gains, the upload loses."""
+    """The same at denoising strength `HALFWAY`, where prompt and upload compete."""
     return by_words_alone(k, scale).model_copy(update={"denoising_strength": HALFWAY})
 
 
 def as_styled(k: int, scale: float) -> Recipe:
-    """The k-th recipe as the style has it: guidance strengthens controls too."""
+    """The k-th recipe with the style's settings: guidance strengthens controls too."""
     return recipe(k, cfg_scale=scale)
 
 
 def agreement(
     bench: Bench, count: int, scale: float, ask: Callable[[int, float], Recipe]
 ) -> list[float]:
-    """Per painting how near it comes to its prompt, in 0-1."""
+    """Agreement of each painting with its prompt, in 0-1."""
     judge = load("scene")
     paintings = (bench.paint(sitter(k).image, ask(k, scale)) for k in range(count))
     return [prompt_agreement(bench, judge, one, wish(k)) for k, one in enumerate(paintings)]
 
 
 def distance(bench: Bench, count: int, strength: float) -> float:
-    """Mean difference between painting and upload where it was repainted."""
+    """Mean difference between painting and upload in the repainted part."""
     gaps = []
     for k in range(count):
         upload = sitter(k).image
@@ -64,7 +64,7 @@ def distance(bench: Bench, count: int, strength: float) -> float:
 
 
 def seeds(bench: Bench, count: int) -> dict[str, float]:
-    """How often a seed repeats its painting bit for bit, and how often another one differs."""
+    """Shares of seeds with a bit-identical repetition, and with a different painting by another."""
     same, other = [], []
     for k in range(count):
         photo = Photo.of(sitter(k).image)
@@ -96,7 +96,7 @@ def _listed(values: dict[str, float], form: str) -> str:
 
 
 def rows(values: dict[str, Any]) -> list[Row]:
-    """The lines of the table."""
+    """The rows of the table."""
     part, scales = "4 Knobs", ", ".join(f"{scale:g}" for scale in SCALES)
     halfway, distances = (list(values[one].values()) for one in ("agreement halfway", "distance"))
     repeated, differing = values["seeds"]["same"], values["seeds"]["different"]

@@ -1,4 +1,4 @@
-"""8. Maps: is what a control sees of the painting what it saw of the photo?"""
+"""8. Maps: agreement of the control maps of painting and photo, for each kind of control."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from tools.evaluation.bench import FAMILY, Bench, Painting, overlap, sitter
 from tools.evaluation.prompt import recipe
 from tools.evaluation.table import Row
 
-# What each control must add to the agreement to be worth its place. Of the depth there is little
-# to add: the head that is kept says where the body is.
+# Least increase of the agreement by each control. Depth can add little, because the kept head
+# determines where the body is.
 MORE = {
     "canny": 0.1, "lineart": 0.1, "hed": 0.1, "mlsd": 0.1, "depth": 0.01, "tile": 0.1,
     "segroom": 0.1, "composition": 0.05, "qr": 0.1,
 }  # fmt: skip
 KINDS = tuple(MORE)
-# These hold colours, light or the scene itself, which the words of another one would contradict.
+# Maps with colours, light or the scene itself, which the words of another prompt would contradict.
 SILENTLY = ("tile", "segroom", "qr")
 SILENT = "portrait of a person"
 BODY = "clothes"
 NATIVE = 192
-BLUR = 2.0  # sigma in pixels at generation size: a line may lie a little beside
+BLUR = 2.0  # sigma in pixels at generation size: lines may be slightly displaced
 
 
 def map_of(bench: Bench, kind: str, picture: Pixels) -> NDArray[np.float32]:
@@ -50,9 +50,9 @@ def map_of(bench: Bench, kind: str, picture: Pixels) -> NDArray[np.float32]:
 
 
 def agreement(bench: Bench, kind: str, photo: Pixels, painting: Painting) -> float:
-    """Correlation (−1…1) of both maps where it was repainted; 0 where one of them is empty.
+    """Correlation (−1…1) of both maps in the repainted part; 0 if one of them is empty.
 
-    Of a composition, which leaves colours and scene free: the overlap (0…1) of where the body is.
+    For the composition, which leaves colours and scene free: the overlap (0…1) of the bodies.
     """
     if kind == "composition":
         return overlap(*(bench.find(one, BODY)[0] for one in (photo, painting.image)))
@@ -65,7 +65,7 @@ def agreement(bench: Bench, kind: str, photo: Pixels, painting: Painting) -> flo
 
 
 def measure(bench: Bench, count: int, kinds: tuple[str, ...] = KINDS) -> dict[str, Any]:
-    """Mean agreement with each kind of map, with its control and without any."""
+    """Mean agreement for each kind of map, with its control and without any."""
     values: dict[str, Any] = {kind: {"with": [], "without": []} for kind in kinds}
     for k in range(count):
         photo = sitter(k).image
@@ -86,7 +86,7 @@ def measure(bench: Bench, count: int, kinds: tuple[str, ...] = KINDS) -> dict[st
 
 
 def rows(values: dict[str, Any]) -> list[Row]:
-    """The lines of the table."""
+    """The rows of the table."""
     return [
         Row(
             part="8 Maps",

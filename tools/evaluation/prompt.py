@@ -1,4 +1,4 @@
-"""2. Prompt: everything but the head repainted; are clothes and scene what the words said?"""
+"""2. Prompt: accuracy of clothes and scene, with everything but the head repainted."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ JUDGE_GOAL = 0.98
 
 @dataclass(frozen=True, kw_only=True)
 class Wish:
-    """What one prompt asks for."""
+    """Contents of one prompt: clothes, their colour, and scene."""
 
     colour: str
     clothes: str
@@ -30,12 +30,12 @@ class Wish:
 
     @property
     def prompt(self) -> str:
-        """The wish in words."""
+        """The prompt text."""
         return f"portrait of a person wearing a {self.colour} {self.clothes}, {self.scene}"
 
 
 def wish(k: int) -> Wish:
-    """The k-th wish: each of the 480 combinations once, in a shuffled order, then again."""
+    """The k-th combination: each of the 480 once, in a shuffled order, then again."""
     combinations = list(product(COLOURS, CLOTHES, SCENES))
     order = np.random.default_rng(0).permutation(len(combinations))
     colour, clothes, scene = combinations[order[k % len(order)]]
@@ -43,13 +43,13 @@ def wish(k: int) -> Wish:
 
 
 def recipe(k: int, **changes: Any) -> Recipe:
-    """The product's defaults, all but the head repainted from pure noise."""
+    """The product's default recipe, with all but the head repainted from pure noise."""
     fields = {"mask_prompt": "head", "mask_negative": "", "denoising_strength": 1.0, "seed": k}
     return Recipe.parse({"prompt": wish(k).prompt, "style": "drawn", **fields, **changes})
 
 
 def mean_colour(bench: Bench, painting: Painting) -> NDArray[np.float64] | None:
-    """Mean RGB of the clothes that were painted; None where the detector sees none."""
+    """Mean RGB of the painted clothes; None if the detector finds none."""
     region = bench.find(painting.image, "clothes")[0] & painting.repainted
     return painting.image[region].mean(axis=0, dtype=np.float64) if region.any() else None
 
@@ -70,10 +70,10 @@ def nearest_colour(colour: NDArray[np.float64] | None) -> str:
 
 
 def agreement(bench: Bench, judge: Judge, painting: Painting | None, asked: Wish) -> float:
-    """How near a painting comes to its prompt, in 0-1 and without steps.
+    """Agreement of a painting with its prompt, continuous in 0-1.
 
-    The mean of how probable the scene is to the judge, and of how near the clothes' colour is:
-    1 where it is the prompted one, 0 from a CIELAB distance of 100 on.
+    The mean of the judge's probability of the scene, and of the closeness of the clothes' colour:
+    1 for the prompted colour, 0 from a CIELAB distance of 100 on.
     """
     if painting is None:
         return 0.0
@@ -85,7 +85,7 @@ def agreement(bench: Bench, judge: Judge, painting: Painting | None, asked: Wish
 def verdict(
     bench: Bench, judge: Judge, painting: Painting | None, asked: Wish
 ) -> tuple[bool, bool]:
-    """Whether the clothes have the colour and the picture the scene that was asked for."""
+    """Whether the clothes have the prompted colour, and the picture the prompted scene."""
     if painting is None:
         return False, False
     colour = nearest_colour(mean_colour(bench, painting))
@@ -111,7 +111,7 @@ def measure(bench: Bench, count: int) -> dict[str, Any]:
 
 
 def rows(values: dict[str, Any]) -> list[Row]:
-    """The lines of the table."""
+    """The rows of the table."""
     part = "2 Prompt"
     return [
         at_least(part, "clothes have the prompted colour of ten", values["colour"], GOAL),

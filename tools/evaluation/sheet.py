@@ -1,4 +1,4 @@
-"""A contact sheet of what is measured: uploads, and what became of them."""
+"""Contact sheet of the evaluation: uploads and their paintings."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ LINES: tuple[dict[str, Any], ...] = (
 
 
 def write(bench: Bench, path: Path, count: int) -> None:
-    """One column per portrait: the upload, its painting, that without control, in ink, soft."""
+    """Write a sheet, a column per portrait: upload, painting, without control, in ink, in soft."""
     known = {style.key for style in bench.studio.catalog.styles()}
     lines = [line for line in LINES if line.get("style", "drawn") in known]
-    # Every second one is tall; the others would have to be distorted to stand beside them.
+    # Every second portrait is tall; only these, so that all cells have one aspect ratio.
     chosen = range(0, 2 * count, 2)
     pictures = [[resize(sitter(k).image, WIDE) for k in chosen]]
     for line in lines:

@@ -1,4 +1,4 @@
-"""9. Image prompt: with no word of it, are scene, clothes and face those of the picture shown?"""
+"""9. Image prompt: agreement of scene, clothes and face with the IP-Adapter's picture."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Colour = NDArray[np.float32]
 
 
 def measure(bench: Bench, count: int) -> dict[str, Any]:
-    """What a painting takes after: the picture shown, and of `face_swap` the photo's face."""
+    """Agreement of paintings with the image prompt, and of swapped faces with the photo's face."""
     return {**by_picture(bench, count), "face": likeness(bench, count)}
 
 
@@ -48,10 +48,10 @@ def by_picture(bench: Bench, count: int) -> dict[str, Any]:
 
 
 def likeness(bench: Bench, count: int) -> dict[str, float]:
-    """How much of the other photos' faces a painted face is farther from, by colour, than its own.
+    """Share of pairs in which a painted face is nearer in colour to its own photo than to another.
 
-    A share of 0.5 is chance. The clothes are kept, so that the painting makes up a face, which
-    `face_swap` then changes.
+    0.5 is chance. The mask keeps the clothes, so that the face is painted anew; `face_swap` then
+    changes it.
     """
     photos = [sitter(k).image for k in range(count)]
     faces = [_face_colour(bench, photo) for photo in photos]
@@ -86,7 +86,7 @@ def _face_colour(bench: Bench, picture: Pixels) -> Colour | None:
 
 
 def rows(values: dict[str, Any]) -> list[Row]:
-    """The lines of the table."""
+    """The rows of the table."""
     names = {"colour": "clothes have the photo's colour", "scene": "scene is the photo's"}
     face = values["face"]
     shares = [

@@ -1,4 +1,4 @@
-"""5. Styles: is the hand recognized that the style's LoRA is to draw with?"""
+"""5. Styles: accuracy of the drawing style of each style's LoRA, by a classifier."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from tools.evaluation.prompt import JUDGE_GOAL, recipe
 from tools.evaluation.table import Row, at_least
 
 GOAL = 0.9
-#: The pack's styles by key, and the drawings that each was trained on.
+#: The pack's styles by key, and the drawing style that each was trained on.
 HANDS = {"drawn": "flat", "ink": "ink", "soft": "soft"}
 
 
 def measure(bench: Bench, count: int) -> dict[str, Any]:
-    """Shares of paintings whose repainted part is recognized as drawn by the right hand."""
+    """Shares of paintings whose repainted part is classified as the right drawing style."""
     judge = load("style")
     seen: dict[str, list[bool]] = {style: [] for style in HANDS}
     for style, hand in HANDS.items():
@@ -32,7 +32,7 @@ def measure(bench: Bench, count: int) -> dict[str, Any]:
 
 
 def rows(values: dict[str, Any]) -> list[Row]:
-    """The lines of the table."""
+    """The rows of the table."""
     part = "5 Styles"
     lines = [
         at_least(part, f"style “{style}” is recognized", value, GOAL)

@@ -1,4 +1,4 @@
-"""One table of goals and values, printed and put into the model card."""
+"""The evaluation's table of values and goals, as text and as Markdown for the model card."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ START, END = "<!-- measured: written by tools/eval_pack.py -->", "<!-- end of me
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One line: what is measured, the goal in words, the value; None where there is no goal."""
+    """A row: measured quantity, goal in words, value, and whether it passes (None: no goal)."""
 
     part: str
     what: str
@@ -21,7 +21,7 @@ class Row:
 
 
 def at_least(part: str, what: str, value: float, goal: float, *, unit: str = "%") -> Row:
-    """A value that passes from `goal` on; with the unit "%" both are shares in 0-1."""
+    """A row that passes if the value is at least `goal`; for the unit "%" both are in 0-1."""
     shown = {"%": lambda v: f"{100 * v:.1f} %", "": lambda v: f"{v:.3f}"}
     text = shown.get(unit, lambda v: f"{v:.2f} {unit}")
     wanted = f"≥ {goal:.0%}".replace("%", " %") if unit == "%" else f"≥ {goal:g} {unit}".strip()
@@ -29,7 +29,7 @@ def at_least(part: str, what: str, value: float, goal: float, *, unit: str = "%"
 
 
 def at_most(part: str, what: str, value: float, goal: float, unit: str) -> Row:
-    """A value that passes up to `goal`."""
+    """A row that passes if the value is at most `goal`."""
     passed = value <= goal
     return Row(
         part=part, what=what, goal=f"≤ {goal:g} {unit}", value=f"{value:.1f} {unit}", passed=passed
@@ -37,7 +37,7 @@ def at_most(part: str, what: str, value: float, goal: float, unit: str) -> Row:
 
 
 def note(part: str, what: str, value: str) -> Row:
-    """A value without a goal."""
+    """A row without a goal."""
     return Row(part=part, what=what, goal="", value=value, passed=None)
 
 
@@ -53,7 +53,7 @@ def markdown(rows: Sequence[Row]) -> str:
 
 
 def plain(rows: Sequence[Row]) -> str:
-    """The table for a terminal."""
+    """The table as plain text."""
     cells = [[r.part, r.what, r.goal, r.value, _verdict(r).strip("*")] for r in rows]
     cells.insert(0, ["", "measured", "goal", "value", ""])
     widths = [max(len(line[k]) for line in cells) for k in range(5)]
@@ -64,7 +64,7 @@ def plain(rows: Sequence[Row]) -> str:
 
 
 def put_into_card(card: Path, text: str) -> None:
-    """Replace what stands between the two markers of the model card.
+    """Replace the text between the two markers of the model card.
 
     Raises:
         ValueError: the card has no such markers.

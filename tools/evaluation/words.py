@@ -1,4 +1,4 @@
-"""1. Words: what a word finds against the exact mask, and how quiet a word is that is not there."""
+"""1. Words: IoU of each word's mask, and peak scores of words that are not in the picture."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ GOALS = {
     "hair": 0.8, "hat": 0.8, "glasses": 0.8, "skin": 0.8,
 }  # fmt: skip
 QUIET, QUIET_SHARE = 0.2, 0.95
-#: Words that training never used, beside those that it practised as absent.
+#: Words that training never used, in addition to the absent words of the training.
 UNKNOWN_WORDS = ("zeppelin", "violin", "tiger", "ladder", "candle", "bridge", "helicopter", "crown")
 SOMETIMES_ABSENT = ("hat", "glasses")
 SEEN = 12  # a hat with fewer pixels is hidden behind somebody
 
 
 def measure(bench: Bench, count: int) -> dict[str, Any]:
-    """Mean IoU per word where it is in the picture, and the peaks where it is not."""
+    """Mean IoU of each word in pictures that have it, and peak scores in pictures without it."""
     found: dict[str, list[float]] = {word: [] for word in WORDS}
     quiet: dict[str, list[bool]] = {"hat or glasses": [], "practised": [], "never heard": []}
     for k in range(count):
@@ -48,7 +48,7 @@ def measure(bench: Bench, count: int) -> dict[str, Any]:
 
 
 def measure_hats(bench: Bench, count: int) -> dict[str, float]:
-    """IoU with one person's hat, of its colour and "hat" and of "hat" alone; two hats differ."""
+    """IoU with each of two hats, for a phrase with its colour ("red hat") and for "hat" alone."""
     coloured: list[float] = []
     bare: list[float] = []
     for k in range(count):
@@ -71,7 +71,7 @@ def measure_hats(bench: Bench, count: int) -> dict[str, float]:
 
 
 def rows(values: dict[str, Any]) -> list[Row]:
-    """The lines of the table."""
+    """The rows of the table."""
     part = "1 Words"
     lines = [
         at_least(part, f"mean IoU of “{word}”", values["IoU"].get(word, 0.0), goal, unit="")

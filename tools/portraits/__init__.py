@@ -1,4 +1,4 @@
-"""Seeded drawn portraits with exact masks, key points and captions: our only training data."""
+"""Synthetic portraits with exact masks, key points and captions: the pack's only training data."""
 
 from tools.portraits.draw import Portrait, draw, draw_seed
 from tools.portraits.figure import WORDS

@@ -1,4 +1,4 @@
-"""Neck, arms and six kinds of clothes."""
+"""Draws neck, arms and six kinds of clothes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LIGHT: Colour = (255, 255, 255)
 
 
 def shade(colour: Colour) -> Colour:
-    """A tone that stands out against `colour`: darker, or lighter where it is nearly black."""
+    """A tone with contrast to `colour`: darker, or lighter if it is nearly black."""
     return mix(colour, LIGHT, 0.22) if sum(colour) < 200 else mix(colour, INK, 0.25)
 
 
@@ -232,7 +232,7 @@ def _pattern(canvas: Canvas, spec: PortraitSpec, figure: Figure) -> NDArray[np.b
 
 
 def draw_body(canvas: Canvas, spec: PortraitSpec, figure: Figure) -> None:
-    """Draw torso, neck and arms; the head comes on top of them."""
+    """Draw torso, neck and arms; the head is drawn over them."""
     wide = 1.1 if spec.clothes == "spacesuit" else 1.0
     canvas.fill(_torso(spec, figure, wide), COLOURS[spec.clothes_colour], CLOTH)
     if spec.pattern != "plain":

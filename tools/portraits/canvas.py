@@ -1,4 +1,4 @@
-"""A tiny antialiased vector canvas that also remembers which part each pixel belongs to."""
+"""Small antialiased vector canvas that also records the part that each pixel belongs to."""
 
 from __future__ import annotations
 
@@ -101,23 +101,23 @@ Role = Literal["scene", "figure", "detail"]
 
 
 class Brush(Protocol):
-    """How a drawing style puts shapes on the picture, and finishes it."""
+    """Interface of a drawing style: draws shapes on the picture, and finishes it."""
 
     def paint(self, rgb: Pixels, shape: Shape, colour: Colour, role: Role) -> None:
-        """Put one shape on the supersampled picture."""
+        """Draw one shape on the supersampled picture."""
 
     def outline(self, size: tuple[int, ...]) -> int:
         """Width of the outlines, in supersampled pixels of a picture of this shape; 0: none."""
 
     def finish(self, rgb: Pixels) -> Pixels:
-        """The last hand on the supersampled picture."""
+        """Apply the style's effects to the finished supersampled picture."""
 
 
 class Canvas:
     """RGB picture and part map of one size, drawn together; coordinates in final pixels.
 
-    `person` is None while the scene is drawn, then what is added to the part numbers; `thing` is
-    what of the scene is drawn, None what passes before it.
+    `person` is None while the scene is drawn, then the offset of the part numbers; `thing` is the
+    class of the scene's shapes being drawn, None for shapes without one.
     """
 
     def __init__(self, size: tuple[int, int], brush: Brush) -> None:
@@ -169,7 +169,7 @@ class Canvas:
         self._rgb[on] = np.round(0.5 * self._rgb[on] + 0.5 * np.asarray(colour)).astype(np.uint8)
 
     def grid(self) -> Points:
-        """Where the supersampled pixels lie, in final pixels: (h, w, 2)."""
+        """Coordinates of the supersampled pixels, in final pixels: (h, w, 2)."""
         y, x = np.mgrid[: len(self._rgb), : self._rgb.shape[1]]
         return (np.stack([x, y], axis=-1) + 0.5) / SUPERSAMPLE
 
@@ -188,7 +188,7 @@ class Canvas:
         return np.asarray(small >= 128)
 
     def things(self) -> NDArray[np.uint8]:
-        """What each pixel shows, by the number of its class, (height, width)."""
+        """Class number of each pixel, (height, width)."""
         scene = self._things[::SUPERSAMPLE, ::SUPERSAMPLE]
         people = self._parts[::SUPERSAMPLE, ::SUPERSAMPLE] > 0
         return np.where(people, np.uint8(Thing.PERSON), scene)

@@ -1,4 +1,4 @@
-"""What a user might type for a portrait: many phrasings, parts left out, filler mixed in."""
+"""Captions of portraits, like prompts of users: varied phrasing, omitted parts, filler words."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _JUNK_LETTERS = "aaabcdeeefghiijklmnoooprrssttuuvwyz"
 
 @dataclass(frozen=True, kw_only=True)
 class Caption:
-    """A caption and what it says; "" stands for what it leaves open."""
+    """A caption and the attributes that it states; "" for those that it omits."""
 
     text: str
     scene: str = ""
@@ -109,7 +109,7 @@ def _clothes(spec: PortraitSpec, rng: np.random.Generator, said: dict[str, str])
 
 
 def caption_of(spec: PortraitSpec, seed: int | None = None) -> Caption:
-    """A seeded caption of `spec`; `seed` defaults to the spec's own."""
+    """A random caption of `spec`; `seed` defaults to the spec's own."""
     rng = np.random.default_rng(spec.caption_seed if seed is None else seed)
     said: dict[str, str] = {}
     head = _subject(spec, rng, said) + _looks(spec, rng, said)

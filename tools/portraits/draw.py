@@ -1,4 +1,4 @@
-"""From a spec to a finished portrait."""
+"""Draws a portrait from its spec, with masks, classes and key points."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tools.portraits.styles import brush_of
 
 @dataclass(frozen=True, kw_only=True)
 class Portrait:
-    """A drawing with everything known about it.
+    """A drawing with its ground truth.
 
     `image` is (height, width, 3) uint8 RGB; `masks` maps each word of `WORDS` to a bool
     (height, width) and `hats` holds one such mask per person, the main one first; `things` is
@@ -37,7 +37,7 @@ class Portrait:
 
 
 def draw(spec: PortraitSpec, size: tuple[int, int], with_masks: bool = True) -> Portrait:
-    """Draw `spec` at `size` = (width, height); without masks it takes half the time."""
+    """Draw `spec` at `size` = (width, height); takes half the time without masks."""
     canvas = Canvas(size, brush_of(spec.style))
     draw_scene(canvas, spec.scene, spec.scene_seed)
     people = people_of(spec)

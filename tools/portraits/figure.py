@@ -1,4 +1,4 @@
-"""Where the joints of a drawn person lie, and the part numbers of the part map."""
+"""Joints of a drawn person, and the numbers of the part map."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Face, hair, hats and glasses, drawn in the tilted frame of the head."""
+"""Draws face, hair, hats and glasses in the tilted frame of the head."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _CAP = [
 
 
 def draw_back_hair(canvas: Canvas, spec: PortraitSpec, head: Frame) -> None:
-    """The hair that hangs or stands behind the neck and shoulders."""
+    """Draw the hair behind neck and shoulders."""
     colour = mix(HAIR_COLOURS[spec.hair_colour], INK, 0.22)
     if spec.hair == "long":
         shape = [

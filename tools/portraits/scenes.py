@@ -1,4 +1,4 @@
-"""Eight flat backdrops, each told at a glance; every function draws one on an empty canvas."""
+"""Eight flat backgrounds; every public function draws one on an empty canvas."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _fir(
 
 
 def space(canvas: Canvas, rng: np.random.Generator) -> None:
-    """A night of stars with a ringed planet and a moon."""
+    """A starry sky with a ringed planet and a moon."""
     w, h, s = canvas.width, canvas.height, min(canvas.width, canvas.height)
     canvas.sky((10, 10, 38), (52, 24, 92))
     for _ in range(70):
@@ -163,7 +163,7 @@ def beach(canvas: Canvas, rng: np.random.Generator) -> None:
 
 
 def forest(canvas: Canvas, rng: np.random.Generator) -> None:
-    """Tall trunks in three depths under a roof of leaves."""
+    """Tall trunks at three depths under a roof of leaves."""
     w, h, s = canvas.width, canvas.height, min(canvas.width, canvas.height)
     canvas.thing = Thing.TREE
     canvas.sky((178, 214, 150), (118, 170, 104))

@@ -1,4 +1,4 @@
-"""What a drawn portrait shows: its vocabulary, its frozen spec, and how a seed becomes one."""
+"""Specification of a drawn portrait: vocabulary, frozen spec, and sampling from a seed."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ HELD_OUT_SEED = 1_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class PortraitSpec:
-    """Everything that decides a drawing, apart from its size in pixels.
+    """All parameters of a drawing, except its size in pixels.
 
     Places are fractions of the picture's width and height, lengths of its short side; angles
     are degrees, positive towards the right of the picture. `arms` holds (upper, fore) angles
@@ -151,7 +151,7 @@ def _sample_one(rng: np.random.Generator) -> PortraitSpec:
 
 
 def sample_spec(seed: int) -> PortraitSpec:
-    """The portrait of a seed, at every size the same: in any style, one in eight with company."""
+    """Sample the portrait of a seed, independent of size: any style, one in eight of two people."""
     rng = np.random.default_rng(seed)
     spec = replace(_sample_one(rng), style=_pick(rng, STYLES))
     if rng.random() < 0.125:
@@ -165,10 +165,10 @@ def solo(spec: PortraitSpec, style: str = "flat") -> PortraitSpec:
 
 
 def people_of(spec: PortraitSpec) -> tuple[PortraitSpec, ...]:
-    """Who is in the picture, each at their place: the main person first."""
+    """The people in the picture with their positions, the main person first."""
     if spec.companion is None:
         return (spec,)
-    side = 1 if spec.head_x < 0.5 else -1  # where there is more room
+    side = 1 if spec.head_x < 0.5 else -1  # the side with more room
     return (
         replace(spec, head_x=spec.head_x - 0.17 * side, head_size=0.8 * spec.head_size),
         replace(
@@ -183,7 +183,7 @@ def people_of(spec: PortraitSpec) -> tuple[PortraitSpec, ...]:
 def redress(
     spec: PortraitSpec, seed: int, scene: bool = True, clothes: bool = True
 ) -> PortraitSpec:
-    """The same person in the same pose, elsewhere and/or in other clothes."""
+    """The same person in the same pose, in another scene and/or in other clothes."""
     other = sample_spec(seed)
     if scene:
         spec = replace(spec, scene=other.scene, scene_seed=other.scene_seed)

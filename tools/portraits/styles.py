@@ -1,4 +1,4 @@
-"""Three hands that draw the same portrait: flat, ink (outlined cartoon) and soft (painterly)."""
+"""Three drawing styles: flat, ink (outlined cartoon) and soft (painterly)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Flat:
     """Even colours without outlines."""
 
     def paint(self, rgb: Pixels, shape: Shape, colour: Colour, role: Role) -> None:  # noqa: ARG002
-        """Put the shape on in one colour."""
+        """Draw the shape in one colour."""
         shape.put(rgb, colour)
 
     def outline(self, size: tuple[int, ...]) -> int:  # noqa: ARG002
@@ -22,7 +22,7 @@ class Flat:
         return 0
 
     def finish(self, rgb: Pixels) -> Pixels:
-        """Nothing is left to do."""
+        """Return the picture unchanged."""
         return rgb
 
 
@@ -30,7 +30,7 @@ class Ink:
     """Strong colours within dark outlines; those of the scene are thinner."""
 
     def paint(self, rgb: Pixels, shape: Shape, colour: Colour, role: Role) -> None:
-        """Put the shape on with an outline; specks and features go without."""
+        """Draw the shape with an outline; specks and features have none."""
         bold = self.outline(rgb.shape)
         width = max(1, bold * 2 // 3) if role == "scene" else bold
         outlined = role != "detail" and shape.extent > 5 * width
@@ -42,11 +42,11 @@ class Ink:
             shape.trace(rgb, pen, width, True)
 
     def outline(self, size: tuple[int, ...]) -> int:
-        """About one percent of the short side."""
+        """Width of about one percent of the short side."""
         return max(1, round(min(size[:2]) * 0.009))
 
     def finish(self, rgb: Pixels) -> Pixels:
-        """More colour, as printed."""
+        """Raise the saturation, as in print."""
         grey = rgb.mean(axis=2, keepdims=True)
         return np.clip(grey + 1.25 * (rgb - grey), 0, 255).round().astype(np.uint8)
 
@@ -55,7 +55,7 @@ class Soft:
     """Every shape shaded as if rounded and lit from the upper left; soft edges, a glow."""
 
     def paint(self, rgb: Pixels, shape: Shape, colour: Colour, role: Role) -> None:
-        """Put the shape on with a gradient from light to shade."""
+        """Draw the shape with a gradient from light to shade."""
         rows, columns = shape.box(rgb.shape)
         region = rgb[rows, columns]
         if not region.size:
@@ -78,7 +78,7 @@ class Soft:
         return 0
 
     def finish(self, rgb: Pixels) -> Pixels:
-        """Soft edges, a glow of the lights, the weave of a canvas."""
+        """Soften edges, add a glow to highlights and the texture of a canvas."""
         side = min(rgb.shape[:2])
         soft = cv2.GaussianBlur(rgb, (0, 0), side * 0.003).astype(np.float32)
         small = cv2.resize(soft, None, fx=0.125, fy=0.125, interpolation=cv2.INTER_AREA)

@@ -1,4 +1,4 @@
-"""What a drawing shows, as the classes of ADE20K, numbered from 0 as its segmenters number them.
+"""ADE20K classes of drawings, numbered from 0 as in ADE20K segmentation models.
 
 Zhou et al., "Scene Parsing through ADE20K Dataset" (CVPR 2017).
 """
@@ -9,7 +9,7 @@ from enum import IntEnum
 
 
 class Thing(IntEnum):
-    """The classes that drawings have."""
+    """The ADE20K classes that occur in drawings."""
 
     SKY = 2
     TREE = 4

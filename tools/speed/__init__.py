@@ -1,1 +1,1 @@
-"""What `tools/bench.py` is made of."""
+"""Benchmarks that `tools/bench.py` runs."""

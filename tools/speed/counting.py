@@ -1,7 +1,7 @@
-"""Counts what a piece of work asks of a device: exact, repeatable, and the same without one.
+"""Counts operations, kernel launches, memory and host-device waits of PyTorch code.
 
-On the device `meta` nothing is computed and everything is counted, so that models of full size
-are counted in seconds on any machine.
+Counts are exact and repeatable. On the device `meta` nothing is computed but everything is counted,
+so that full-size models are counted in seconds on any machine.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-# What gives another look at the same memory, or memory without content; no kernel runs for it.
+# Operators that return a view or uninitialized memory, for which no kernel runs.
 FREE = {
     "view", "_unsafe_view", "reshape", "t", "transpose", "permute", "expand", "slice", "select",
     "unsqueeze", "squeeze", "split", "chunk", "detach", "alias", "as_strided", "empty",
     "empty_like", "empty_strided", "unbind", "_reshape_alias", "split_with_sizes", "new_empty",
     "lift_fresh", "is_same_size", "new_empty_strided",
 }  # fmt: skip
-ONE = {"scaled_dot_product_attention"}  # one kernel on a card, though it can be taken apart
-READ = {"_local_scalar_dense", "equal", "is_nonzero"}  # what the host waits for
-# Tensors of no more numbers are a scheduler's, which the host keeps and calculates with.
+ONE = {"scaled_dot_product_attention"}  # one kernel on a GPU, though PyTorch can decompose it
+READ = {"_local_scalar_dense", "equal", "is_nonzero"}  # operators that the host waits for
+# Tensors of at most this many elements belong to a scheduler and stay on the host.
 HOSTS = 64
 
 
 @dataclass
 class Work:
-    """What was asked for.
+    """Counts of some work on a device.
 
     Attributes:
         launches: operators that run a kernel.
@@ -51,7 +51,7 @@ class Work:
 
 
 class _Watch(TorchDispatchMode):
-    """Sees every operator that a device is handed; what runs on the host beside it is not seen."""
+    """Dispatch mode that counts every operator on a device, but not those on the host."""
 
     def __init__(self, work: Work, device: torch.device) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ class _Watch(TorchDispatchMode):
         if name == "dropout":  # does nothing outside of training
             return func(*args, **kwargs)
         if name not in ONE:
-            with self:  # into what runs, which inference mode hides
+            with self:  # into the operators that run, which inference mode hides
                 parts = func.decompose(*args, **kwargs)
             if parts is not NotImplemented:
                 return parts
@@ -91,7 +91,7 @@ class _Watch(TorchDispatchMode):
         return output
 
     def _keep(self, tensor: torch.Tensor) -> None:
-        """Count its memory for as long as anything looks at it."""
+        """Count a tensor's memory for as long as it is referenced."""
         storage = tensor.untyped_storage()
         key = storage._cdata
         if key in self._seen or tensor.device.type != self._device.type:
@@ -110,7 +110,7 @@ class _Watch(TorchDispatchMode):
 
 @contextmanager
 def counted(device: torch.device) -> Iterator[Work]:
-    """Count what runs on a device inside; complete when it is left."""
+    """Context manager that counts the work on a device; complete on exit."""
     work = Work()
     flops = FlopCounterMode(display=False)
     with flops, _Watch(work, device):

@@ -1,4 +1,4 @@
-"""What a device could do at best, measured: matrix products and copies at full rate."""
+"""Measured peak rates of a device (roofline): matrix products and memory copies."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class Floor:
     bytes: float
 
     def seconds(self, flops: float, read: float) -> float:
-        """The least time for so many operations and so many bytes of weights read."""
+        """The least time for a number of operations and of bytes of weights read."""
         return max(flops / self.flops, read / self.bytes)
 
 
 def measure(
     device: torch.device, dtype: torch.dtype, now: Callable[[], float], *, small: bool
 ) -> Floor:
-    """Measure a device by a clock; `small` spends less on it."""
+    """Measure a device with the clock `now`; `small` uses smaller matrices."""
     side = 1024 if small else 8192
     left, right = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
     product = timed(lambda: left @ right, device, now)
@@ -54,6 +54,6 @@ def timed(work: Callable[[], object], device: torch.device, now: Callable[[], fl
 
 
 def finish(device: torch.device) -> None:
-    """Wait until a device has done what it was handed."""
+    """Wait until a device has finished its queued work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

@@ -1,4 +1,4 @@
-"""What full-size models are asked for, counted on the device `meta` and computed by nobody."""
+"""Operation counts of full-size models, on the device `meta` without computation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TOKENS = 77
 
 
 class Full:
-    """Stable Diffusion 1.5 and a ControlNet in half precision, without numbers in them."""
+    """Stable Diffusion 1.5 and a ControlNet in half precision, without weights."""
 
     def __init__(self) -> None:
         self.pipe = models.pipeline(META, HALF, small=False)
@@ -26,7 +26,7 @@ class Full:
         self.denoiser = Denoiser(self.pipe.unet, [net])
 
     def ours(self, images: int, size: tuple[int, int], *, guided: bool) -> Work:
-        """One of our steps."""
+        """Count one of our denoising steps."""
         rows = 2 * images if guided else images
         given = DenoiserInputs(
             prompt_embeds=empty(rows, TOKENS, 768),
@@ -37,7 +37,7 @@ class Full:
         return count(lambda: self.denoiser(noisy, empty(), scale, given))
 
     def stock(self, images: int, size: tuple[int, int]) -> Work:
-        """One of the stock pipeline's, with guidance."""
+        """Count one denoising step of the stock pipeline, with guidance."""
         rows, words = empty(2 * images, 4, *latents(size)), empty(2 * images, TOKENS, 768)
         condition = empty(2 * images, 3, size[1], size[0])
 
@@ -53,20 +53,20 @@ class Full:
         return count(step)
 
     def encode(self, size: tuple[int, int]) -> Work:
-        """A picture to latents."""
+        """Count encoding a picture to latents."""
         return count(lambda: self.pipe.vae.encode(empty(1, 3, size[1], size[0])))
 
     def decode(self, size: tuple[int, int]) -> Work:
-        """Latents to a picture."""
+        """Count decoding latents to a picture."""
         return count(lambda: self.pipe.vae.decode(empty(1, 4, *latents(size))))
 
     def look(self, size: tuple[int, int]) -> Work:
-        """A control map to a hint."""
+        """Count embedding a control map."""
         return count(lambda: self.looking(empty(1, 3, size[1], size[0])))
 
 
 def empty(*shape: int) -> torch.Tensor:
-    """A tensor of which only the shape is there."""
+    """A meta tensor, which has a shape but no data."""
     return torch.empty(shape, device=META, dtype=HALF)
 
 
@@ -76,19 +76,19 @@ def latents(size: tuple[int, int]) -> tuple[int, int]:
 
 
 def count(run: Callable[[], object]) -> Work:
-    """What a run asks for."""
+    """Count the work of a run."""
     with torch.inference_mode(), counted(META) as work:
         run()
     return work
 
 
 def gib(*parts: nn.Module) -> float:
-    """Size of their weights."""
+    """Size of the weights of modules, in GiB."""
     return sum(p.numel() * p.element_size() for part in parts for p in part.parameters()) / 2**30
 
 
 def measure(steps: int = 30) -> list[Row]:
-    """The rows: single parts, and whole pictures by stock and by ours."""
+    """Count single parts, and whole pictures by the stock pipeline and by ours; returns rows."""
     full = Full()
     square, tall, photo = (512, 512), (512, 640), (1024, 1280)
     parts = {

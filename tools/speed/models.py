@@ -80,7 +80,7 @@ def pipeline(
 def controlnet(
     pipe: StableDiffusionInpaintPipeline, device: torch.device, seed: int = 1
 ) -> ControlNetModel:
-    """A ControlNet for it, with output layers that are not zero."""
+    """A ControlNet for a pipeline, with output layers that are not zero."""
     torch.manual_seed(seed)
     with torch.device(device):
         model = ControlNetModel.from_unet(pipe.unet, load_weights_from_unet=False)

@@ -1,4 +1,4 @@
-"""The painting cases of `tools/bench.py`: each a row, stock beside ours."""
+"""Painting cases of `tools/bench.py`: a row each, the stock pipeline and ours."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ AREAS = 0.1, 0.3, 0.9
 
 
 class Stopwatch:
-    """Times two pieces of work in turn, so that what slows the machine slows both.
+    """Times two pieces of work in turn, so that other load of the machine affects both.
 
     Args:
-        busy: whether to count the processor's time and not the clock's, on a CPU that is shared.
+        busy: whether to count CPU time instead of wall-clock time, on a shared CPU.
     """
 
     def __init__(self, device: torch.device, repeats: int, *, busy: bool = False) -> None:
@@ -34,7 +34,7 @@ class Stopwatch:
         self.now = time.process_time if busy else time.perf_counter
 
     def race(self, *runners: Callable[[], object]) -> list[list[float]]:
-        """Seconds of each runner, after one run of each to warm up."""
+        """Seconds of each runner, after one warm-up run of each."""
         for run in runners:
             run()
         seconds: list[list[float]] = [[] for _ in runners]
@@ -49,25 +49,25 @@ class Stopwatch:
 
 
 def timing(name: str, seconds: Sequence[float]) -> Row:
-    """Median and spread (from the lower to the upper quartile)."""
+    """Median and interquartile range."""
     low, middle, high = np.percentile(seconds, (25, 50, 75))
     return {f"{name} s": float(middle), f"{name} spread s": float(high - low)}
 
 
 def psnr(ours: Sequence[Pixels], theirs: Sequence[Pixels]) -> float:
-    """The least of all pictures, in dB."""
+    """The lowest PSNR of all pictures, in dB."""
     return min(float(cv2.PSNR(*pair)) for pair in zip(ours, theirs, strict=True))
 
 
 def count(run: Callable[[], object], device: torch.device) -> Work:
-    """What a run asks for."""
+    """Count the work of a run."""
     with counted(device) as work:
         run()
     return work
 
 
 def peak_memory(run: Callable[[], object], device: torch.device) -> float:
-    """The most MiB that are in use on a card while it runs; NaN without one."""
+    """Peak GPU memory of a run in MiB; NaN without a GPU."""
     if device.type != "cuda":
         return float("nan")
     torch.cuda.reset_peak_memory_stats(device)
@@ -78,14 +78,14 @@ def peak_memory(run: Callable[[], object], device: torch.device) -> float:
 def beside_stock(
     rivals: Rivals, case: Case, watch: Stopwatch, floor: Floor, device: torch.device
 ) -> Row:
-    """One case: times, work, memory and likeness of both, and the floor."""
+    """One case: times, work, memory and PSNR of both pipelines, and the device's least time."""
     theirs, ours = watch.race(lambda: rivals.paint_stock(case), lambda: rivals.paint_ours(case))
     stock_work = count(lambda: rivals.paint_stock(case), device)
     work = count(lambda: rivals.paint_ours(case), device)
     one_step = count(lambda: rivals.paint_ours(replace(case, steps=1)), device)
     stock_step = count(lambda: rivals.paint_stock(replace(case, steps=1)), device)
     further = case.steps - 1
-    # Beyond the first picture, a stock batch draws other random numbers than its seeds do alone.
+    # After the first picture, a stock batch draws other random numbers than single seeds.
     seeds = range(case.seed, case.seed + case.images)
     alone = [rivals.paint_stock(replace(case, images=1, seed=one))[0] for one in seeds]
     least = floor.seconds(work.flops, rivals.weights * case.steps)
@@ -112,7 +112,7 @@ def beside_stock(
 
 
 def after_a_change(rivals: Rivals, case: Case, watch: Stopwatch, device: torch.device) -> Row:
-    """A second painting with one slider changed, beside one from nothing."""
+    """A second painting with one setting changed, compared with one without caches."""
     other = replace(case, seed=case.seed + 1)
 
     def second() -> None:
@@ -136,7 +136,7 @@ def after_a_change(rivals: Rivals, case: Case, watch: Stopwatch, device: torch.d
 def by_mask_area(
     rivals: Rivals, native: int, steps: int, watch: Stopwatch, device: torch.device
 ) -> list[Row]:
-    """A mask of several areas on one photo: what is painted, beside the photo as a whole."""
+    """Masks of several areas on one photo: cost of the painted crop and of the whole photo."""
     width, height = PHOTO
     native_case = Case(size=(native, native), steps=steps)
     rows: list[Row] = []
@@ -163,7 +163,7 @@ def by_mask_area(
 
 
 def three_in_turn(rivals: Rivals, case: Case, watch: Stopwatch) -> Row:
-    """One photo painted three times, as three styles on a shared base are."""
+    """One photo painted three times, as with three styles on a shared base."""
     cases = [replace(case, seed=case.seed + k) for k in range(3)]
 
     def ours() -> None:

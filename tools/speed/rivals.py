@@ -1,4 +1,4 @@
-"""The stock pipeline and ours on the same models, with the same work to do."""
+"""The stock pipeline and ours, with the same models and inputs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PROMPT = "a portrait wearing a yellow spacesuit, space"
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """What is painted: a picture of a size, half of it."""
+    """A painting case: picture size, steps and options, with half of the picture masked."""
 
     size: tuple[int, int]
     images: int = 1
@@ -39,7 +39,7 @@ class Case:
 
     @property
     def recipe(self) -> Recipe:
-        """Guidance, and the default scheduler."""
+        """The recipe: guidance, and the default scheduler."""
         return Recipe(
             prompt=PROMPT, steps=self.steps, seed=self.seed, num_images=self.images, cfg_scale=5.0
         )
@@ -59,11 +59,11 @@ class Case:
 
 
 class Rivals:
-    """Both pipelines, each with models of its own of the same weights.
+    """Both pipelines, each with its own models of the same weights.
 
     Args:
-        compiler: runs our steps; as they are when left out.
-        layout: of our models' pictures in memory; stock ones have torch's own.
+        compiler: runs our steps; uncompiled by default.
+        layout: memory format of our models; the stock ones have torch's default.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Rivals:
         self.painter.add_control(CONTROL, net.to(memory_format=layout))
 
     def paint_stock(self, case: Case) -> Sequence[Pixels]:
-        """Diffusers' own call."""
+        """Paint by diffusers' pipeline."""
         recipe, patch = case.recipe, case.patch
         self.stock.scheduler = make_scheduler(recipe.scheduler, self.pipe.scheduler.config)
         seeds = range(case.seed, case.seed + case.images)
@@ -110,19 +110,19 @@ class Rivals:
         return [np.asarray(one) for one in pictures]
 
     def paint_ours(self, case: Case) -> Sequence[Pixels]:
-        """The product's own painter, which has seen nothing before."""
+        """Paint by the product's painter, with empty caches."""
         self.painter.forget()
         return self.paint_again(case)
 
     def paint_again(self, case: Case) -> Sequence[Pixels]:
-        """The same with what it kept of earlier paintings."""
+        """Paint by the product's painter, with the caches of earlier paintings."""
         *_, last = self.painter.paint(case.patch, case.recipe)
         assert isinstance(last, InpaintOutput)
         return last.pictures
 
     @property
     def weights(self) -> int:
-        """Bytes that a step reads: those of UNet and ControlNet."""
+        """Bytes of weights that a step reads: those of UNet and ControlNet."""
         net = self.painter._conditioner.controlnets[CONTROL]
         return sum(
             one.numel() * one.element_size()

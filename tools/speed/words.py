@@ -1,9 +1,8 @@
-"""From words to masks, with CLIPSeg and random weights, beside the stock call.
+"""Benchmark of text-prompted masks by CLIPSeg, stock call and ours, with random weights.
 
-Times are the same whatever the weights are. For several numbers of phrases it tells how long the
-stock call takes (`CLIPSegForImageSegmentation` on the picture repeated for every phrase), how long
-ours takes the first time, and for one more phrase on the same photo; all in one run. Ours includes
-moving the edges onto the picture's and the distance field.
+Times do not depend on the weights. For several numbers of phrases, one run measures the stock call
+(`CLIPSegForImageSegmentation` on the picture repeated for every phrase), our first call, and our
+call for one more phrase on the same photo. Ours includes guided upsampling and the distance field.
 """
 
 from __future__ import annotations
@@ -44,14 +43,14 @@ def detector(*, small: bool) -> CLIPSegForImageSegmentation:
 
 
 def processor(folder: Path) -> CLIPSegProcessor:
-    """Its pictures' processor, and a tokenizer that spells."""
+    """CLIPSeg's image processor, with a tokenizer of single characters."""
     normal = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
     images = ViTImageProcessorPil(size={"height": 352, "width": 352}, **normal)
     return CLIPSegProcessor(image_processor=images, tokenizer=tiny_models.tokenizer(folder))
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """How long it takes."""
+    """Seconds that some work takes."""
     started = time.perf_counter()
     work()
     return time.perf_counter() - started
@@ -60,7 +59,7 @@ def seconds(work: Callable[[], object]) -> float:
 def stock(
     model: CLIPSegForImageSegmentation, prepare: CLIPSegProcessor, photo: Photo, words: list[str]
 ) -> None:
-    """The call of the model's documentation."""
+    """Call CLIPSeg as in the model's documentation."""
     pictures = [Image.fromarray(photo.pixels)] * len(words)
     inputs = prepare(text=words, images=pictures, padding=True, return_tensors="pt")
     inputs = inputs.to(model.device)
@@ -69,14 +68,14 @@ def stock(
 
 
 def photo_of(seed: int) -> Photo:
-    """A photo that was never seen."""
+    """A new photo, which is in no cache."""
     return Photo.of(draw_seed(HELD_OUT_SEED + seed, SIZE).image)
 
 
 def measure(
     device: torch.device, counts: Sequence[int], repeats: int, *, small: bool
 ) -> dict[int, dict[str, float]]:
-    """Medians in seconds by the number of phrases, after a run to warm up."""
+    """Medians in seconds by number of phrases, after a warm-up run."""
     rows: dict[int, list[tuple[float, float, float]]] = {count: [] for count in counts}
     with tempfile.TemporaryDirectory() as name:
         prepare = processor(Path(name))

@@ -1,1 +1,1 @@
-"""One module per model of the embedded pack; `tools/train_pack.py` runs them by name."""
+"""Training of the embedded pack, one module per model; `tools/train_pack.py` runs them by name."""

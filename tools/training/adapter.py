@@ -1,9 +1,8 @@
-"""The image prompt: a small CLIP image encoder and the IP-Adapter that goes with it.
+"""Training of the IP-Adapter, together with its small CLIP image encoder.
 
-Ye et al. 2023 (arXiv:2308.06721). The encoder goes on learning with the adapter, from the painter's
-own task, the UNet frozen. It is shown the goal or its head alone, and captions are mostly withheld,
-so that there is something to learn. A part of the lessons are faces close up, which is what it is
-for where a face is to resemble another.
+Ye et al. 2023 (arXiv:2308.06721). Encoder and adapter are trained on the painter's own task with
+the UNet frozen. The image prompt is the goal or its head alone, and most captions are dropped, so
+that the adapter has something to learn. Some batches are close-ups of faces, for `face_swap`.
 """
 
 from __future__ import annotations
@@ -59,7 +58,7 @@ def _untrained(pair: Pair) -> dict[str, dict[str, Tensor]]:
 
 
 class Seeing(Pair):
-    """The frozen painter with an adapter and its encoder, which learn."""
+    """The frozen painter with a trainable adapter and image encoder."""
 
     def __init__(self) -> None:
         """Build all of it, untrained."""
@@ -67,7 +66,7 @@ class Seeing(Pair):
         self.encoder = build_encoder()
 
     def put_on(self, weights: dict[str, dict[str, Tensor]] | None = None) -> None:
-        """Lay the adapter, untrained or of these weights, over the UNet's attention."""
+        """Attach the adapter, untrained or with these weights, to the UNet's attention."""
         self.requires_grad_(False)
         weights = weights or _untrained(self)
         processors = self.unet._convert_ip_adapter_attn_to_diffusers([weights])
@@ -84,7 +83,7 @@ class Seeing(Pair):
     def forward(
         self, noisy: Tensor, extra: Tensor, when: Tensor, words: Tensor, poses: Tensor
     ) -> Tensor:
-        """Velocity (n, 4, h, w); `poses` are the pictures shown, (n, 3, 64, 64), zero for none."""
+        """Velocity (n, 4, h, w); `poses` are the image prompts, (n, 3, 64, 64), zero for none."""
         seen = self.encoder(poses).image_embeds
         nothing = (poses == 0).flatten(1).all(1, keepdim=True)
         velocity: Tensor = self.unet(
@@ -106,12 +105,12 @@ def build(job: Job) -> Seeing:
 
 
 class SeenLessons(Lessons):
-    """Batches without skeletons, mostly without captions, each with a picture to go by."""
+    """Batches with image prompts, without skeletons, mostly without captions."""
 
     heads_alone = HEADS
 
     def maps(self, seeds: Tensor, bucket: str) -> Tensor:  # noqa: ARG002, one size for both
-        """The pictures that the encoder is shown, (n, 3, 64, 64); a part of them zero."""
+        """The image prompts, (n, 3, 64, 64); a part of them zero."""
         pictures, _ = pictures_of(seeds.tolist(), self.rng, self.heads_alone)
         hidden = torch.from_numpy(self.rng.random((len(pictures), 1, 1, 1)) < UNSEEN)
         return to_input(pictures).masked_fill(hidden, 0)
@@ -122,13 +121,13 @@ class SeenLessons(Lessons):
 
 
 class FaceLessons(SeenLessons):
-    """Batches of faces close up, to go by the same face from elsewhere."""
+    """Batches of close-ups of faces, with the same face in another drawing as image prompt."""
 
     heads_alone = 1.0
 
 
 def report(job: Job, trainer: Trainer[Seeing], lessons: SeenLessons) -> None:
-    """Write a sheet for held-out seeds without captions: shown, upload, painted, without."""
+    """Write a sheet for held-out seeds without captions: image prompt, upload, with, without it."""
     model, vae = trainer.average, autoencoder.load(job)
     seeds = [HELD_OUT_SEED + k for k in range(10)]
     scenarios = [sample_scenarios(seed, SQUARE, 1)[0] for seed in seeds]
@@ -139,7 +138,7 @@ def report(job: Job, trainer: Trainer[Seeing], lessons: SeenLessons) -> None:
         held = vae.encode(upload).latent_dist.mode() * scale
     extra = torch.cat([F.interpolate(mask, size=held.shape[-2:]), held], 1)
     words = lessons.words([""] * 2 * len(seeds))
-    # Each is shown another one's goal, so that nothing but the picture can tell.
+    # The image prompt is another portrait's goal, so that it is the only source of information.
     pictures = [shown(seed, False) for seed in seeds[1:] + seeds[:1]]
     seen = to_input(pictures)
     rows = [[cv2.resize(one, SQUARE) for one in pictures], to_pictures(upload)]

@@ -1,7 +1,7 @@
-"""Faces close up: what the painter has before it where it paints a face once more.
+"""Close-ups of faces, for training the painter to repaint a face.
 
-Half of the uploads show somebody else in the same place, so that the painter learns to believe the
-face that it is shown and not what is around it; all are blurred somewhat, as paintings are.
+Half of the uploads show another person in the same place, so that the painter learns to rely on the
+image prompt and not on the surroundings; all are slightly blurred, as paintings are.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from inference.picture.geometry import mask_box
 from tools.portraits import HELD_OUT_SEED, draw, sample_spec, solo
 
-SIDE = 480  # of the drawing that the face is taken from
+SIDE = 480  # size of the drawing from which the face is cut, in pixels
 SOMEBODY_ELSE = 0.5
 LOOKS = ("person", "skin", "hair", "hair_colour", "hat", "hat_colour", "glasses", "beard", "age")
-BLUR = 5.0  # most, as a sigma in pixels
-GROWN = 0.06  # of a face's longer side, as the product widens it
+BLUR = 5.0  # largest sigma, in pixels
+GROWN = 0.06  # context as a share of a face's longer side, as in the product
 
 
 def sample_close_up(

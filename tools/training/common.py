@@ -1,4 +1,4 @@
-"""What every training stage shares: the job, a resumable loop with averaged weights, sheets."""
+"""Shared parts of the training stages: options, resumable loop with averaged weights, sheets."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SAVE_SECONDS, REPORT_SECONDS = 120, 300
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """How long a stage trains, on what, and where it reads and writes."""
+    """Options of a training stage: duration, device, and folders to read and write."""
 
     minutes: float
     threads: int
@@ -53,7 +53,7 @@ class Trainer(Generic[M]):
     ) -> None:
         """Set up `model`, resuming from `job.work/name.pt` where that exists.
 
-        `half` has products of matrices computed in bfloat16, where losses bear it.
+        With `half`, matrix products are computed in bfloat16.
         """
         torch.set_num_threads(job.threads)
         cv2.setNumThreads(1)
@@ -79,7 +79,7 @@ class Trainer(Generic[M]):
         self.step, self.seconds = state["step"], state["seconds"]
 
     def save(self) -> None:
-        """Write the checkpoint in one move, so that a reader never sees half of it."""
+        """Write the checkpoint atomically."""
         state = {
             "model": self.model.state_dict(),
             "average": self.average.state_dict(),
@@ -93,7 +93,7 @@ class Trainer(Generic[M]):
 
     @property
     def progress(self) -> float:
-        """The part of the time that is spent, 0-1."""
+        """The elapsed share of the time, in 0-1."""
         return min(1.0, self.seconds / (60 * self.job.minutes))
 
     def _update(self, loss: Tensor) -> None:
@@ -115,7 +115,7 @@ class Trainer(Generic[M]):
         self.step += 1
 
     def run(self, loss_of: Callable[[], Tensor], report: Callable[[], None]) -> None:
-        """Train until the minutes are spent; `report` is called now and then."""
+        """Train until the time is over; `report` is called from time to time."""
         last_report = last_save = time.monotonic()
         running = 0.0
         while self.progress < 1:
@@ -144,7 +144,7 @@ class Trainer(Generic[M]):
 
 @contextmanager
 def _swift(device: torch.device) -> Iterator[None]:
-    """bfloat16, and on a CPU attention as plain products, whose gradient is faster there."""
+    """Autocast to bfloat16; on a CPU with plain attention, whose gradient is faster there."""
     plain = sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext()
     with torch.autocast(device.type, torch.bfloat16), plain:
         yield

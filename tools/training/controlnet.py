@@ -1,8 +1,8 @@
-"""The ControlNet of all the pack's controls: pose, edges, lines, depth, things, tile and others.
+"""Training of one ControlNet for all the pack's controls: pose, edges, lines, depth and others.
 
-It starts from the one that learned the skeleton together with the UNet, and goes on against the
-frozen UNet with maps of every kind, each drawn by the product's own functions from the goal. No
-switch tells it which kind it sees: they look different enough.
+It starts from the pose ControlNet that was trained together with the UNet, and continues with the
+UNet frozen on maps of every kind, drawn from the goal by the product's own functions. The kind is
+not an input, because the maps look different enough.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from tools.training.painter import Lessons, Pair, report
 
 KINDS = ("canny", "lineart", "hed", "mlsd", "depth", "tile", "segroom", "qr", "composition")
 SHARES = (0.1, 0.1, 0.1, 0.08, 0.08, 0.08, 0.18, 0.08, 0.2)
-SKELETONS = 0.58  # of a batch; the thinnest map and the hardest to follow
+SKELETONS = 0.58  # share of a batch; skeletons are the thinnest maps and the hardest to follow
 
 
 def map_of(kind: str, spec: PortraitSpec, size: tuple[int, int]) -> np.ndarray:
-    """What the product's control of this kind draws of a flat drawing: (h, w, 3) uint8.
+    """The product's control map of this kind for a flat drawing: (h, w, 3) uint8.
 
-    For the composition that is another scene with the same person otherwise dressed, so that
-    nothing but where things are can be learned from it.
+    For the composition it is another scene with the same person in other clothes, so that only
+    positions can be learned from it.
     """
     if kind == "composition":
         spec = redress(spec, spec.scene_seed)
@@ -57,7 +57,7 @@ def maps_of(
 
 
 class Controlled(Pair):
-    """The painter of which only the ControlNet learns."""
+    """The painter with the UNet frozen and the ControlNet trainable."""
 
     def __init__(self) -> None:
         """Build both, the UNet frozen."""
@@ -65,7 +65,7 @@ class Controlled(Pair):
         self.unet.requires_grad_(False)
 
     def train(self, mode: bool = True) -> Controlled:
-        """Switch the ControlNet; the UNet stays as it paints."""
+        """Set the mode of the ControlNet; the UNet stays in evaluation mode."""
         super().train(mode)
         self.unet.eval()
         return self
@@ -86,7 +86,7 @@ class MappedLessons(Lessons):
 
 
 def build(job: Job) -> Controlled:
-    """The painter as it was trained, its ControlNet included."""
+    """The trained painter with its ControlNet."""
     return averaged(job.work, "painter", Controlled())
 
 

@@ -1,6 +1,6 @@
-"""A finer decoder for the same latents: the autoencoder's encoder stays as it is.
+"""Further training of the VAE's decoder, with the encoder frozen.
 
-So this may run while the painter learns, and after it, without invalidating its latents.
+The latents stay valid, so this stage may run while the painter is trained, or later.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The depth estimator: a small Depth Anything that tells people from what is behind them.
+"""Training of the depth estimator: a small Depth Anything that separates people from background.
 
-Yang et al. 2024 (arXiv:2406.09414). A drawing has no depth of its own, so it is given one: people
-stand in front, the ground comes nearer towards the lower edge, everything above it is far away.
+Yang et al. 2024 (arXiv:2406.09414). Drawings have no depth, so the target is defined: people are in
+front, the ground is nearer towards the lower edge, everything above it is far away.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SOFT = 1.2  # sigma of the edges, in pixels of 192
 
 
 def nearness_of(portrait: Portrait) -> NDArray[np.float32]:
-    """How near each pixel of a drawing is, (h, w) in 0-1."""
+    """Target nearness of each pixel of a drawing, (h, w) in 0-1."""
     height, width = portrait.image.shape[:2]
     down = np.linspace(0, 1, height, dtype=np.float32)[:, None]
     ground = GROUND * np.clip((down - HORIZON) / (1 - HORIZON), 0, 1)
@@ -35,7 +35,7 @@ def nearness_of(portrait: Portrait) -> NDArray[np.float32]:
 
 
 def build_depth() -> DepthAnythingForDepthEstimation:
-    """An untrained estimator, which says "halfway" everywhere: from 0, its ReLU never wakes."""
+    """An untrained estimator with output 0.5 everywhere; at 0 its last ReLU has no gradient."""
     backbone = Dinov2Config(
         image_size=SIDE,
         patch_size=PATCH,

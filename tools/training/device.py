@@ -1,4 +1,4 @@
-"""A model on a GPU, and all that is round it on the CPU, where the drawings are made."""
+"""Moves a model to a GPU while its callers stay on the CPU, where the drawings are made."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from torch.utils._pytree import tree_map
 
 
 class _Border:
-    """Brings what goes into a model's parts to their device, and what comes out to the CPU.
+    """Hooks that move the inputs of a model's parts to a device, and their outputs to the CPU.
 
-    Only a call from outside crosses back: inside, one part hands over to the next.
+    Only the outermost call is moved; calls between parts stay on the device.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -29,7 +29,7 @@ class _Border:
 
 
 def lend(model: nn.Module, device: torch.device) -> None:
-    """Move a model to a device; who calls it, or parts of it, need not know."""
+    """Move a model to a device, with hooks that move inputs and outputs of its calls."""
     if device.type == "cpu":
         return
     model.to(device)

@@ -1,8 +1,8 @@
-"""The image prompt's encoder: CLIPVisionModelWithProjection, taught to see what captions say.
+"""Pretraining of the IP-Adapter's image encoder (CLIPVisionModelWithProjection) on attributes.
 
-The real one learned from millions of pairs. Here everything in a drawing is known exactly, so
-linear heads read every attribute off the embedding, as others did off the text encoder's tokens
-(`text.py`); they are thrown away afterwards, and the adapter goes on from there (`adapter.py`).
+CLIP is trained on millions of pairs of text and image. Here all attributes of a drawing are known
+exactly, so linear heads predict each attribute from the embedding, as for the text encoder
+(`text.py`). The heads are dropped afterwards, and `adapter.py` continues from this encoder.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from tools.training.common import SQUARE, Job, Trainer, averaged
 
 SIDE = 64
 EMBEDDED = 96
-HEADS = 0.3  # of what is shown
+HEADS = 0.3  # share of pictures that show a head alone
 FLIPPED = 0.5
 BATCH = 24
-OUT_OF_SIGHT = ("scene", "clothes", "clothes_colour")  # where only the head is shown
+OUT_OF_SIGHT = ("scene", "clothes", "clothes_colour")  # not visible in a head alone
 
 
 def build_encoder() -> CLIPVisionModelWithProjection:
@@ -46,7 +46,7 @@ def build_encoder() -> CLIPVisionModelWithProjection:
 
 
 def shown(seed: int, head: bool, style: str = "flat") -> NDArray[np.uint8]:
-    """What the encoder is shown of a seed: the drawing, or the head in it; (64, 64, 3) uint8."""
+    """The encoder's picture of a seed: the drawing, or its head alone; (64, 64, 3) uint8."""
     portrait = draw(solo(sample_spec(seed), style), SQUARE, with_masks=head)
     image = portrait.image
     if head:
@@ -59,7 +59,7 @@ def shown(seed: int, head: bool, style: str = "flat") -> NDArray[np.uint8]:
 
 
 def to_input(pictures: list[NDArray[np.uint8]]) -> Tensor:
-    """(n, 3, 64, 64), normalized as the product's image processor does."""
+    """Convert to (n, 3, 64, 64), normalized as by the product's image processor."""
     processor = CLIPImageProcessorPil()
     mean, deviation = (
         torch.tensor(values)[:, None, None]
@@ -72,7 +72,7 @@ def to_input(pictures: list[NDArray[np.uint8]]) -> Tensor:
 def pictures_of(
     seeds: list[int], rng: np.random.Generator, heads_alone: float = HEADS
 ) -> tuple[list[NDArray[np.uint8]], Tensor]:
-    """What is shown of seeds, some mirrored, and which of them show a head alone, (n,) bool."""
+    """The pictures of seeds, some mirrored, and which of them show a head alone, (n,) bool."""
     heads = rng.random(len(seeds)) < heads_alone
     pictures = [shown(seed, bool(head)) for seed, head in zip(seeds, heads, strict=True)]
     mirrored = [
@@ -112,7 +112,7 @@ def _scores(seer: Seer, seeds: list[int], rng: np.random.Generator) -> tuple[Ten
 
 
 def train(job: Job) -> None:
-    """Train encoder and heads; report how often they are right on held-out drawings."""
+    """Train encoder and heads; report the accuracy on held-out drawings."""
     torch.manual_seed(0)
     trainer = Trainer(job, "encoder", Seer(), lr=1e-3, decay=0.995)
     rng = np.random.default_rng(trainer.step + 11)

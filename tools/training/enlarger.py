@@ -1,8 +1,8 @@
-"""The enlarger: a small Swin2SR (Conde et al. 2022, arXiv:2209.11345) that doubles both sides.
+"""Training of the enlarger: a small Swin2SR (Conde et al. 2022, arXiv:2209.11345) of factor 2.
 
-The stock initialization gives noise, and a small model spends most of its time on learning to
-pass the picture through. `build_enlarger` starts it as plain bilinear enlarging instead, which
-its layers can express exactly, so that every step of training goes into what is better.
+With the default initialization, a small model spends most of the training on learning the identity.
+`build_enlarger` initializes it to bilinear interpolation instead, which its layers can express
+exactly.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _QUARTERS = np.array([[0.25, 0.75, 0.0], [0.0, 0.75, 0.25]], np.float32)
 
 
 def build_enlarger() -> Swin2SRForImageSuperResolution:
-    """A model of about 0.3 million parameters that begins as bilinear enlarging."""
+    """A model of about 0.3 million parameters, initialized to bilinear interpolation."""
     config = Swin2SRConfig(
         image_size=CROP,
         embed_dim=48,
@@ -75,7 +75,7 @@ def build_processor() -> Swin2SRImageProcessorPil:
 
 
 def shrink(picture: Pixels, by_area: bool) -> Pixels:
-    """A drawing at half its size, without aliasing: by area or with a bicubic filter."""
+    """Downscale a drawing to half its size, without aliasing: by area or with a bicubic filter."""
     height, width = (side // SCALE for side in picture.shape[:2])
     if by_area:
         small = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)

@@ -1,4 +1,4 @@
-"""Write the averaged weights as folders that `from_pretrained` loads without a network."""
+"""Exports the averaged weights as model folders for `from_pretrained`."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def _history(job: Job) -> dict[str, dict[str, float]]:
 
 
 def train(job: Job) -> None:
-    """Export every model that has a checkpoint; replaces what is there."""
+    """Export every model that has a checkpoint; replaces existing folders."""
     torch.set_num_threads(job.threads)
     exports = {
         "segmenter": lambda: _segmenter(job, job.out / "segmenter"),

@@ -1,8 +1,8 @@
-"""The painter's last lessons: UNet and ControlNet together once more, with maps of every kind.
+"""Joint fine-tuning of UNet and ControlNet, with maps of every kind.
 
-A ControlNet alone can ask only for what the frozen UNet knows how to paint. What lies along the
-skeleton counts more here, because arms and shoulders are a small part of a picture. A part of the
-lessons are faces close up, as the painter meets them where it paints a face once more.
+A ControlNet trained alone is limited to what the frozen UNet can paint. The loss is weighted higher
+along the skeleton, because arms and shoulders are a small part of a picture. Some batches are
+close-ups of faces, for the stages that repaint a face.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from tools.training import controlnet, latents
 from tools.training.common import Job, Trainer, averaged
 from tools.training.painter import Lessons, Pair, mixed_loss, pose_maps, report
 
-GUIDED = 18  # samples of a batch that see a map
+GUIDED = 18  # samples of a batch with a control map
 CLOSE_UPS = 0.3  # of the batches
-BODY_WEIGHT = 3.0  # of what lies along the skeleton, relative to the rest
+BODY_WEIGHT = 3.0  # loss weight along the skeleton, relative to the rest
 
 
 class JointLessons(controlnet.MappedLessons):
@@ -30,14 +30,14 @@ class JointLessons(controlnet.MappedLessons):
         return super().maps(seeds[:GUIDED], bucket)
 
     def worth(self, seeds: Tensor, bucket: str) -> Tensor:
-        """More along the skeleton."""
+        """Loss weights, higher along the skeleton."""
         bones = pose_maps(seeds.tolist(), latents.BUCKETS[bucket]).amax(dim=1, keepdim=True)
         body = F.max_pool2d(F.max_pool2d(bones, 8), 3, stride=1, padding=1) > 0
         return 1 + (BODY_WEIGHT - 1) * body.float()
 
 
 class FaceLessons(Lessons):
-    """Batches of faces close up, without any map."""
+    """Batches of close-ups of faces, without control maps."""
 
     def maps(self, seeds: Tensor, bucket: str) -> Tensor:  # noqa: ARG002, none for anybody
         """No maps."""
@@ -45,14 +45,14 @@ class FaceLessons(Lessons):
 
 
 def build(job: Job) -> Pair:
-    """The painter's UNet with the ControlNet that learned all maps against it."""
+    """The painter's UNet with the ControlNet of all kinds of maps."""
     pair = averaged(job.work, "painter", Pair())
     pair.controlnet = controlnet.load(job)
     return pair
 
 
 def train(job: Job) -> None:
-    """Train both."""
+    """Train UNet and ControlNet together."""
     torch.manual_seed(0)
     model = build(job).requires_grad_(True)
     trainer = Trainer(job, "joint", model, lr=5e-4, decay=0.998, half=True)
@@ -66,5 +66,5 @@ def train(job: Job) -> None:
 
 
 def load(job: Job) -> Pair:
-    """The painter as it is shipped."""
+    """The painter as exported."""
     return averaged(job.work, "joint", Pair())

@@ -1,8 +1,8 @@
-"""The judges of painted pictures, trained on drawings: which scene, which drawing style.
+"""Training of the evaluation's classifiers of scene and drawing style, on drawings.
 
-What they will see is painted by a small model and has a kept head in it that nobody asked
-about. So they learn from drawings whose head is hidden, that went through the autoencoder with
-some noise on the way, that are blurred, noisy or off-colour.
+They are applied to pictures that a small model painted, with a kept head that is not to be judged.
+So the drawings for training have a hidden head and are augmented: passed through the autoencoder
+with noise on the latents, blurred, noisy or shifted in colour.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from tools.training.vae import repainted
 
 Pixels = NDArray[np.uint8]
 
-GROUP = 8  # pictures of one size that are made together
+GROUP = 8  # pictures of one size that are drawn together
 BATCH = 32
 REPAINTED = 0.5  # share of the pictures that went through the autoencoder
 PARTS = {"scene": 144, "style": 128}
-"""The side of what a judge sees at once while it learns, of 160."""
+"""Side of the crops for training, out of 160 pixels."""
 OVERLOOKED = {"scene": (0.08, 0.8), "style": (0.015, 0.5)}
-"""How much pixel noise and blur (in pixels) a judge is to overlook; some belong to a style."""
+"""Most pixel noise and blur (in pixels) of the augmentation; some belong to a style."""
 TEST_SEED = HELD_OUT_SEED + 20_000
 TESTED = 600
 
@@ -64,7 +64,7 @@ def _jitter(x: Tensor, noise: float, blur: float, rng: np.random.Generator) -> T
 
 
 class Pool:
-    """Pictures made so far; each is shown many times, as drawing takes longer than learning."""
+    """Pool of drawn pictures, each used many times, because drawing takes longer than training."""
 
     def __init__(self, vae: AutoencoderKL, name: str, seed: int) -> None:
         """Start empty; `name` is the judge's."""
@@ -75,7 +75,7 @@ class Pool:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing was made yet."""
+        """Whether the pool has no pictures yet."""
         return not self._inputs
 
     def grow(self) -> None:
@@ -89,7 +89,7 @@ class Pool:
         self._inputs += [to_input(picture) for picture in pictures]
 
     def batch(self) -> tuple[list[PortraitSpec], Tensor]:
-        """What some pictures show, and the pictures, disturbed, as judges take them."""
+        """Specs of some pictures, and the augmented pictures as a judge's input."""
         chosen = self._rng.integers(len(self._specs), size=BATCH).tolist()
         inputs = [_jitter(self._cut(self._inputs[k]), *self._overlooked, self._rng) for k in chosen]
         flipped = [x.flip(2) if self._rng.random() < 0.5 else x for x in inputs]
@@ -101,7 +101,7 @@ class Pool:
 
 
 def accuracy(judge: Judge, name: str, vae: AutoencoderKL | None, count: int) -> float:
-    """The part of held-out drawings that is judged rightly, seen through `vae` where given."""
+    """Accuracy on held-out drawings, passed through `vae` if given."""
     right: list[bool] = []
     for first in range(TEST_SEED, TEST_SEED + count, GROUP):
         specs, pictures = _drawings(list(range(first, first + GROUP)), TALL)

@@ -1,4 +1,4 @@
-"""Latents made beforehand, so that the painter's steps cost no drawing and no encoding."""
+"""Precomputes latents for the painter's training, to save drawing and encoding in its steps."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _FIRST_SEED = {"square": 0, "tall": 500_000}
 
 
 def masked(image: Tensor, mask: Tensor) -> Tensor:
-    """What an inpainting pipeline shows of an upload in -1..1: grey (0) where repainted."""
+    """Masked image of an inpainting pipeline: the upload in -1..1, gray (0) where repainted."""
     return image * (mask < 0.5)
 
 
@@ -76,7 +76,7 @@ def _write(task: tuple[Job, str, str, int]) -> None:
 
 
 def train(job: Job) -> None:
-    """Make what is missing, one process per thread."""
+    """Compute the missing latents, one process per thread."""
     (job.work / "latents").mkdir(exist_ok=True)
     tasks = [
         (job, kind, bucket, _FIRST_SEED[bucket] + k)

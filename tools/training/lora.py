@@ -1,7 +1,7 @@
-"""The styles: a LoRA of the painter's UNet for each hand but the flat one, which is the base's.
+"""Training of the style LoRAs of the painter's UNet: one for each drawing style except flat.
 
-Low-rank updates (Hu et al. 2021, arXiv:2106.09685) of attention and of the convolutions as
-well, because most of this small UNet, and what makes an outline, is convolution.
+Low-rank updates (Hu et al. 2021, arXiv:2106.09685) of attention and of convolutions, because most
+of this small UNet is convolution, and outlines depend on it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _TARGETS = [*_ATTENTION, "ff.net.0.proj", "ff.net.2", "conv1", "conv2"]
 
 
 def build(job: Job) -> Pair:
-    """The trained painter with an untrained adapter, the only part that learns."""
+    """The trained painter, frozen, with an untrained LoRA."""
     pair = joint.load(job)
     pair.unet.add_adapter(LoraConfig(r=RANK, lora_alpha=RANK, target_modules=_TARGETS))
     return pair
@@ -37,13 +37,13 @@ def _train_style(job: Job, style: str) -> None:
 
 
 def train(job: Job) -> None:
-    """Train one adapter after the other, `job.minutes` each."""
+    """Train one LoRA after the other, `job.minutes` each."""
     for style in STYLES:
         _train_style(job, style)
 
 
 def load(job: Job, style: str) -> dict[str, Tensor]:
-    """The trained adapter of a style, as `save_lora_weights` takes it."""
+    """The trained LoRA of a style, in the format of `save_lora_weights`."""
     unet = averaged(job.work, f"lora-{style}", build(job)).unet
     weights: dict[str, Tensor] = get_peft_model_state_dict(unet)
     return {name: weight.half().contiguous() for name, weight in weights.items()}

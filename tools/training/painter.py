@@ -1,9 +1,8 @@
-"""The painter: a 9-channel inpainting UNet and its pose ControlNet, trained together.
+"""Joint training of the painter: a 9-channel inpainting UNet and its pose ControlNet.
 
-Velocity prediction (Salimans and Ho 2022, arXiv:2202.00512) on latents made beforehand. Two
-thirds of every batch see the skeleton through the ControlNet, the rest do not, so that one run
-gives a UNet that stands alone and a ControlNet that fits it. Much noise is drawn more often than
-little, because under much of it is decided what goes where.
+Velocity prediction (Salimans and Ho 2022, arXiv:2202.00512) on precomputed latents. Two thirds of
+every batch get a skeleton through the ControlNet, so that one run gives a UNet that works alone and
+a ControlNet for it. High noise levels are sampled more often, because they decide the composition.
 """
 
 from __future__ import annotations
@@ -38,8 +37,8 @@ CHANNELS = (64, 112, 144)
 BATCH = 24
 CAPTION_DROPOUT = 0.12
 NOISE_OFFSET = 0.1
-POSED = 16  # samples of a batch that see the skeleton
-KEPT_WEIGHT = 0.3  # of latents that are kept, relative to those repainted
+POSED = 16  # samples of a batch with a skeleton
+KEPT_WEIGHT = 0.3  # loss weight of kept latents, relative to repainted ones
 
 
 def build_unet() -> UNet2DConditionModel:
@@ -107,7 +106,7 @@ def build_scheduler() -> DDIMScheduler:
 
 
 class Pair(nn.Module):
-    """UNet and ControlNet, so that one optimizer and one average hold both."""
+    """UNet and ControlNet as one module, for one optimizer and one moving average."""
 
     def __init__(self) -> None:
         """Build both, untrained."""
@@ -163,7 +162,7 @@ class _Batch(NamedTuple):
 
 
 class Lessons:
-    """Draws training batches from the latents made so far, one while the last is learned from."""
+    """Training batches from the precomputed latents; the next one is prepared in the background."""
 
     def __init__(self, job: Job, seed: int, kind: str = "flat") -> None:
         """Load the latents of a kind, the tokenizer and the frozen text encoder."""
@@ -193,12 +192,12 @@ class Lessons:
         return pose_maps(seeds[:POSED].tolist(), latents.BUCKETS[bucket])
 
     def worth(self, seeds: Tensor, bucket: str) -> Tensor:
-        """How much each latent counts, (n, 1, h, w)."""
+        """Loss weight of each latent, (n, 1, h, w)."""
         width, height = latents.BUCKETS[bucket]
         return torch.ones(len(seeds), 1, height // 8, width // 8)
 
     def loss(self, model: Pair) -> Tensor:
-        """Squared error of the velocity on one batch, mostly where repainted."""
+        """Squared error of the velocity on one batch, weighted towards the repainted part."""
         ready, self._next = self._next, self._hand.submit(self._batch)
         batch = ready.result()
         predicted = model(batch.noisy, batch.extra, batch.when, batch.words, batch.maps)
@@ -231,7 +230,7 @@ class Lessons:
 
 
 def mixed_loss(model: Pair, whole: Lessons, faces: Lessons, share: float) -> Tensor:
-    """The loss on a batch of portraits or, with a chance of `share`, on one of faces close up."""
+    """The loss on a batch of portraits or, with probability `share`, of close-ups of faces."""
     return (faces if torch.rand(1).item() < share else whole).loss(model)
 
 
@@ -241,7 +240,7 @@ def sample(
 ) -> Tensor:
     """Paint latents from pure noise in 20 steps.
 
-    Of words (2n, 77, width) and of what guides (2n or none) the first half is for the empty prompt.
+    The first half of `words` (2n, 77, width) and of `poses` (2n or none) is for the empty prompt.
     """
     scheduler = DPMSolverMultistepScheduler.from_config(build_scheduler().config)
     scheduler.set_timesteps(20)

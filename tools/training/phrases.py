@@ -1,4 +1,4 @@
-"""The words the segmenter learns: what each means on a drawing, and words for nothing there."""
+"""Vocabulary of the segmenter's training: phrases with their masks, and absent phrases."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ _LETTERS = list("aaabcdeeefghiijklmnoooprrssttuuvwyz")
 
 
 def phrase_for(word: str, rng: np.random.Generator) -> str:
-    """A way to say `word`: mostly itself, sometimes a synonym or an article before it."""
+    """A random phrase for `word`: mostly itself, sometimes a synonym or with an article."""
     choice = word if rng.random() < 0.7 else str(rng.choice(SYNONYMS[word]))
     return f"{rng.choice(['the', 'a'])} {choice}" if rng.random() < 0.15 else choice
 
 
 def absent_phrase(rng: np.random.Generator) -> str:
-    """A word for something that no drawing shows, or no word at all."""
+    """A random phrase for something that no drawing shows, or an empty phrase."""
     if rng.random() < 0.7:
         return str(rng.choice(ABSENT_WORDS))
     return "".join(rng.choice(_LETTERS, size=rng.integers(3, 9)))

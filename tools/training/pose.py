@@ -1,4 +1,4 @@
-"""The key point finder: VitPoseForPoseEstimation on 96 x 128 crops of the person's box."""
+"""Training of the pose estimator: VitPoseForPoseEstimation on 96 x 128 crops of a person."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from tools.training.vae import repainted
 
 WIDTH, HEIGHT = 96, 128
 MAP_WIDTH, MAP_HEIGHT = 48, 64
-SIGMA = 1.6  # of the target's peaks, in heatmap pixels
-PADDING = 1.25  # how much the processor widens a box
+SIGMA = 1.6  # of the peaks of the target heatmaps, in heatmap pixels
+PADDING = 1.25  # factor by which the processor widens a box
 MIRRORED = [0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15]
 BATCH = 16
-PAINTED = 0.4  # of a batch
-PAINT_NOISE = 0.25  # at most, of scaled latents
+PAINTED = 0.4  # share of a batch that imitates paintings
+PAINT_NOISE = 0.25  # largest standard deviation, on scaled latents
 
 
 def build_pose() -> VitPoseForPoseEstimation:
-    """An untrained estimator; patch 8, so that the map has half the crop's resolution."""
+    """An untrained estimator of patch size 8, so that heatmaps have half the crop's resolution."""
     backbone = VitPoseBackboneConfig(
         image_size=(HEIGHT, WIDTH),
         patch_size=(8, 8),

@@ -1,7 +1,7 @@
-"""Checkpoints from the pack as it is shipped, so that a fresh clone can go on training.
+"""Makes training checkpoints from the exported pack, so that a new clone can continue training.
 
-What a pack does not hold starts anew: the optimizers' moments, the heads that the text and image
-encoders learned with, and the decoder's critic. Checkpoints that are there stay as they are.
+Parts that a pack does not contain start untrained: optimizer states, the linear heads of text and
+image encoder, and the decoder's critic. Existing checkpoints are not changed.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def _save(job: Job, stage: str, model: nn.Module, trained: dict[str, float]) -> 
 
 
 def train(job: Job) -> None:
-    """Write what is missing, in the order of the stages' needs."""
+    """Write the missing checkpoints, in the stages' order of dependency."""
     if not (job.work / "tokenizer").exists():
         shutil.copytree(job.out / "painter/tokenizer", job.work / "tokenizer")
     history = json.loads((job.out / "training.json").read_text("utf-8"))

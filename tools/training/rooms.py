@@ -1,4 +1,4 @@
-"""What each pixel shows: a small UperNet of ADE20K's classes, of which drawings have thirteen.
+"""Training of the semantic segmenter: a small UperNet for the 13 ADE20K classes of drawings.
 
 Xiao et al., "Unified Perceptual Parsing for Scene Understanding" (ECCV 2018).
 """

@@ -1,8 +1,8 @@
-"""What the painter is asked to do: pairs of a goal and an upload, and what to keep of it.
+"""Inpainting tasks for the painter's training: pairs of goal and upload, with a mask.
 
-The kept pixels come from a *different* drawing of the same person, elsewhere and dressed
-otherwise, with a margin of the old surroundings; so the painter learns to believe the words
-and not the margin.
+The kept pixels come from a *different* drawing of the same person, in another scene and other
+clothes, with a margin of the old surroundings, so that the painter learns to follow the prompt and
+not the margin.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from tools.portraits import (
 
 KINDS = ("keep skin", "keep head", "keep person", "change clothes", "all", "random")
 _SHARES = (0.36, 0.26, 0.13, 0.11, 0.08, 0.06)
-_SAME_HAND = 0.7  # how often the upload was drawn in the style that is painted
+_SAME_HAND = 0.7  # probability that the upload is drawn in the painted style
 _MAX_MARGIN = 0.05  # of the short side
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
-    """A goal to paint, the upload whose unmasked pixels are shown, the mask (1 = repaint)."""
+    """An inpainting task: goal, upload whose unmasked pixels are visible, mask (1 = repaint)."""
 
     goal: Portrait
     upload: NDArray[np.uint8]

@@ -1,9 +1,9 @@
-"""The mask finder: CLIPSegForImageSegmentation, patch 8 at 192 px, trained from scratch.
+"""Training of the text-prompted segmenter: CLIPSegForImageSegmentation, patch 8 at 192 px.
 
-The class's own initialization leaves a small model with logits of hundreds and dead FiLM
-layers; `build_segmenter` widens the embeddings and resets the decoder, without which nothing
-is learned. Targets are plain 0/1 masks, all zero for words that are not in the picture, so
-the raw sigmoid can be read as a probability.
+Trained from scratch. The class's own initialization gives a small model logits of hundreds and dead
+FiLM layers; `build_segmenter` scales the embeddings and resets the decoder, without which nothing
+is learned. Targets are 0/1 masks, all zero for words that are not in the picture, so that the raw
+sigmoid can be read as a probability.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ IMAGES_PER_STEP, WORDS_PER_IMAGE = 6, 6
 QUIET = -1.386  # the logit of 0.2
 _NEED = {"foreground": 0.5, "person": 0.5, "background": 0.5, "hair": 1.6, "hat": 1.6,
          "glasses": 3.0, "skin": 1.2}  # fmt: skip
-"""How much oftener a word is practised: the small and rare ones need it most."""
+"""Relative sampling frequency of a word; small and rare parts need more samples."""
 
 
 def build_segmenter(tokenizer: CLIPTokenizer) -> CLIPSegForImageSegmentation:
-    """An untrained segmenter of about one million parameters that can learn."""
+    """An untrained segmenter of about one million parameters, with a trainable initialization."""
     ids = {
         "bos_token_id": tokenizer.bos_token_id,
         "eos_token_id": tokenizer.eos_token_id,

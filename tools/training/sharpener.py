@@ -1,9 +1,9 @@
-"""A crisper decoder: the trained one goes on learning against a critic of small patches.
+"""Adversarial fine-tuning of the VAE's decoder, for sharper pictures.
 
-What the latents do not hold, a decoder trained on distances alone paints as their mean, which is
-blur. The critic (Isola et al. 2017, arXiv:1611.07004) tells drawings from decoded ones patch by
-patch, given their latents; its weight is balanced against the distances as in Esser et al. 2021
-(arXiv:2012.09841).
+A decoder trained on distances alone paints the mean of all details that the latents do not hold,
+which is blur. The discriminator (PatchGAN, Isola et al. 2017, arXiv:1611.07004) classifies patches
+as drawn or decoded, given their latents; its weight is balanced against the distances as in Esser
+et al. 2021 (arXiv:2012.09841).
 """
 
 from __future__ import annotations
@@ -27,14 +27,15 @@ from tools.training.common import (
 )
 from tools.training.vae import batch, build_vae, edges
 
-ADVERSARY = 0.5  # of the pull of the distances on the decoder's last layer
+ADVERSARY = 0.5  # relative to the distances' gradient at the decoder's last layer
 WIDTH, LATENTS = 32, 4
 
 
 class Critic(nn.Module):
-    """Tells drawings from decoded ones by patches of 22 pixels and the latents that they belong to.
+    """PatchGAN discriminator for patches of 22 pixels, conditioned on their latents.
 
-    The latents say what hand a patch is of: flat colour must not pass for the shaded one's.
+    The latents determine the drawing style of a patch, so that flat colour is rejected where the
+    style is shaded.
     """
 
     def __init__(self) -> None:
@@ -63,7 +64,7 @@ class Critic(nn.Module):
 
 
 class Contest(nn.Module):
-    """The autoencoder, of which the decoder learns, and its critic, in one loss."""
+    """The autoencoder with trainable decoder, and its discriminator, with one loss for both."""
 
     def __init__(self) -> None:
         """Build both, untrained."""
@@ -74,7 +75,7 @@ class Contest(nn.Module):
         self.critic = Critic()
 
     def loss(self, x: Tensor) -> Tensor:
-        """Distances and the critic's verdict for the decoder; hinge loss for the critic."""
+        """Distances and adversarial loss for the decoder; hinge loss for the discriminator."""
         with torch.no_grad():
             z = self.vae.encode(x).latent_dist.mode()
         y = self.vae.decode(z).sample
@@ -94,14 +95,14 @@ class Contest(nn.Module):
 
 
 def build(job: Job) -> Contest:
-    """The refined decoder and an untrained critic."""
+    """The refined decoder and an untrained discriminator."""
     contest = Contest()
     contest.vae.load_state_dict(averaged(job.work, "decoder", build_vae()).state_dict())
     return contest
 
 
 def train(job: Job) -> None:
-    """Train decoder and critic on crops of drawings in every style."""
+    """Train decoder and discriminator on crops of drawings in every style."""
     torch.manual_seed(0)
     trainer = Trainer(job, "sharpener", build(job), lr=4e-4, half=True)
     rng = np.random.default_rng(trainer.step + 12)

@@ -1,9 +1,9 @@
-"""The painter's text encoder: CLIPTextModel, taught to lay a caption's attributes open.
+"""Training of the painter's text encoder (CLIPTextModel) on the attributes of captions.
 
-CLIP learns its text tower against images, which takes millions of pairs. Here the meaning of
-a caption is known exactly, so linear heads read every attribute off the end token and the
-padding behind it; what the heads can read, cross-attention can read as well. The heads are
-thrown away afterwards and the encoder stays frozen while the painter learns.
+CLIP trains its text encoder against images, which takes millions of pairs. Here the meaning of a
+caption is known exactly, so linear heads predict every attribute from the end token and the padding
+after it; what linear heads can read, cross-attention can read as well. The heads are dropped
+afterwards, and the encoder is frozen while the painter is trained.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def _captions(rng: np.random.Generator, count: int, offset: int = 0) -> list[Cap
 
 
 def train(job: Job) -> None:
-    """Train encoder and heads; report how often the heads are right on unseen captions."""
+    """Train encoder and heads; report the heads' accuracy on unseen captions."""
     torch.manual_seed(0)
     tokenizer = tokens.load(job)
     trainer = Trainer(job, "text", Reader(build_text_encoder(tokenizer)), lr=2e-3)

@@ -1,4 +1,4 @@
-"""The tokenizer: a legal CLIPTokenizer whose merges make each of our words one token."""
+"""Builds the pack's CLIPTokenizer, whose merges make each word of the captions one token."""
 
 from __future__ import annotations
 
@@ -57,18 +57,18 @@ def build_tokenizer() -> CLIPTokenizer:
     pieces = [*alphabet, *(f"{letter}</w>" for letter in alphabet)]
     pieces += [a + b for a, b in merges]
     vocabulary = {piece: k for k, piece in enumerate(dict.fromkeys(pieces))}
-    for special in (START, END):  # the end must have the highest id, as in CLIP
+    for special in (START, END):  # the end token must have the highest id, as in CLIP
         vocabulary[special] = len(vocabulary)
     return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=MAX_LENGTH)
 
 
 def train(job: Job) -> None:
-    """Write the tokenizer beside the checkpoints."""
+    """Write the tokenizer to the folder of the checkpoints."""
     tokenizer = build_tokenizer()
     tokenizer.save_pretrained(job.work / "tokenizer")
     print(f"tokenizer: {len(tokenizer)} pieces")
 
 
 def load(job: Job) -> CLIPTokenizer:
-    """The tokenizer as written."""
+    """The tokenizer that `train` wrote."""
     return CLIPTokenizer.from_pretrained(job.work / "tokenizer")

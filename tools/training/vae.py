@@ -1,4 +1,4 @@
-"""The autoencoder: AutoencoderKL, factor 8, four latent channels."""
+"""Training of the VAE: AutoencoderKL of factor 8 with four latent channels."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def batch(rng: np.random.Generator, whole: bool) -> Tensor:
         image = draw_seed(int(rng.integers(HELD_OUT_SEED)), size, with_masks=False).image
         if rng.random() < 0.5:
             image = np.ascontiguousarray(image[:, ::-1])
-        if rng.random() < 0.15:  # the pipeline also encodes photos whose repainted part is grey
+        if rng.random() < 0.15:  # the pipeline also encodes photos whose repainted part is gray
             image = _with_hole(image, rng)
         if whole:
             images.append(image)
@@ -124,7 +124,7 @@ def repainted(
 
 
 def _finest(work: Path) -> dict[str, Tensor]:
-    """The averaged weights of the last stage that there is: all leave the encoder as it was."""
+    """The averaged weights of the last finished stage; no stage changes the encoder."""
     paths = [work / f"{stage}.pt" for stage in ("sharpener", "decoder", "vae")]
     path = next(path for path in paths if path.exists())
     weights: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)["average"]
