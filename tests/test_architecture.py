@@ -1,4 +1,4 @@
-"""The rules of the layout, checked on the source itself: rooms, arrows, sizes, hygiene."""
+"""Tests of the source layout: packages, import directions, sizes, docstrings, naming."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def nodes(node: ast.AST, *, types_too: bool) -> Iterator[ast.AST]:
 
 
 def imports(path: Path, *, types_too: bool = False) -> set[str]:
-    """The full names of the modules that a file imports; those within functions included."""
+    """The full names of the modules that a file imports, also within functions."""
     names: set[str] = set()
     for node in nodes(tree(path), types_too=types_too):
         if isinstance(node, ast.Import):
@@ -239,7 +239,7 @@ def test_no_error_is_caught_blindly(path: Path) -> None:
         if isinstance(node, ast.ExceptHandler):
             caught = "" if node.type is None else ast.unparse(node.type)
             blind = caught in ("", "Exception", "BaseException")
-            # Work in the background hands its error over, whatever it is.
+            # Background work passes every exception on to its caller.
             assert not blind or (path.stem == "background_task" and caught == "BaseException")
 
 

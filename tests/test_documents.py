@@ -1,4 +1,4 @@
-"""The documents, checked against the repository: links, named files, the list of rooms."""
+"""Tests of the documents against the repository: links, named files, the list of packages."""
 
 from __future__ import annotations
 

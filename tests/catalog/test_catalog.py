@@ -1,4 +1,4 @@
-"""The catalog: what the built-in file promises, and what a user's own file may add."""
+"""Tests of the catalog: the built-in file, look-ups, and a user's own file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from inference.control.control_maps import CONTROLS
 from inference.errors import InvalidCatalog, InvalidRecipe, MissingModel
 
 BUILT_IN = Catalog.load()
-# Only its configs are read; what a Space lists are models that run.
+# Only its configs are read; a Space lists only models that it runs.
 CONFIGS = BUILT_IN.family("sd15").configs
 README = Path(__file__).parents[2] / "README.md"
 

@@ -1,4 +1,4 @@
-"""Downloading: the whole real catalog from a hub on this machine, and every way it can fail."""
+"""Tests of downloads: the whole built-in catalog from a local hub, the cache, and failures."""
 
 from __future__ import annotations
 

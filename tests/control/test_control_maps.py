@@ -1,4 +1,4 @@
-"""What a ControlNet is shown: the skeleton, the edges, and what else is drawn of a photo."""
+"""Tests of control maps: OpenPose skeleton, Canny edges, and maps of all other kinds."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ LIMBS = [
 
 
 def person(*unseen: str, score: float = 0.9) -> Keypoints:
-    """The person's COCO key points; those that are named have a score just too low."""
+    """The person's COCO key points; those in `unseen` have a score just below the limit."""
     rows = [(x, y, MIN_SCORE - 0.01 if name in unseen else score) for name, (x, y) in COCO.items()]
     return np.array(rows, dtype=np.float32)
 

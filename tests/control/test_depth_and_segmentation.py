@@ -1,4 +1,4 @@
-"""What draws depth and rooms, against the stock processors and models, at tiny size."""
+"""Tests of depth estimation and semantic segmentation against the stock models, at tiny size."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SIZES = [(72, 56), (50, 90), (64, 64)]  # (width, height)
 
 
 def picture(width: int, height: int) -> Pixels:
-    """Blots of colour, as smooth as a photo."""
+    """A picture of smooth coloured blobs."""
     random = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
     return np.asarray(cv2.GaussianBlur(random, (0, 0), 3))
 

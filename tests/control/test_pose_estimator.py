@@ -1,4 +1,4 @@
-"""The pose estimator against the stock processor and model, at tiny size."""
+"""Tests of the pose estimator against the stock processor and model, at tiny size."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_key_points_are_those_of_the_stock_calls(box: Box) -> None:
 
 
 def peak_at(model: VitPoseForPoseEstimation, row: int, column: int) -> None:
-    """Make the model see every joint at one cell of its heatmap, whatever the picture."""
+    """Make the model output every joint at one cell of its heatmap, for any picture."""
 
     def replace(_module: object, _inputs: object, heatmaps: torch.Tensor) -> torch.Tensor:
         rows = torch.arange(heatmaps.shape[2])[:, None] - row

@@ -1,4 +1,4 @@
-"""The looks: what their curves and colours do, in numbers."""
+"""Tests of colour grading: tone curves, contrast, saturation and hues of each look."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Enlarging, with the real class at tiny size: tiles, seams, sizes, and where it comes from."""
+"""Tests of the enlarger, with the real class at tiny size: tiles, seams, sizes, loading."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 def picture(width: int, height: int) -> Pixels:
-    """Blots of colour, as smooth as a photo."""
+    """A picture of smooth coloured blobs."""
     random = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
     return np.asarray(cv2.GaussianBlur(random, (0, 0), 2))
 

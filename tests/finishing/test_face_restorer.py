@@ -1,4 +1,4 @@
-"""Faces restored by an ONNX graph, with real graphs of one or two operators."""
+"""Tests of face restoration, with ONNX graphs of one or two operators."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def points_of(places: dict[int, tuple[float, float]], score: float = 0.9) -> Key
 
 
 def moved(scale: float, turn: float, shift: tuple[float, float]) -> dict[int, tuple[float, float]]:
-    """The upright face, larger, turned (in degrees) and elsewhere."""
+    """The upright face, scaled, rotated (in degrees) and shifted."""
     angle = np.radians(turn)
     matrix = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     return {k: tuple(matrix @ np.array(place) + shift) for k, place in UPRIGHT.items()}

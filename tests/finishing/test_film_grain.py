@@ -1,4 +1,4 @@
-"""Film grain: what is put on is what is measured, and it stays in the mid-tones."""
+"""Tests of film grain: measured grain equals added grain, and is strongest in mid-tones."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def ramp(low: int, high: int) -> Pixels:
 
 
 def colours() -> Pixels:
-    """Three channels that change slowly, each in its own way."""
+    """Three channels with different slow gradients."""
     waves = (120 + 60 * np.sin(ACROSS / 150), 100 + 50 * np.cos(DOWN / 120), 90 + 0.2 * ACROSS)
     return np.stack(waves, axis=2).astype(np.uint8)
 

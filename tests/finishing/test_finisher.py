@@ -1,4 +1,4 @@
-"""After the painting: every stage and combination, with the real classes at tiny size."""
+"""Tests of the finishing stages and their combinations, with the real classes at tiny size."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ STAGES = {
     "color_grading": ("Film Velvia", Stage.GRADING),
 }
 ALL = {name: value for name, (value, _) in STAGES.items()}
-# None, each, each but one, all, and each pair: what one stage leaves, another one may spoil.
+# No stage, single stages, all but one, all, and all pairs, because stages may affect each other.
 COMBINATIONS = [
     {name: ALL[name] for name in names}
     for count in (0, 1, 2, len(STAGES) - 1, len(STAGES))
@@ -118,7 +118,7 @@ def test_the_picture_grows_where_the_painting_has_more_pixels_than_the_photo(
 
 
 def returned(work: Generator[Progress, None, Finished]) -> Finished:
-    """What a generator returns at its end."""
+    """The return value of a generator."""
     while True:
         try:
             next(work)
@@ -244,7 +244,7 @@ encoder = { folder = "adapters" }
 
 @pytest.fixture(scope="module")
 def with_face(tiny_catalog: Path) -> Studio:
-    """A studio whose models can take a likeness."""
+    """A studio whose models include the IP-Adapter for faces."""
     folder = tiny_catalog.parent
     save_ip_adapter(folder / "adapters" / "face.safetensors", parts=True, seed=3)
     save_image_encoder(folder / "adapters" / "encoder")
@@ -253,7 +253,7 @@ def with_face(tiny_catalog: Path) -> Studio:
 
 
 def in_the_middle(_photo: Photo, _word: str) -> Heatmap:
-    """Random weights see no faces; this sees one in the middle of every picture."""
+    """Heatmap with a face in the middle of every picture, because random weights find none."""
     y, x = np.mgrid[:64, :64]
     disc = np.where(np.hypot(x - 32, y - 32) < 12, 5, -5).astype(np.float32)
     return Heatmap(phrase="face", logits=disc)

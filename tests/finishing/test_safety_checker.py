@@ -1,4 +1,4 @@
-"""The safety checker: its own class at tiny size, from a file as the hub has it."""
+"""Tests of the safety checker: the real class at tiny size, from a file in the hub's layout."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def picture(level: int) -> Pixels:
 
 
 def set_threshold(folder: Path, level: float) -> None:
-    """Let the checker flag what is nearer to any of its concepts than this."""
+    """Set the similarity to any concept from which the checker flags a picture."""
     file = folder / "model.safetensors"
     weights = load_file(file)
     weights["concept_embeds_weights"].fill_(level)

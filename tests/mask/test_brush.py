@@ -1,4 +1,4 @@
-"""Strokes become pixels: held against measuring each pixel by itself."""
+"""Tests of brush strokes against a slow rasterizer that measures each pixel."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CROPPED = View(whole=(400, 300), box=Box(left=50, top=30, right=250, bottom=180)
 
 
 def slowly(strokes: tuple[Stroke, ...], view: View) -> npt.NDArray[np.uint8]:
-    """The definition, pixel by pixel and in the photo's own pixels."""
+    """Slow reference implementation, pixel by pixel and in the photo's own pixels."""
     layer = np.zeros(view.size[::-1], dtype=np.uint8)
     step = view.box.size[0] / view.size[0]
     for stroke in strokes:
@@ -38,7 +38,7 @@ def slowly(strokes: tuple[Stroke, ...], view: View) -> npt.NDArray[np.uint8]:
 def distance(
     point: tuple[float, float], start: tuple[float, float], end: tuple[float, float]
 ) -> float:
-    """From a point to a segment."""
+    """Distance from a point to a segment."""
     length = math.dist(start, end)
     if length == 0:
         return math.dist(point, start)
@@ -63,7 +63,7 @@ def distance(
 def test_a_pixel_is_brushed_where_its_centre_is_near_the_line(text: str, view: View) -> None:
     strokes = Stroke.parse_all(text)
     got, expected = paint_strokes(strokes, view), slowly(strokes, view)
-    # Rounding may differ where a centre lies on the rim.
+    # Rounding may differ for a pixel whose centre lies on the edge.
     assert np.count_nonzero(got != expected) <= 1
 
 

@@ -1,4 +1,4 @@
-"""Heatmaps, the distance field, and the mask that comes of it."""
+"""Tests of heatmaps, scores, the distance field, and the mask computed from it."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def settings(
 
 
 def disc(radius: float = RADIUS, side: int = SIDE) -> Bools:
-    """A disc around the middle of the middle pixel."""
+    """A disc around the centre of the middle pixel."""
     rows, columns = np.mgrid[:side, :side]
     return np.hypot(rows - side // 2, columns - side // 2) <= radius
 
@@ -76,7 +76,7 @@ def eighths(row: list[int]) -> npt.NDArray[np.uint8]:
 
 
 def field_from(inside: Bools, short_side: int) -> DistanceField:
-    """The field of an area that is sure, with no stroke over it."""
+    """The distance field of an area with the highest score, without strokes."""
     return make_field(
         inside.astype(np.uint8) * 255, 0.5, np.zeros(inside.shape, np.uint8), short_side
     )
@@ -437,7 +437,7 @@ def test_dilating_and_then_eroding_keeps_the_mask(seed: int, radius: float) -> N
     inside = blobs(seed)
     grown = field_of(inside).alpha(settings(radius)) > 0
     again = field_of(grown).alpha(settings(-radius)) > 0
-    # A pixel's worth is lost to the grid where the grown edge falls between two pixels.
+    # The grid loses up to a pixel if the grown edge falls between two pixels.
     assert (again | (field_of(inside).distance <= 1))[inside].all()
 
 

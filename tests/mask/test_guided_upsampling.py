@@ -1,4 +1,4 @@
-"""Edges that follow the picture, and scores that stay honest."""
+"""Tests of guided upsampling: edges align with the picture's, and scores keep their range."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from inference.mask.guided_upsampling import GuidedFilter, _inverse
 from inference.mask.heatmap import resample
 from inference.picture.geometry import Box, Size, View
 
-SURE = 4.0  # what a logit is cut off at
+SURE = 4.0  # logits are clipped here
 
 
 def split_picture(size: Size = (200, 160), *, at: int = 97, noise: int = 6) -> np.ndarray:
@@ -21,7 +21,7 @@ def split_picture(size: Size = (200, 160), *, at: int = 97, noise: int = 6) -> n
 
 
 def coarse(size: Size, at: float, cells: int = 10, top: float = 6.0) -> np.ndarray:
-    """What a detector with `cells` columns says of such a picture, brought to its size."""
+    """Logits of a detector with `cells` columns for such a picture, resized to its size."""
     centres = (np.arange(cells) + 0.5) * size[0] / cells
     row = np.clip((at - centres) / (size[0] / cells), -1, 1) * top
     logits = np.tile(row, (cells, 1)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""The segmenter against the stock model, on the real classes at tiny size."""
+"""Tests of the segmenter against the stock model, with the real classes at tiny size."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def processor(tmp_path_factory: pytest.TempPathFactory) -> CLIPSegProcessor:
 
 
 def picture(seed: int = 0, size: tuple[int, int] = (90, 70)) -> Pixels:
-    """Noise over a slope, so that places differ."""
+    """Noise over a gradient, so that all places differ."""
     width, height = size
     noise = np.random.default_rng(seed).integers(0, 128, (height, width, 3))
     return (noise + np.linspace(0, 127, width)[None, :, None]).astype(np.uint8)
@@ -38,7 +38,7 @@ def stock_logits(
     pixels: Pixels,
     phrases: tuple[str, ...],
 ) -> np.ndarray:
-    """What the model's own forward gives; to be called before a segmenter shortens the model."""
+    """Logits of the model's own forward; call it before a segmenter removes layers of the model."""
     image = Image.fromarray(pixels)
     inputs = processor(
         text=list(phrases), images=[image] * len(phrases), padding=True, return_tensors="pt"

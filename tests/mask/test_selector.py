@@ -1,4 +1,4 @@
-"""From words and a photo to a selection, with the real segmenter at tiny size."""
+"""Tests of the selector, from words and a photo to a selection, with a tiny segmenter."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def picture(seed: int = 0, size: Size = (90, 70)) -> Pixels:
 
 
 class Bench:
-    """A selector over a tiny model, which counts what the model does."""
+    """A selector with a tiny model, whose runs are counted."""
 
     def __init__(self, folder: Path) -> None:
         model = tiny_detectors.clipseg(spread=0.5)

@@ -1,4 +1,4 @@
-"""The embedded pack does the whole job: the table of tools/eval_pack.py, small, with lower floors.
+"""Tests of the embedded pack's quality: tools/eval_pack.py on few portraits, with lower goals.
 
 Same portraits, same functions, fixed seeds. The model card has the figures on all portraits.
 """
@@ -26,20 +26,20 @@ ROOT = Path(__file__).parents[2]
 EXAMPLES_FOLDER = ROOT / "assets" / "examples"
 EXAMPLES = tomllib.loads((EXAMPLES_FOLDER / "examples.toml").read_text())["example"]
 
-# What the few portraits here may fall short of the goals on five hundred.
+# Tolerances of the goals, because few portraits are measured here instead of five hundred.
 SLACK_OF_MASKS, SLACK_OF_SHARES = 0.05, 0.15
 DRAWINGS, PAINTINGS, CONTROLLED, PER_STYLE, PER_KNOB, MAPPED, SHOWN = 12, 10, 10, 6, 6, 2, 6
-STEPS = 12  # at most: they paint what thirty do, within 41 dB
-STEPS_OF_MAPS = 8  # where things lie is settled sooner
-# Two effects that take more pictures to be told from chance.
+STEPS = 12  # at most; the result is within 41 dB of thirty steps
+STEPS_OF_MAPS = 8  # positions are determined in the first steps
+# Two effects that need more pictures to differ from chance.
 ROOMS, ROOMS_MAPPED, FACES = "segroom", 10, 10
-# These models, unlike those of the other tests, are large enough for two cores.
+# These models, unlike those of the other tests, are large enough to use two cores.
 CORES = 1 if "PYTEST_XDIST_WORKER" in os.environ else 2
 
 
 @pytest.fixture(scope="module", autouse=True)
 def cores() -> Iterator[None]:
-    """What this process may take of the machine."""
+    """Set the number of threads of PyTorch for these tests."""
     before = torch.get_num_threads()
     torch.set_num_threads(CORES)
     yield
@@ -53,7 +53,7 @@ def studio() -> Studio:
 
 @pytest.fixture(scope="module")
 def bench(studio: Studio, tmp_path_factory: pytest.TempPathFactory) -> Bench:
-    """Paintings that several tests look at are painted once."""
+    """The evaluation's bench; paintings that several tests use are painted once."""
     return Bench(studio, tmp_path_factory.mktemp("gallery"), most_steps=STEPS)
 
 

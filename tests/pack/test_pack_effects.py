@@ -1,7 +1,7 @@
-"""What each finishing and painting field does, measured on the embedded pack.
+"""Tests of the effect of each finishing and painting field, measured on the embedded pack.
 
-Every figure is taken from pictures that `Studio.paint` made; a field that is ignored fails its
-test. The portraits, the wishes and the measures are those of `tools/eval_pack.py`.
+All figures are computed from pictures of `Studio.paint`; a field without effect fails its test. The
+portraits, prompts and measures are those of `tools/eval_pack.py`.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ NATIVE = 192  # side of the square whose area the pack paints at
 WIDTH, HEIGHT = 384, 480  # of the portrait that is painted on
 SMALL = 192, 240  # the same portrait with fewer pixels than an enlarged painting has
 STEPS = 4
-# What a jump at a window's border may be, in medians. Measured: 1.15; without fading weights 1.25,
-# without overlap 1.7, between tiles that are refined each on its own 10.
+# Largest jump at a window's border, in medians. Measured: 1.15; without fading weights 1.25,
+# without overlap 1.7, between tiles that are refined independently 10.
 SEAMLESS = 1.2
 
 Paint = Callable[..., Result]
@@ -51,7 +51,7 @@ def bench(studio: Studio) -> Bench:
 
 @pytest.fixture(scope="module")
 def paint(studio: Studio) -> Paint:
-    """Paints a portrait by the pack's wish, each recipe once; `small` takes the small photo."""
+    """Paints a portrait with a prompt of the evaluation, each recipe once; `small`: small photo."""
     photos = [sitter(0).image, resize(sitter(0).image, SMALL)]
     done: dict[str, Result] = {}
 
@@ -74,13 +74,13 @@ def result_of(
 
 
 def repainted(result: Result, inset: int = 0) -> np.ndarray:
-    """(H, W) bool: what is the painting's alone, so many pixels away from what is kept."""
+    """Repainted pixels, (H, W) bool, at least `inset` pixels away from kept ones."""
     kept = (result.mask < 255).astype(np.uint8)
     return cv2.dilate(kept, np.ones((2 * inset + 1,) * 2, np.uint8)) == 0
 
 
 def sharpness(picture: Pixels, where: np.ndarray) -> float:
-    """Mean energy of the gradient, in squared levels a pixel."""
+    """Mean energy of the gradient, in squared levels per pixel."""
     down, across = np.gradient(picture.astype(np.float64).mean(axis=2))
     return float((down**2 + across**2)[where].mean())
 
@@ -136,8 +136,8 @@ def test_refining_changes_what_is_kept_only_without_protection(
     assert (result.kept_pixels_changed > 0) is changed
 
 
-# Everything is repainted but two rows, on a photo of spots; the painting itself changes nothing,
-# so that all that is seen is the refining. No horizon in these scenes, which would be a jump too.
+# A photo of spots, of which all but two rows are repainted; the painting itself changes nothing, so
+# that only the refining is measured. These scenes have no horizon, which would be a jump too.
 SPOTS_SCENES = ("space", "garden", "forest", "library")
 PLAIN = {
     "style": "drawn", "steps": STEPS, "controlnet": "", "cfg_scale": 1, "w": NATIVE, "h": NATIVE,
@@ -148,7 +148,7 @@ STRENGTH = 0.5
 
 
 def spots(seed: int) -> Pixels:
-    """Coloured spots, everywhere alike."""
+    """Coloured spots, evenly distributed."""
     noise = np.random.default_rng(seed).standard_normal((NATIVE, NATIVE, 3)).astype(np.float32)
     noise = cv2.GaussianBlur(noise, (0, 0), 4)
     levels = np.array([120, 160, 200]) + 40 * noise / noise.std()
@@ -156,14 +156,14 @@ def spots(seed: int) -> Pixels:
 
 
 def almost_all() -> Photo:
-    """A mask image; one that covers all is refused."""
+    """A mask image of all but two rows, because a mask of everything is refused."""
     white = np.full((NATIVE, NATIVE, 3), 255, np.uint8)
     white[-2:] = 0
     return Photo.of(white)
 
 
 def in_windows(studio: Studio) -> list[Pixels]:
-    """Spots refined as the product does it: twice as large, through nine windows."""
+    """Spots refined as in the product: twice as large, in nine overlapping windows."""
     refined: list[Pixels] = []
     for k, scene in enumerate(SPOTS_SCENES):
         fields = {"denoising_strength": 0, "hires_fix": True, "hires_denoising_strength": STRENGTH}
@@ -173,7 +173,7 @@ def in_windows(studio: Studio) -> list[Pixels]:
 
 
 def in_tiles(studio: Studio) -> list[Pixels]:
-    """The same spots, twice as large, refined in quarters that know nothing of each other."""
+    """The same spots, twice as large, refined in four independent quarters."""
     recipe = Recipe.parse({**PLAIN, "prompt": SPOTS_SCENES[0], "denoising_strength": STRENGTH})
     whole = resize(spots(0), (2 * NATIVE, 2 * NATIVE))
     tiled = whole.copy()
@@ -186,7 +186,7 @@ def in_tiles(studio: Studio) -> list[Pixels]:
 
 
 def borders() -> list[int]:
-    """Where windows begin or end, in pixels of the refined picture; the same in both directions."""
+    """Borders of the windows, in pixels of the refined picture; the same in both directions."""
     side = 2 * NATIVE // LATENT_FACTOR
     windows = windows_of(torch.zeros(1, 4, side, side), NATIVE, LATENT_FACTOR)
     ends = {end for one in windows for end in (one.rows.start, one.rows.stop)}
@@ -249,7 +249,7 @@ def test_a_face_is_corrected_more_faintly_than_repainted(bench: Bench, paint: Pa
 
 
 def grain_laid(grainy: Result, plain: Result) -> float:
-    """How much grain was laid over the repainted part, in levels of mid-tones."""
+    """Amount of grain added to the repainted part, in levels of mid-tones."""
     level = plain.images[0] / 255
     shown = 4 * level * (1 - level)  # all in the middle, nothing in black and white
     clear = repainted(plain)[..., None] & (shown > 0.5)  # elsewhere there is little to see
@@ -336,7 +336,7 @@ def test_every_scheduler_paints_the_prompt_in_its_own_way(bench: Bench, paint: P
 
 
 def colour_gap(bench: Bench, result: Result) -> float:
-    """How far the painted clothes are from the colour that was wished for, in CIELAB units."""
+    """Distance of the painted clothes from the prompted colour, in CIELAB units."""
     painting = Painting(image=result.images[0], repainted=repainted(result))
     return prompt.colour_gaps(prompt.mean_colour(bench, painting))[prompt.wish(0).colour]
 

@@ -1,4 +1,4 @@
-"""The mask as it is drawn in the browser: the same pixels as the server's, and the brush."""
+"""Browser tests of the mask canvas: pixels equal to the server's, sliders, brush and views."""
 
 from __future__ import annotations
 
@@ -83,14 +83,14 @@ def page(browser: Browser, address: str) -> Iterator[Page]:
 
 
 def drawn_mask(page: Page) -> Bytes:
-    """What the canvas shows, (h, w) of 0–255."""
+    """The mask that the canvas shows, (h, w) of 0–255."""
     width, height, text = page.evaluate(READ_MASK)
     return np.frombuffer(base64.b64decode(text), dtype=np.uint8).reshape(height, width)
 
 
 def settled_mask(page: Page, wanted: Bytes) -> tuple[int, str]:
-    """Greatest difference of what the canvas shows to a mask once both agree, or after ten
-    seconds; and what the canvas believes its settings to be."""
+    """Largest difference between the canvas and a mask, once they agree or after ten seconds; and
+    the settings of the canvas."""
     for _ in range(20):
         worst = int(np.abs(drawn_mask(page).astype(int) - wanted).max())
         if worst <= 1:
@@ -108,7 +108,7 @@ def strokes_of(page: Page) -> str:
 
 
 def alpha_of(studio: Studio, photo: Photo, recipe: Recipe) -> Bytes:
-    """What the server paints with, at the canvas's resolution."""
+    """The server's mask, at the canvas's resolution."""
     alpha = studio.select(photo, recipe).preview_alpha(recipe)
     return np.rint(alpha * 255).astype(np.uint8)
 

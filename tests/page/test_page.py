@@ -1,4 +1,4 @@
-"""The real page in a real browser, with the embedded models: what a newcomer does."""
+"""Browser tests of the page with the embedded models: first use, painting, results."""
 
 from __future__ import annotations
 

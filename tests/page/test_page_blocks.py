@@ -1,4 +1,4 @@
-"""Prompt blocks, finishing and comparing on the real page, in a real browser."""
+"""Browser tests of prompt blocks, finishing and comparison on the page."""
 
 from __future__ import annotations
 

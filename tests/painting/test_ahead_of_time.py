@@ -1,4 +1,4 @@
-"""Steps compiled ahead of time: what they give, for which inputs, and in another process."""
+"""Tests of steps compiled ahead of time: output, kinds of inputs, use in another process."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support import tiny_models
 
 CPU = torch.device("cpu")
 BASE: dict[str, Any] = {"prompt": "a garden", "steps": 3, "seed": 7, "cfg_scale": 3.0}
-# The compiler of C++ is given less to do.
+# Less optimization by the C++ compiler, to save time.
 QUICK = {"aot_inductor.compile_wrapper_opt_level": "O0"}
 
 
@@ -39,7 +39,7 @@ def painted(one: Painter, width: int = 64, height: int = 64, **settings: Any) ->
 
 
 def painter(folder: Path, run: Any, channels: int = 4) -> Painter:
-    """With a UNet that has attention in its middle only, for it is compiled sooner."""
+    """A painter whose UNet has attention only in its middle block, which compiles faster."""
     pipe = tiny_models.pipeline(folder, channels)
     blocks = {"down_block_types": ["DownBlock2D"] * 2, "up_block_types": ["UpBlock2D"] * 2}
     torch.manual_seed(0)
@@ -49,7 +49,7 @@ def painter(folder: Path, run: Any, channels: int = 4) -> Painter:
 
 @pytest.fixture(scope="module")
 def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of one package: with guidance, without controls, for one picture."""
+    """A folder with one package: with guidance, without controls, for one picture."""
     folder = tmp_path_factory.mktemp("packages")
     ahead = AheadOfTimeCompiler(folder, QUICK)
     with ahead.compiling():

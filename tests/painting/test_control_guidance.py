@@ -1,4 +1,4 @@
-"""What guides the painting beside the words, on the whole path: one control, and several."""
+"""Tests of ControlNet and IP-Adapter guidance from recipe to result: one control, and several."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ADAPTERS = ("composition", "reference", "ipadapter")
 
 @pytest.fixture(scope="module")
 def studio(tiny_catalog: Path, tmp_path_factory: pytest.TempPathFactory) -> Studio:
-    """A style with every control there is, at tiny size."""
+    """A studio whose style has every control, at tiny size."""
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("controls")
     hub_repositories.save_depth_estimator(folder / "depth")

@@ -1,4 +1,4 @@
-"""IP-Adapters against the stock pipeline, at tiny size, with the real classes and file layout."""
+"""Tests of IP-Adapters against the stock pipeline, with the real classes at tiny size."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.support.hub_repositories import LORA_FILE, save_image_encoder, save_i
 
 CPU = torch.device("cpu")
 BASE = {"prompt": "a garden", "negative_prompt": "rain", "steps": 4, "seed": 7, "cfg_scale": 3.0}
-# One sees the picture as a whole, two see its parts.
+# Whether an adapter uses embeddings of the picture's patches ("plus") or of the whole picture.
 PARTS = {"whole": False, "parts": True, "face": True}
 
 
@@ -76,7 +76,7 @@ def painted(painter: Painter, *guides: ControlInput, **fields: object) -> tuple[
 def stock(
     folder: Path, tmp_path: Path, channels: int, *guides: ControlInput, **fields: object
 ) -> Pixels:
-    """The same through diffusers' own `load_ip_adapter` and `__call__`."""
+    """The reference: paint by diffusers' own `load_ip_adapter` and `__call__`."""
     recipe = Recipe(**{**BASE, **fields})
     pipe = tiny_models.pipeline(tmp_path, channels)
     adapters = [guide for guide in guides if guide.control in PARTS]

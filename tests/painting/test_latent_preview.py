@@ -1,4 +1,4 @@
-"""The rough picture of latents, against what the embedded VAE makes of the same latents."""
+"""Tests of approximate latent previews against the embedded VAE's decoder."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def preview(vae: AutoencoderKL) -> LatentPreview:
 
 
 def small(name: str) -> Pixels:
-    """An example, 128 pixels high and wide."""
+    """An example portrait, resized to 128 × 128 pixels."""
     picture = np.asarray(Image.open(ASSETS / "examples" / f"{name}.png").convert("RGB"))
     return np.asarray(cv2.resize(picture, (128, 128), interpolation=cv2.INTER_AREA))
 

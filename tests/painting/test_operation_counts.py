@@ -1,4 +1,4 @@
-"""What a painting asks of the device: nothing twice, nothing for nothing, nothing to wait for."""
+"""Tests of the work on the device: cached model runs, operations, host-device waits, memory."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def painted(one: Painter, job: InpaintInput, **changes: Any) -> Pixels:
 
 
 def modules(one: Painter) -> dict[str, torch.nn.Module]:
-    """The parts whose runs are counted."""
+    """The models whose runs are counted."""
     return {
         "text encoder": one._pipe.text_encoder,
         "VAE encoder": one._pipe.vae.encoder,
@@ -66,7 +66,7 @@ def modules(one: Painter) -> dict[str, torch.nn.Module]:
 
 @contextmanager
 def calls(one: Painter) -> Iterator[Counter[str]]:
-    """How often each part runs inside."""
+    """Context manager that counts the runs of each model."""
     seen: Counter[str] = Counter()
 
     def count(name: str) -> None:
@@ -85,8 +85,8 @@ def calls(one: Painter) -> Iterator[Counter[str]]:
 
 LOOP = {"ControlNet": STEPS, "UNet": STEPS, "VAE decoder": 1}
 TWO = {"text encoder": 2}
-# The number of channels of the UNet; what changes after a first painting; what runs again. With 9
-# channels it sees the photo, so that what of the photo is hidden or kept counts too.
+# Number of the UNet's channels; changes after a first painting; models that run again. A 9-channel
+# UNet sees the photo, so that a change of the hidden or kept part matters too.
 AGAIN: list[tuple[int, dict[str, Any], dict[str, Any], dict[str, int]]] = [
     (channels, job, changes, LOOP | more)
     for channels, job, changes, more in [
@@ -231,7 +231,7 @@ def test_a_map_looked_at_once_guides_as_one_looked_at_in_every_step(
 
 
 def step_on_meta(one: Painter, job: InpaintInput, recipe: Recipe) -> Work:
-    """What the second step asks of a device; the host keeps what it keeps beside a card."""
+    """Work of the second step on the device `meta`; the host's tensors stay on the CPU."""
 
     def move(value: Any) -> Any:
         return value.to(META) if torch.is_tensor(value) else value
@@ -293,7 +293,7 @@ def test_the_policy_follows_what_is_free(free: float, offload: bool, square: int
 
 
 class Travelling(torch.nn.Linear):
-    """A model that tells where it was sent last; there is no card to send it to."""
+    """A model that records the device to which it was moved, because tests have no GPU."""
 
     def __init__(self) -> None:
         super().__init__(1, 1)

@@ -1,4 +1,4 @@
-"""The denoising loop against the stock pipeline, at tiny size, with the real classes."""
+"""Tests of the denoising loop against the stock pipeline, with the real classes at tiny size."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def pipe(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[object]:
     return tiny_models.pipeline(tmp_path, request.param)
 
 
-# For what does not depend on what the UNet is shown of the photo.
+# For tests that do not depend on the UNet's number of channels.
 any_unet = pytest.mark.parametrize("pipe", [4], indirect=True, ids=["4-channel"])
 
 
@@ -55,7 +55,7 @@ def paint(pipe: object, job: InpaintInput, recipe: Recipe) -> tuple[Pixels, ...]
 
 
 def stock(pipe: object, job: InpaintInput, recipe: Recipe) -> Pixels:
-    """The same settings through diffusers' own `__call__`."""
+    """The reference: the same settings through diffusers' own `__call__`."""
     guides = job.guides or (ControlInput(control="off", map=picture(9), scale=0.0),)
     nets = [tiny_models.controlnet(len(guide.control)) for guide in guides]
     reference = StableDiffusionControlNetInpaintPipeline(
@@ -95,7 +95,7 @@ POSE = ControlInput(control="pose", map=picture(1), scale=0.8)
 CANNY = ControlInput(control="canny", map=picture(2), scale=0.5, start=0.3, end=0.8)
 LINES = ControlInput(control="lineart", map=picture(3), scale=1.0, start=0.0, end=0.4)
 
-# What noise a painting starts from is of two kinds, and which timesteps of three.
+# Schedulers with all variants of the initial noise (two) and of the timesteps (three).
 FROM_NOISE = ("euler", "dpm++2m_karras", "lcm")
 EQUAL_TO_STOCK = [
     ({"scheduler": "dpm++2m", "denoising_strength": 1.0}, ()),
@@ -160,7 +160,7 @@ def loras(tmp_path: Path) -> dict[str, Path]:
 
 
 def worn(painter: Painter, loras: dict[str, Path], weights: dict[str, float]) -> Pixels:
-    """What the painter paints with these LoRAs."""
+    """Paint with these LoRAs."""
     for name in weights:
         if name not in painter.loras:
             painter.loras.add(name, loras[name])

@@ -1,4 +1,4 @@
-"""What a prompt says, seen in the picture: the whole path at tiny size."""
+"""Tests of the prompt's effect on the picture, from recipe to result at tiny size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How prompts are read: against diffusers' own reading, weighed, and beyond one window."""
+"""Tests of prompt embeddings: against diffusers' `encode_prompt`, weights, long prompts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CPU = torch.device("cpu")
 PACK = Path(__file__).parents[2] / "assets" / "pack" / "painter"
 WINDOW = 75
 MAX_WINDOWS, MAX_WEIGHTS = 48, 8
-# The tiny tokenizer spells: a word of k letters is k tokens.
+# The tiny tokenizer works letter by letter: a word of k letters is k tokens.
 LONG = "spring garden, " * 20
 
 

@@ -1,7 +1,7 @@
-"""The eight schedulers against their papers' formulas, written out anew, and against known numbers.
+"""Tests of the eight schedulers against samplers written from their papers, and known numbers.
 
-The samplers below work on x = picture + σ · noise, as those of k-diffusion do; what they arrive at
-is what every parametrization of the same sampler arrives at.
+The samplers below work on x = picture + σ · noise, like those of k-diffusion; every parametrization
+of a sampler gives the same result.
 """
 
 from __future__ import annotations
@@ -141,9 +141,9 @@ def started(name: str, steps: int, config: Mapping[str, Any] = SD15) -> Any:
 
 
 class Walk(NamedTuple):
-    """What a sampler is given: `sigmas` has one more than `times`, the last of which is 0.
+    """Input of a sampler: `times`, and `sigmas`, which has one more entry, the last of which is 0.
 
-    The first steps of a schedule are left out where it starts from a photo.
+    The first steps of a schedule are left out if it starts from a photo.
     """
 
     times: Array
@@ -152,7 +152,7 @@ class Walk(NamedTuple):
     left_out: int = 0
 
     def predict_clean(self, x: Array, index: int) -> Array:
-        """The picture, as the model foresees it at a step."""
+        """The clean picture that the model predicts at a step."""
         sigma = self.sigmas[index]
         noise = model(x / math.sqrt(1 + sigma**2), self.times[index])
         return x - sigma * noise
@@ -162,7 +162,7 @@ Sampler = Callable[[Walk, Array], Array]
 
 
 def model(noisy: Array, time: float) -> Array:
-    """Some noise that depends on everything, smoothly."""
+    """A test model: noise that depends smoothly on both arguments."""
     return 0.8 * noisy + 0.5 * np.sin(2 * noisy + time / 200)
 
 
@@ -175,7 +175,7 @@ def euler(walk: Walk, x: Array) -> Array:
 
 
 def euler_ancestral(walk: Walk, x: Array) -> Array:
-    """Euler's step goes too far down, and fresh noise leads up again."""
+    """Ancestral sampling: an Euler step to a lower sigma, then new noise up to the next one."""
     for k, (sigma, following) in enumerate(pairs(walk.sigmas)):
         up = following * math.sqrt(1 - (following / sigma) ** 2)
         down = math.sqrt(following**2 - up**2)
@@ -185,7 +185,7 @@ def euler_ancestral(walk: Walk, x: Array) -> Array:
 
 
 def dpm_2m(walk: Walk, x: Array) -> Array:
-    """Lu et al., DPM-Solver++, algorithm 2: one look a step, and the one before remembered."""
+    """DPM-Solver++(2M), Lu et al., algorithm 2: multistep, with one model call per step."""
     before, h_before = None, 0.0
     for k, (sigma, following) in enumerate(pairs(walk.sigmas)):
         seen = clean = walk.predict_clean(x, k)
@@ -199,8 +199,8 @@ def dpm_2m(walk: Walk, x: Array) -> Array:
 
 
 def dpm_sde(walk: Walk, x: Array) -> Array:
-    """Lu et al., DPM-Solver++, the stochastic one in pairs of steps: the second starts anew from
-    where the first started, and has looked twice. The last step is of first order.
+    """SDE-DPM-Solver++ (Lu et al.), singlestep of second order: the second step of a pair starts
+    again from where the first started and uses both predictions. The last step is of first order.
     """
     start, first, origin = x, x, walk.sigmas[0]
     for k, (sigma, following) in enumerate(pairs(walk.sigmas)):
@@ -217,7 +217,7 @@ def dpm_sde(walk: Walk, x: Array) -> Array:
 
 
 def consistency(walk: Walk, x: Array) -> Array:
-    """Luo et al., 2023, algorithm 3: jump to the picture, and add fresh noise to it."""
+    """LCM (Luo et al., 2023), algorithm 3: predict the picture, and add new noise to it."""
     for k, following in enumerate(walk.sigmas[1:]):
         scaled = 10 * walk.times[k]
         out = scaled / math.sqrt(scaled**2 + 0.25)
@@ -229,7 +229,7 @@ def consistency(walk: Walk, x: Array) -> Array:
 
 
 def trajectory_consistency(walk: Walk, x: Array) -> Array:
-    """Zheng et al., 2024, with γ = 0: jump along the trajectory, in the end to timestep 0."""
+    """TCD (Zheng et al., 2024) with γ = 0: jump along the trajectory, at last to timestep 0."""
     for k, (sigma, following) in enumerate(pairs(walk.sigmas)):
         lower = following or SIGMAS[0]
         clean = walk.predict_clean(x, k)
@@ -242,17 +242,17 @@ def pairs(sigmas: Array) -> zip[tuple[float, float]]:
 
 
 def evenly(steps: int) -> Array:
-    """From the noisiest timestep to the cleanest."""
+    """Evenly spaced timesteps from the noisiest to the cleanest."""
     return np.linspace(999, 0, steps)
 
 
 def evenly_before_the_end(steps: int) -> Array:
-    """From the noisiest timestep towards the cleanest, which is left out."""
+    """Evenly spaced timesteps from the noisiest towards the cleanest, which is left out."""
     return np.linspace(999, 0, steps + 1)[:-1].round()
 
 
 def as_distilled(steps: int) -> Array:
-    """Among the 50 timesteps 999, 979 ... 19 that consistency models are distilled on."""
+    """Timesteps among the 50 (999, 979 ... 19) on which consistency models are distilled."""
     return np.array([999 - 20 * (50 * k // steps) for k in range(steps)], dtype=float)
 
 
@@ -261,7 +261,7 @@ def at_sigmas_of(times: Callable[[int], Array]) -> Callable[[int], tuple[Array, 
 
 
 def karras(steps: int) -> tuple[Array, Array]:
-    """Karras's sigmas, and the timesteps whose sigmas are nearest."""
+    """Karras sigmas, and the timesteps whose sigmas are nearest."""
     high, low = SIGMAS[-1] ** (1 / 7), SIGMAS[0] ** (1 / 7)
     sigmas = (high + np.arange(steps) / (steps - 1) * (low - high)) ** 7
     return np.interp(np.log(sigmas), np.log(SIGMAS), np.arange(1000)).round(), sigmas
@@ -284,7 +284,7 @@ PHOTO = torch.randn(SHAPE, generator=torch.Generator().manual_seed(2))
 
 
 def expected_from(name: str, steps: int, kept: int) -> Array:
-    """What the written-out sampler makes of noise, or of the photo if not all steps are kept."""
+    """Result of the reference sampler, from noise, or from the photo if not all steps are kept."""
     sampler, schedule = SAMPLERS[name]
     times, sigmas = (part[steps - kept :] for part in schedule(steps))
     generator = torch.Generator().manual_seed(3)
@@ -303,7 +303,7 @@ def expected_from(name: str, steps: int, kept: int) -> Array:
 def denoised(
     name: str, steps: int, strength: float, seed: int = 3, config: Mapping[str, Any] = SD15
 ) -> Array:
-    """What the scheduler makes of the same, asked as the painter asks it."""
+    """Result of the scheduler for the same input, called as in the painter."""
     scheduler = started(name, steps, config)
     times = start_at(scheduler, steps, strength)
     options = step_options(scheduler, [torch.Generator().manual_seed(seed)])

@@ -1,4 +1,4 @@
-"""Compiled steps: what they give, what they are made anew for, and that nobody waits for them."""
+"""Tests of compiled steps: output, causes of recompilation, and painting while they compile."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def painted(one: Painter, job: InpaintInput, **settings: Any) -> Pixels:
 
 
 def settle(compiler: StepCompiler) -> int:
-    """Wait until nothing is being compiled; how many steps are ready."""
+    """Wait until nothing is being compiled; returns the number of ready steps."""
     until = time.monotonic() + 120
     while compiler.busy:
         assert time.monotonic() < until
@@ -62,7 +62,7 @@ def settle(compiler: StepCompiler) -> int:
 
 
 def graphs() -> int:
-    """How many graphs were compiled so far."""
+    """Number of graphs compiled so far."""
     return int(counters["stats"]["unique_graphs"])
 
 
@@ -103,7 +103,7 @@ def warm(compiler: StepCompiler, tmp_path_factory: pytest.TempPathFactory) -> Pa
     return one
 
 
-# What is changed between two paintings.
+# Changes between two paintings.
 CHANGES: list[dict[str, Any]] = [
     {"denoising_strength": 0.5},
     {"cfg_scale": 7.5},

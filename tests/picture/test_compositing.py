@@ -1,4 +1,4 @@
-"""Putting painted patches back: what is kept is the photo's own, bit for bit."""
+"""Tests of compositing: kept pixels are bit-identical to the photo's."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def noise(size: Size, seed: int) -> Pixels:
 
 
 def soft_alpha(box: Box, seed: int) -> Pixels:
-    """Random weights in the box, with many of both ends; nothing outside."""
+    """Random alpha in the box, often 0 or 255; 0 outside it."""
     random = np.random.default_rng(seed)
     alpha = np.zeros((HEIGHT, WIDTH), dtype=np.uint8)
     weights = random.integers(-128, 384, (box.size[1], box.size[0]))

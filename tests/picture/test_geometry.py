@@ -1,4 +1,4 @@
-"""Sizes, aspect ratios and crop boxes."""
+"""Tests of sizes, aspect ratios and crop boxes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Untrusted files: which become a photo and how, and which are refused in which words."""
+"""Tests of decoding untrusted picture files: pixels, orientation, colour, and refusals."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def png_header(width: int, height: int) -> bytes:
 
 
 def refusal(source: str | Path | bytes) -> str:
-    """The sentence with which a source is refused: one line that says what to do."""
+    """The message with which a source is refused; checks that it is one line."""
     with pytest.raises(InvalidPhoto) as caught:
         Photo.open(source)
     sentence = str(caught.value)

@@ -1,4 +1,4 @@
-"""Everything that people and attackers upload, by every way in: the right pixels or a sentence."""
+"""Tests of all kinds of valid and malicious picture files, through every interface."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class _Files(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def fetched() -> Iterator[Callable[[str], Photo]]:
-    """A way in: the address of a file on a server."""
+    """Interface under test: a file fetched from a server by URL."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Files)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     port = server.server_address[1]
@@ -55,14 +55,14 @@ def fetched() -> Iterator[Callable[[str], Photo]]:
 
 
 def sentence_of(read: Callable[[], Photo]) -> str:
-    """The sentence with which a file is refused."""
+    """The message with which a file is refused."""
     with pytest.raises(InvalidPhoto) as caught:
         read()
     assert re.fullmatch(r"[^\n]{10,160}\.", str(caught.value))
     return str(caught.value)
 
 
-# What a way in could spoil: an orientation, transparency, depth, frames, a sentence.
+# Files whose orientation, transparency, depth, frames or error an interface could get wrong.
 TELLING = ("jpeg turned", "png half clear", "png 16 rgb", "webp moving", "heic", "tiff cmyk",
            "jpeg cut", "tiny", "letter", "empty")  # fmt: skip
 
@@ -162,14 +162,14 @@ for kind in ("JPEG", "PNG", "TIFF", "AVIF", "WEBP", "GIF", "BMP"):
 
 
 def in_its_own_process(code: str, *arguments: str) -> object:
-    """What a program prints, read as JSON; it must not crash."""
+    """Run a program in a subprocess and parse its output as JSON; fails if it crashes."""
     command = [sys.executable, "-W", "ignore", "-c", MEASURE + code, *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout.splitlines()[-1])
 
 
-# All of what they bring is metadata, which is never read.
+# Their payload is metadata, which is never read.
 HARMLESS = ("jpeg_with_overlapping_exif", "png_with_overlapping_exif")
 
 

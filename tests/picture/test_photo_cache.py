@@ -1,4 +1,4 @@
-"""Photos in memory: as many as fit, and the others from their files."""
+"""Tests of the photo cache: its memory limit, and reading from files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The recipe and the mask inside a PNG, out and in."""
+"""Tests of recipe and mask embedded in a PNG: writing and reading."""
 
 from __future__ import annotations
 

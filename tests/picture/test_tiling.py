@@ -1,4 +1,4 @@
-"""Tiles: they cover everything, and what they say adds up."""
+"""Tests of tiling: tiles cover the whole side, and their weights add up to 1."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Untrusted addresses, against real servers on this machine: a photo or a sentence."""
+"""Tests of fetching untrusted URLs from local servers: photos, limits, refusals (SSRF)."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ PNG = picture()
 
 @dataclass
 class Server:
-    """A server on this machine, what it was asked for, and what it answers for each path."""
+    """A local HTTP server with its requests so far and its answer for each path."""
 
     port: int
     requests: list[tuple[str, dict[str, str]]] = field(default_factory=list)
@@ -63,7 +63,7 @@ class Server:
         return f"{scheme}://{host}:{self.port}{path}"
 
     def policy(self, **changes: object) -> Policy:
-        """This machine is allowed, beside what is public."""
+        """A policy that also allows loopback addresses."""
         allowed = {"allow": lambda a: a == ip_address("127.0.0.1") or is_public(a)}
         return Policy(**{"ports": frozenset({80, self.port}), "seconds": 10, **allowed, **changes})
 
@@ -125,7 +125,7 @@ def server() -> Iterator[Server]:
 
 
 def names(**hosts: list[str]) -> Callable[[str], tuple[Address, ...]]:
-    """A resolver that knows these hosts, under .test."""
+    """A resolver for these hosts, under .test."""
     return lambda host: tuple(map(ip_address, hosts[host.removesuffix(".test")]))
 
 
@@ -316,7 +316,7 @@ def test_an_answer_that_is_no_photo(
 def endless(
     handler: BaseHTTPRequestHandler, server: Server, chunk: bytes, head: bytes, pause: float
 ) -> None:
-    """So many bytes at a time, until the other side hangs up, or 30 seconds have passed."""
+    """Send `chunk` repeatedly until the client closes the connection, for 30 seconds at most."""
     handler.wfile.write(head)
     end = time.monotonic() + 30
     while time.monotonic() < end:

@@ -1,4 +1,4 @@
-"""The recipes that come with Masquerade, and the table of every field in docs/fields.md."""
+"""Tests of the example recipes, and of the table of fields in docs/fields.md."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 RECIPES = sorted((ROOT / "assets" / "recipes").glob("*.txt"))
 EXAMPLE = ROOT / "assets" / "examples" / "beach.png"
 
-# recipe, what it keeps, what of that it does not, the controls that guide it
+# recipe, mask_prompt, mask_negative, controls
 KEPT = [
     ("portrait", ("foreground",), ("clothes",), ("pose",)),
     ("product", ("bottle",), (), ("canny",)),
@@ -91,7 +91,7 @@ def choices(annotation: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-# Fields whose limits are their type's own.
+# Fields whose limits are given by their type.
 OF_THEIR_OWN = {
     "mask_dilate": " or ".join(
         f"{-limit:g}–{limit:g}{'%' if unit.value == '%' else ''}"
@@ -105,7 +105,7 @@ OF_THEIR_OWN = {
 
 
 def takes(name: str) -> str:
-    """What a field takes, as the table spells it, from the recipe's own limits."""
+    """Allowed values of a field, in the table's notation, from the recipe's own limits."""
     field = Recipe.model_fields[name]
     if name in OF_THEIR_OWN:
         return OF_THEIR_OWN[name]
@@ -122,7 +122,7 @@ def takes(name: str) -> str:
 
 
 def default(name: str) -> str:
-    """A field's default, as a prompt block writes it."""
+    """A field's default, in the notation of a prompt block."""
     line = re.search(rf"^{name}=(.*)$", format_block(Recipe()), re.MULTILINE)
     flags = {"mask_invert": "true" if Recipe().mask_invert else "false", "prompt": Recipe().prompt}
     value = line[1] if line else flags.get(name, str(getattr(Recipe(), name)))

@@ -1,4 +1,4 @@
-"""LoRAs in the prompt: how they are written, and what is left for the painter to read."""
+"""Tests of LoRA tags in the prompt: syntax, and the remaining text."""
 
 from __future__ import annotations
 

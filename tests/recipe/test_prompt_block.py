@@ -1,4 +1,4 @@
-"""The pasted prompt block, in and out."""
+"""Tests of prompt blocks: parsing and formatting."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Weights in a prompt: what is weighed, and what is a bracket like any other."""
+"""Tests of attention weights in a prompt: syntax, and ordinary brackets."""
 
 from __future__ import annotations
 

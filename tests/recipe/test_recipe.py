@@ -1,4 +1,4 @@
-"""Every field of a recipe: what it takes, what it refuses, and in which words."""
+"""Tests of every field of a recipe: valid values, invalid values, error messages."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ NEGATIVE_PHRASES = [
 
 
 def refusal(**fields: object) -> InvalidRecipe:
-    """The error that these fields cause: always one line of plain text."""
+    """The error that these fields cause; checks that it is one line of plain text."""
     with pytest.raises(InvalidRecipe) as caught:
         Recipe.parse(fields)
     sentence = str(caught.value)
@@ -109,7 +109,7 @@ def refusal(**fields: object) -> InvalidRecipe:
 
 
 def parsed(name: str, value: object) -> object:
-    """What a field becomes; width and height come together."""
+    """The parsed value of a field; width and height are set together."""
     other = {"w": {"h": 512}, "h": {"w": 512}}.get(name, {})
     return getattr(Recipe.parse({name: value, **other}), name)
 

@@ -1,4 +1,4 @@
-"""Brush strokes as text: what is read, what is refused, and that nothing is lost."""
+"""Tests of brush strokes as text: parsing, refusals, round trip."""
 
 from __future__ import annotations
 

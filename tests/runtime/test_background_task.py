@@ -1,4 +1,4 @@
-"""Work in the background: its reports, its value, its errors, and how it is stopped."""
+"""Tests of background work: reports, return value, errors, cancellation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from inference.runtime.background_task import Watch, in_background
 
 
 def drain(work: object) -> tuple[list[object], object]:
-    """All reports and the value of some work."""
+    """All reports and the return value of some work."""
     reports: list[object] = []
     running = in_background(work)  # type: ignore[arg-type]
     while True:

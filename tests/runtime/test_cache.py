@@ -1,4 +1,4 @@
-"""The cache: what it keeps, what it forgets, and how often it makes things."""
+"""Tests of the LRU cache: kept values, eviction, and number of computations."""
 
 from __future__ import annotations
 

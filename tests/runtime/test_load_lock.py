@@ -1,4 +1,4 @@
-"""Models that are constructed in several threads at once: each has all of its weights.
+"""Tests of constructing models in several threads at once: each has all of its weights.
 
 diffusers and transformers patch PyTorch for the whole process while they construct a model.
 """
@@ -32,7 +32,7 @@ def without_weights(*modules: torch.nn.Module) -> list[str]:
 
 @contextmanager
 def loading_elsewhere(catalog: Catalog) -> Iterator[list[str]]:
-    """Another thread, which loads a checkpoint and a ControlNet again and again inside."""
+    """Context manager with a second thread that loads a checkpoint and a ControlNet repeatedly."""
     stop, broken = threading.Event(), list[str]()
 
     def load() -> None:

@@ -1,4 +1,4 @@
-"""Many clients at once, and clients that go away: nobody gets another's picture, nothing stays."""
+"""Tests of concurrent and disconnected clients: separate results, no leaks, private logs."""
 
 from __future__ import annotations
 

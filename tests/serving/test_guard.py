@@ -1,4 +1,4 @@
-"""What the server refuses before anybody looks at it, by real requests to a real server."""
+"""Tests of the request filter, with real requests to a real server."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.support.page_server import (
 )
 
 MINE = "masks.example"
-# A photo has at most 20 MiB, and what is sent beside it 1 more; any other request has 2.
+# Uploads: 20 MiB for a photo, 1 MiB for the other parts of the form; other requests: 2 MiB.
 MAX_UPLOAD, MAX_BODY = 21 * 2**20, 2 * 2**20
 
 
@@ -120,7 +120,7 @@ def test_it_answers_to_its_own_pages_only(
     assert raw(running, "GET", "/config", *forwarded)[0] == status
 
 
-# Not left to the framework, which would serve or fetch some of them.
+# Refused by the guard, because the framework would serve or fetch some of them.
 CLOSED = [
     "/pwa_icon", "/pwa_icon/20000", "/monitoring", "/monitoring/summary", "/docs", "/redoc",
     f"{API}/deep_link?session_hash=x", f"{API}/proxy=https://example.org/",
@@ -135,7 +135,7 @@ CLOSED = [
     "/assets/../app.py", "/assets/..%2f..%2f..%2fetc/passwd", "/static/%2e%2e/%2e%2e/app.py",
     "/static/..%5c..%5capp.py", "/svelte/../../etc/passwd",
 ]  # fmt: skip
-# Files that are there, and nobody's business.
+# Existing files that must not be served.
 PRIVATE = [
     f"{API}/file=/etc/passwd", f"{API}/file=//etc/passwd", f"{API}/file=app.py", f"{API}/file=",
     f"{API}/file=/proc/self/environ", f"{API}/file=~/.ssh/id_rsa", "/assets//etc/passwd",

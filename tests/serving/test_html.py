@@ -1,4 +1,4 @@
-"""What is said as HTML: whoever's words are in it, they stay words."""
+"""Tests of the HTML fragments: content, and escaping of untrusted text."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WORDS = "&lt;img src=x onerror=&#x27;alert(1)&#x27;&gt; &amp; more"
 
 
 def status(text: str) -> ModelStatus:
-    """A page's line about its models."""
+    """A model status with this text."""
     shown = ModelStatus(Studio(catalog=Catalog.load()))
     shown.text = text
     return shown

@@ -1,4 +1,4 @@
-"""What programs can ask for over HTTP: painting and masks, by a real server with tiny models."""
+"""Tests of the HTTP endpoints /paint and /mask, with a real server and tiny models."""
 
 from __future__ import annotations
 
@@ -170,13 +170,13 @@ ODD: dict[str, Any] = {
 }  # fmt: skip
 
 
-# Of each kind of field one is given everything odd, of the others each one thing.
+# One field of each kind gets all invalid values, every other field one of them.
 THOROUGH = ("cfg_scale", "steps", "mask_invert", "prompt", "mask_dilate", "scheduler",
             "mask_strokes", "controlnets")  # fmt: skip
 
 
 def cases() -> Iterator[Any]:
-    """Of every field of a recipe: what it must refuse, and what it must say of itself."""
+    """Cases of every recipe field: invalid values, and the expected description in the error."""
     for name, field in Recipe.model_fields.items():
         limits = {type(one).__name__: one for one in field.metadata}
         if "Ge" in limits:
@@ -242,7 +242,7 @@ def test_what_cannot_be_read_is_refused_before_it_reaches_the_queue(
 
 
 def example(document: str, language: str) -> str:
-    """The example in a language that calls the running page, in a document."""
+    """The example code in a language, in a document, that calls the running page."""
     blocks = (ROOT / document).read_text(encoding="utf-8").split(f"```{language}\n")[1:]
     return next(one for block in blocks if "localhost:7860" in (one := block.split("```")[0]))
 

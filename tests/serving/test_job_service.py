@@ -1,4 +1,4 @@
-"""What the controls of a page ask for."""
+"""Tests of the requests that the page's form makes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.browser import EXAMPLE
 
 
 def asked(service: JobService, **fields: Any) -> list[Recipe]:
-    """The recipes that a page with these fields changed stands for."""
+    """The recipes of a form with these fields changed."""
     shown = values_of(Recipe()) | {"style": "drawn"} | fields
     request = service.request(EXAMPLE, None, shown)
     return (

@@ -1,4 +1,4 @@
-"""What the command takes, and what its surroundings say."""
+"""Tests of the server's options from command line and environment."""
 
 from __future__ import annotations
 

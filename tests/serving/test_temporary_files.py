@@ -1,4 +1,4 @@
-"""Temporary files: what is kept, what is swept, and that nothing else is touched."""
+"""Tests of temporary files: kept files, sweeps, and files of others."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DAY = 86_400
 
 
 def file(work: TemporaryFiles, name: str, *, age: float = 0, size: int = 10) -> Path:
-    """A file of a job, written so many seconds ago."""
+    """A file of a job, written `age` seconds ago."""
     path = work.folder("someone") / name
     path.write_bytes(b"x" * size)
     os.utime(path, (time.time() - age,) * 2)

@@ -1,4 +1,4 @@
-"""One recipe for a folder: real tiny models, and the command as a person runs it."""
+"""Tests of batch processing and of the command line, with tiny models."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def noise(seed: int, size: tuple[int, int] = (96, 120)) -> Pixels:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Three photos, the middle one damaged; and what is no photo."""
+    """A folder of three photos, the middle one damaged, and of other files."""
     photos = tmp_path / "photos"
     (photos / "more").mkdir(parents=True)
     for place, seed in (("c.png", 1), ("a.PNG", 2), ("more/d.png", 3), (".hidden.png", 4)):
@@ -49,7 +49,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def halved(studio: Studio, **fields: object) -> Recipe:
-    """A recipe that selects about half of such noise; random weights find a word near 1/2."""
+    """A recipe that selects about half of a noise picture; random weights give scores near 0.5."""
     heat = studio._selector.heatmaps(Photo.of(noise(1)), ("foreground",), "pack")[0]
     score = float(1 / (1 + np.exp(-np.median(heat.logits))))
     base = {"prompt": "a garden", "steps": 2, "seed": 5, "mask_negative": "", "style": "drawn"}
@@ -208,7 +208,7 @@ def test_closing_cancels_and_leaves_no_file(studio: Studio, folder: Path, tmp_pa
 
 
 def command(*arguments: object) -> tuple[int, list[str], str]:
-    """The exit status, the lines on stdout, and stderr."""
+    """Run the command; returns exit status, lines on stdout, and stderr."""
     out, err = io.StringIO(), io.StringIO()
     status = main([str(one) for one in arguments], out, err)
     return status, out.getvalue().splitlines(), err.getvalue()
@@ -321,7 +321,7 @@ def started(out: Path, recipe: Path, stderr: int) -> subprocess.Popen[str]:
     ]
 
     def as_in_a_terminal() -> None:
-        # A test run in the background ignores Ctrl+C, and so would everything that it starts.
+        # A test run in the background ignores Ctrl+C, which subprocesses would inherit.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     return subprocess.Popen(

@@ -1,4 +1,4 @@
-"""Fast mode, what imports cost, and that only one painter stays."""
+"""Tests of fast mode, lazy imports, and the memory of successive checkpoints."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_where_there_is_no_fast_mode_it_is_said() -> None:
         list(studio.paint(photo(), Recipe(fast=True)))
 
 
-# What is imported before anybody paints; each of these costs seconds.
+# Modules that must not be imported before the first painting, because each costs seconds.
 COSTLY = ("torch", "diffusers", "transformers", "scipy", "huggingface_hub.hf_api", "peft")
 
 
@@ -114,7 +114,7 @@ def test_of_three_checkpoints_in_turn_one_stays(tmp_path: Path, tiny_catalog: Pa
 
 
 def alive() -> int:
-    """Bytes of all tensors that anything refers to; a compiler's fake ones have no memory."""
+    """Bytes of all referenced tensors, without a compiler's fake tensors, which have no memory."""
     plain = (torch.Tensor, torch.nn.Parameter)
     storages = {
         one.untyped_storage().data_ptr(): one.untyped_storage().nbytes()

@@ -1,6 +1,6 @@
-"""A page in a ZeroGPU Space, where the GPU is lent to one painting at a time.
+"""Tests of a page in a ZeroGPU Space, where the GPU is allocated per painting.
 
-`spaces`, its forks and its pipes are real, and the host that lends is on this machine; see there.
+The library `spaces` with its forks and pipes is real; the host is `tests/support/zero_gpu_host.py`.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def host() -> Iterator[ZeroGpuHost]:
 def client(
     host: ZeroGpuHost, tiny_catalog: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[httpx.Client]:
-    """A visitor of a page there, whose token is the host's."""
+    """A client of a page there, with the host's token."""
     command = (SCRIPT, "app.py", "--style", "drawn", "--catalog", str(tiny_catalog))
     folder = tmp_path_factory.mktemp("app")
     with (
@@ -56,7 +56,7 @@ def client(
 
 
 def lent_to(host: ZeroGpuHost) -> int:
-    """The process that had the GPU last."""
+    """Id of the last process with the GPU."""
     return int(host.requests("/allow")[-1]["pid"])
 
 

@@ -1,4 +1,4 @@
-"""Styles and numbers side by side: what is asked for, what is done once, what is shown."""
+"""Tests of grids of styles and values: parsing, shared computations, results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Faults inside the models: a sentence or a picture, and the next job as if nothing had been."""
+"""Tests of faults inside the models: an error or a picture, and later jobs are unaffected."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ FAULTS: dict[str, tuple[BaseException | str, type[MasqueradeError], str]] = {
     "SystemExit": (SystemExit(1), ModelFailed, "press Generate"),
     "disk full": (FULL_DISK, ModelFailed, "disk is full: free some space"),
 }
-# Where, and at which calls: in the first and the last step, where there are steps.
+# Places of faults and numbers of calls: the first and the last step, for models with steps.
 PLACES = [
     ("text encoder", 1), ("UNet", 1), ("UNet", 3), ("ControlNet", 1), ("ControlNet", 3),
     ("VAE encoder", 1), ("VAE decoder", 1), ("VAE decoder", 2), ("CLIPSeg tower", 1),
     ("CLIPSeg decoder", 1), ("pose", 1),
 ]  # fmt: skip
-# What no model does by itself may happen in any of them: in one of each kind it is enough.
+# Faults with other causes than the model: tested in one place of each kind.
 RARE, RARELY = ("SystemExit", "disk full"), (("UNet", 3), ("CLIPSeg tower", 1), ("pose", 1))
 
 
@@ -67,7 +67,7 @@ def pictures_of(studio: Studio, recipe: Recipe = RECIPE) -> bytes:
 
 
 class Engine:
-    """Studios that share loaded models, each of which has seen nothing yet."""
+    """Makes studios that share loaded models, each with empty caches."""
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
@@ -108,7 +108,7 @@ class Engine:
     def faulty(
         self, place: str, call: int, fault: BaseException | str, *, once: bool = True
     ) -> Iterator[list[int]]:
-        """Break off, or turn to NaN, at one call of a model, or from it on; counts the calls."""
+        """Raise `fault`, or output NaN, at one call of a model or from it on; counts the calls."""
         calls = [0]
 
         def hook(_module: torch.nn.Module, _inputs: object, output: torch.Tensor) -> object:
@@ -132,7 +132,7 @@ def engine(tiny_catalog: Path) -> Engine:
 
 
 def watch(studio: Studio) -> None:
-    """Paint, and accept neither a picture at the end nor a black one on the way."""
+    """Paint, and fail if there is a result or a black preview."""
     for event in studio.paint(photo(), RECIPE):
         assert isinstance(event, Progress), "no picture comes of it"
         assert event.preview is None or event.preview.any(), "no black preview"

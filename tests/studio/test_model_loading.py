@@ -1,4 +1,4 @@
-"""What a recipe needs of a style is on disk before anybody borrows a GPU to load it."""
+"""Tests of downloads: all models that a recipe needs are on disk before a GPU is allocated."""
 
 from __future__ import annotations
 

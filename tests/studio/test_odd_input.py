@@ -1,4 +1,4 @@
-"""Odd sizes, masks, prompts and settings, all the way through: what is specified, or a sentence."""
+"""Tests of unusual sizes, masks, prompts and settings, from recipe to result or error."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def result_of(events: Iterable[Progress | Result]) -> Result:
 
 
 def outcome_of(work: Callable[[], Any]) -> Any:
-    """What some work returns, or the error of our tree that it ends with: a sentence, not long."""
+    """The return value of some work, or its `MasqueradeError`, whose message must be short."""
     try:
         return work()
     except MasqueradeError as error:
@@ -54,7 +54,7 @@ def outcome_of(work: Callable[[], Any]) -> Any:
 
 
 def sentence_of(work: Callable[[], Any], kind: type[MasqueradeError] = MasqueradeError) -> str:
-    """The sentence with which something is refused."""
+    """The message with which something is refused."""
     refused = outcome_of(work)
     assert isinstance(refused, kind)
     return str(refused)

@@ -1,4 +1,4 @@
-"""What was painted is not painted again because of what comes after the painting."""
+"""Tests of the painting cache: finishing settings do not cause a new painting."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ KEPT = 3
 
 @pytest.fixture(scope="module")
 def new(tiny_catalog: Path) -> Callable[[int], Studio]:
-    """Makes studios that share loaded models and have painted nothing; they keep so many."""
+    """Makes studios with shared models and empty caches of a given number of paintings."""
     catalog = Catalog.load(tiny_catalog)
     models = Studio(catalog=catalog, style="drawn").models()
 
@@ -46,7 +46,7 @@ def painted(studio: Studio, picture: Photo, **fields: Any) -> Result:
 
 @contextmanager
 def steps(studio: Studio) -> Iterator[list[int]]:
-    """Counts the runs of the UNet inside."""
+    """Context manager that counts the runs of the UNet."""
     runs: list[int] = []
     painter = studio.models().checkpoints.loaded
     assert painter is not None

@@ -1,4 +1,4 @@
-"""The whole path at tiny size: the studio from photo and recipe to the checked result."""
+"""End-to-end tests of the studio at tiny size, from photo and recipe to the result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small files that would fill the memory or the hours of whoever decodes them."""
+"""Decompression bombs: small files whose decoding takes excessive memory or time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def png(width: int, height: int, *before: bytes, rows: bytes = b"", colour: int = 2) -> bytes:
-    """A PNG of so many pixels with chunks before its image data, which may be cut short."""
+    """A PNG of this size with chunks before its image data, which may be truncated."""
     header = struct.pack(">IIBBBBB", width, height, 8, colour, 0, 0, 0)
     body = chunk(b"IDAT", rows or zlib.compress(bytes((3 * width + 1) * height)))
     return b"".join([PNG_SIGNATURE, chunk(b"IHDR", header), *before, body, chunk(b"IEND", b"")])
@@ -28,7 +28,7 @@ def png(width: int, height: int, *before: bytes, rows: bytes = b"", colour: int 
 
 @cache
 def packed_zeros(count: int) -> bytes:
-    """So many zeros, compressed bit by bit so that they never lie in memory together."""
+    """`count` zeros, compressed in parts so that they are never in memory together."""
     packer, piece = zlib.compressobj(9), bytes(MEGABYTE)
     parts = [packer.compress(piece) for _ in range(count // MEGABYTE)]
     return b"".join([*parts, packer.compress(bytes(count % MEGABYTE)), packer.flush()])
@@ -39,7 +39,7 @@ def huge_png() -> bytes:
 
 
 def large_png_in_a_small_file() -> bytes:
-    """13,000 × 13,000 whole pixels of one colour in under 500 kB."""
+    """A complete PNG of 13,000 × 13,000 pixels of one colour in under 500 kB."""
     return png(13_000, 13_000, rows=packed_zeros((3 * 13_000 + 1) * 13_000))
 
 
@@ -57,7 +57,7 @@ def packed_international_text_chunk() -> bytes:
 
 
 def many_packed_text_chunks() -> bytes:
-    """Each is as long as decoders allow one to be."""
+    """A PNG with many compressed text chunks, each of the length that decoders allow."""
     one = chunk(b"zTXt", b"Comment\0\0" + packed_zeros(MEGABYTE - 1))
     return png(64, 64, *[one] * 400)
 
@@ -67,7 +67,7 @@ def huge_profile() -> bytes:
 
 
 def many_gif_frames() -> bytes:
-    """8,000 × 5,001 pixels a frame, 2,000 frames."""
+    """A GIF of 2,000 frames of 8,000 × 5,001 pixels."""
     file = io.BytesIO()
     Image.new("P", (16, 16)).save(file, "GIF")
     data = file.getvalue()
@@ -78,7 +78,7 @@ def many_gif_frames() -> bytes:
 
 
 def many_apng_frames() -> bytes:
-    """8,000 × 5,001 pixels a frame, 2,000 frames."""
+    """An APNG of 2,000 frames of 8,000 × 5,001 pixels."""
     width, height = 8_000, 5_001
     control = chunk(b"acTL", struct.pack(">II", 2_000, 0))
     place = struct.pack(">IIIIIHHBB", 0, width, height, 0, 0, 1, 10, 0, 0)
@@ -102,7 +102,7 @@ def tiff(*entries: tuple[int, int, int, int], extra: bytes = b"") -> bytes:
 
 
 def tiff_with_huge_tiles() -> bytes:
-    """One tile of 2³¹ × 2³¹ pixels at the end of the address space."""
+    """A TIFF with one tile of 2³¹ × 2³¹ pixels at the end of the address space."""
     return tiff((322, 4, 1, 2**31), (323, 4, 1, 2**31), (324, 4, 1, 2**32 - 9), (325, 4, 1, 2**31))
 
 
@@ -123,7 +123,7 @@ def absurd_jpeg() -> bytes:
 
 
 def jpeg_with_endless_scans(size: tuple[int, int] = (4_000, 2_000), count: int = 20_000) -> bytes:
-    """A progressive JPEG within the limits, every scan of which goes over all of it again."""
+    """A progressive JPEG of valid size with many scans, each over all pixels."""
     file = io.BytesIO()
     Image.new("L", size).save(file, "JPEG", progressive=True)
     data = file.getvalue()
@@ -132,14 +132,14 @@ def jpeg_with_endless_scans(size: tuple[int, int] = (4_000, 2_000), count: int =
 
 
 def overlapping_values(length: int) -> bytes:
-    """EXIF data with 500 values, each of which is all of the data."""
+    """EXIF data with 500 overlapping values, each of which covers all of the data."""
     rows = [struct.pack("<HHII", 1000 + k, 7, length, 0) for k in range(500)]
     directory = b"II*\0" + struct.pack("<IH", 8, len(rows)) + b"".join(rows) + bytes(4)
     return directory + bytes(max(0, length - len(directory)))
 
 
 def jpeg_with_overlapping_exif() -> bytes:
-    """The EXIF data lie in many segments, which decoders put together."""
+    """A JPEG with such EXIF data in many segments, which decoders join."""
     file = io.BytesIO()
     Image.new("RGB", (64, 64)).save(file, "JPEG")
     data, exif = file.getvalue(), overlapping_values(2 * MEGABYTE)

@@ -1,4 +1,4 @@
-"""The page in a real browser: starting the app, and what every test of the page does."""
+"""Helpers for browser tests: start the app, open the page, common actions."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ def browser() -> Iterator[Browser]:
 
 @contextmanager
 def running_app(folder: Path, *command: str, **environment: str) -> Iterator[str]:
-    """The app, started as the README says or by `command`, on a free port; gives its address."""
+    """Context manager that runs the app on a free port, by `command` or as in the README; yields
+    its address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -78,7 +79,7 @@ def wait_until_up(url: str, server: subprocess.Popen[bytes]) -> None:
 
 @contextmanager
 def opened(browser: Browser, address: str) -> Iterator[Page]:
-    """The page with its models ready; any script error fails the test."""
+    """Open the page and wait until its models are loaded; any script error fails the test."""
     context = browser.new_context(viewport={"width": 1440, "height": 900})
     page = context.new_page()
     errors: list[str] = []
@@ -86,7 +87,7 @@ def opened(browser: Browser, address: str) -> Iterator[Page]:
     page.goto(address)
     expect(page.locator("#status .ready")).to_contain_text("Drawn", timeout=PATIENCE)
     yield page
-    assert not errors, errors  # before closing, which breaks off what is under way
+    assert not errors, errors  # before closing, which aborts pending requests
     context.close()
 
 
@@ -108,18 +109,18 @@ def set_number(page: Page, knob: str, value: float) -> None:
     field.press("Tab")
 
 
-# Until the browser has nothing left to do.
+# Resolves when the browser is idle.
 IDLE = "new Promise(done => requestIdleCallback(() => requestIdleCallback(done)))"
 
 
 def open_fold(page: Page, title: str) -> None:
-    """Open a fold; its fields take their values a moment later, sooner than anybody types."""
+    """Open a fold, and wait until its fields have their values."""
     page.locator("#folds button", has_text=title).click()
     page.evaluate(IDLE)
 
 
 def share(page: Page) -> int:
-    """Percent of the picture that would be repainted, once the preview has settled."""
+    """The shown percentage of the picture that is repainted, after the preview has settled."""
     page.wait_for_timeout(1000)
     return round(float(page.locator("#mask .share").inner_text().split("%")[0]))
 
@@ -130,7 +131,7 @@ def generate(page: Page) -> Locator:
 
 
 def downloaded(page: Page, folder: Path) -> Path:
-    """The file that is offered."""
+    """Download the offered file."""
     with page.expect_download() as download:
         page.locator("#download").click()
     path = folder / "downloaded.png"

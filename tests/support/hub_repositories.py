@@ -1,7 +1,7 @@
 """Tiny models with random weights, in the file layout of the real repositories.
 
-Each folder also holds what the real one holds and nobody wants: pickles, whole checkpoints, a
-safety checker. Such files contain UNWANTED.
+Each folder also holds files of the real one that must not be downloaded: pickles, whole
+checkpoints, a safety checker. Such files contain UNWANTED.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def save_unwanted(folder: Path, *names: str) -> None:
 
 
 def save_pipeline(folder: Path, *, half_too: bool) -> None:
-    """Stable Diffusion 1.5; `half_too` where the repository has .fp16 weights beside the full."""
+    """Stable Diffusion 1.5; `half_too` if the repository has .fp16 weights beside the full ones."""
     models = {
         "unet": tiny_models.unet(),
         "vae": tiny_models.vae(),
@@ -92,7 +92,7 @@ def save_controlnet(folder: Path) -> None:
 def save_lora(
     folder: Path, *, seed: int = 0, text_too: bool = False, file: str = LORA_FILE
 ) -> None:
-    """A LoRA for the pipeline, loud enough to be seen; `text_too` where it changes the words."""
+    """A LoRA for the pipeline with a visible effect; `text_too` if it changes the text encoder."""
     torch.manual_seed(seed)
     unet, encoder = tiny_models.unet(), tiny_models.text_encoder()
     on_unet = LoraConfig(
@@ -228,7 +228,7 @@ def save_room_segmenter(folder: Path) -> None:
 
 
 def save_safety_checker(folder: Path) -> None:
-    """Flags nothing; as on the hub, the tower's weights are named a level deeper than today."""
+    """A checker that flags nothing; as on the hub, the vision tower is nested a level deeper."""
     torch.manual_seed(0)
     narrow = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
     heads = {"num_attention_heads": 2}
@@ -264,13 +264,13 @@ def save_safety_checker(folder: Path) -> None:
 
 
 def save_ip_adapter(file: Path, *, parts: bool, seed: int = 0) -> None:
-    """An IP-Adapter for `tiny.unet`; with `parts` one of those that see parts of the picture."""
+    """An IP-Adapter for `tiny.unet`; with `parts` one that uses embeddings of patches ("plus")."""
     file.parent.mkdir(parents=True, exist_ok=True)
     save_file(tiny_models.ip_adapter(parts=parts, seed=seed), file)
 
 
 def save_image_encoder(folder: Path) -> None:
-    """As IP-Adapter has it: without a word on how pictures are prepared."""
+    """An image encoder as in IP-Adapter's repository: without a preprocessor config."""
     torch.manual_seed(0)
     CLIPVisionModelWithProjection(tiny_models.vision_config()).save_pretrained(folder)
     save_unwanted(folder, "pytorch_model.bin")
@@ -302,7 +302,7 @@ CONTROLNETS = (
     "v11p_sd15_mlsd", "v11p_sd15_softedge", "v11f1e_sd15_tile", "v11p_sd15_seg",
 )  # fmt: skip
 
-#: What is on the hub under each name.
+#: Writer of the repository of each name.
 LAYOUTS: dict[str, Callable[[Path], None]] = {
     "SG161222/Realistic_Vision_V5.1_noVAE": _full,
     "Lykon/dreamshaper-8": _full_and_half,

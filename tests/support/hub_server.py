@@ -1,11 +1,11 @@
-"""A model hub on this machine: serves folders in the protocol that huggingface_hub speaks.
+"""Local model hub: serves folders over the HTTP API that huggingface_hub uses.
 
     with HubServer() as hub:
         hub.add("owner/name", folder)
         monkeypatch.setenv("HF_ENDPOINT", hub.url)
 
-It knows the questions of `model_info`, `list_repo_tree` and `hf_hub_download`, and can misbehave:
-set `hub.fault`, for good or, with `hub.fault_count`, for so many answers.
+It answers the requests of `model_info`, `list_repo_tree` and `hf_hub_download`. To simulate
+failures, set `hub.fault`, permanently or, with `hub.fault_count`, for a number of answers.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LFS_SUFFIXES = (".safetensors", ".bin", ".ckpt", ".pt")
 
 
 class Fault(Enum):
-    """Ways to misbehave. The first group spoils every answer, the second only weights."""
+    """Simulated failures. The first group affects every answer, the second only weights."""
 
     SERVER_ERROR = auto()
     UNAUTHORIZED = auto()
@@ -70,13 +70,13 @@ class _File:
         return hashlib.sha256(self.data).hexdigest()
 
     def as_sibling(self) -> dict[str, object]:
-        """As `model_info` wants it."""
+        """JSON for `model_info`."""
         lfs = {"sha256": self.sha256, "size": len(self.data), "pointerSize": 134}
         about = {"rfilename": self.path, "size": len(self.data), "blobId": self.blob_id}
         return about | ({"lfs": lfs} if self.is_large else {})
 
     def as_tree_entry(self) -> dict[str, object]:
-        """As `list_repo_tree` wants it."""
+        """JSON for `list_repo_tree`."""
         lfs = {"oid": self.sha256, "size": len(self.data), "pointerSize": 134}
         about = {"type": "file", "path": self.path, "size": len(self.data), "oid": self.blob_id}
         return about | ({"lfs": lfs} if self.is_large else {})
@@ -119,11 +119,11 @@ class HubServer:
         self.repos[name] = _Repo(name=name, folder=folder, commit=commit)
 
     def downloads(self) -> list[str]:
-        """The paths of all files that were asked for, in order."""
+        """The paths of all requested files, in order."""
         return [path for method, path in self.requests if method == "GET" and "/resolve/" in path]
 
     def takes_fault(self) -> bool:
-        """Whether this answer is to be spoilt; counts `fault_count` down."""
+        """Whether this answer has the fault; counts `fault_count` down."""
         if self.fault is None or self.fault_count == 0:
             return False
         if self.fault_count is not None:
@@ -131,7 +131,7 @@ class HubServer:
         return True
 
     def close(self) -> None:
-        """Hang up: from now on the port refuses connections."""
+        """Stop the server; its port then refuses connections."""
         self.released.set()
         if self._thread.is_alive():
             self._http.shutdown()
@@ -269,7 +269,7 @@ class _Handler(BaseHTTPRequestHandler):
         status: HTTPStatus = HTTPStatus.OK,
         only: int | None = None,
     ) -> None:
-        """Send it all, or promise it all and hang up after `only` so many bytes."""
+        """Send the body, or announce all of it and close the connection after `only` bytes."""
         self.send_response(status)
         for name, value in {**headers, "Content-Length": str(len(body))}.items():
             self.send_header(name, value)

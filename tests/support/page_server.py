@@ -1,4 +1,4 @@
-"""The page on a real server in this process, with tiny models, and what a program says to it."""
+"""The page on a real server in this process, with tiny models, and an HTTP client for it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ FIELDS: dict[str, Any] = {
 
 
 class Watched(Studio):
-    """A studio that counts the jobs that are in its engine at once, and may break in one."""
+    """A studio that counts its concurrent jobs, and can fail in one."""
 
     now = most = 0
     breaks_with: str = ""
@@ -61,7 +61,7 @@ class Watched(Studio):
 
 @dataclass(frozen=True)
 class Server:
-    """Where it listens, and what it is made of."""
+    """A running server: its address, studio and folder."""
 
     url: str
     studio: Watched
@@ -108,7 +108,7 @@ def coloured(colour: tuple[int, int, int], size: tuple[int, int] = (96, 120)) ->
 
 
 def wait_until(true: Callable[[], bool], seconds: float = 20) -> None:
-    """Wait for what happens on other threads."""
+    """Wait until a condition holds that other threads fulfil."""
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, "it does not happen"
@@ -122,7 +122,7 @@ def upload(client: httpx.Client, data: bytes, name: str = "photo.png") -> dict[s
 
 
 def ask(client: httpx.Client, endpoint: str, *data: Any) -> str:
-    """Ask for something; gives the number under which the answer is fetched."""
+    """Send a request; returns the event id under which the answer is fetched."""
     answer = client.post(
         f"{API}/call/{endpoint}",
         content=json.dumps({"data": data}),
@@ -133,7 +133,7 @@ def ask(client: httpx.Client, endpoint: str, *data: Any) -> str:
 
 
 def events(client: httpx.Client, endpoint: str, number: str) -> Iterator[tuple[str, Any]]:
-    """What comes of it: pairs of a kind (generating, complete, error) and data."""
+    """The events of a request: pairs of a kind (generating, complete, error) and data."""
     kind = ""
     with client.stream("GET", f"{API}/call/{endpoint}/{number}") as answer:
         for line in answer.iter_lines():
@@ -144,13 +144,13 @@ def events(client: httpx.Client, endpoint: str, number: str) -> Iterator[tuple[s
 
 
 def outcome(client: httpx.Client, endpoint: str, *data: Any) -> tuple[str, Any]:
-    """The last thing that an endpoint says."""
+    """The last event of a request to an endpoint."""
     *_, last = events(client, endpoint, ask(client, endpoint, *data))
     return last
 
 
 def sentence(client: httpx.Client, endpoint: str, *data: Any) -> str:
-    """The sentence with which an endpoint refuses something."""
+    """The message with which an endpoint refuses a request."""
     kind, said = outcome(client, endpoint, *data)
     assert kind == "error", said
     assert isinstance(said["error"], str), "it says nothing"
@@ -158,7 +158,7 @@ def sentence(client: httpx.Client, endpoint: str, *data: Any) -> str:
 
 
 def picture(client: httpx.Client, file: dict[str, Any]) -> Pixels:
-    """A picture that an endpoint gave."""
+    """Download a picture that an endpoint returned."""
     answer = client.get(f"{API}/file={file['path']}")
     assert answer.status_code == 200
     return np.asarray(Image.open(io.BytesIO(answer.content)).convert("RGB"))

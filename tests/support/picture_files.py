@@ -1,4 +1,4 @@
-"""Picture files of every kind that people upload, made in code, and what a decoder must see."""
+"""Generated picture files of every kind that users upload, with the expected decoded pixels."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RED, GREEN, BLUE, WHITE, GRAY = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255
 
 @dataclass(frozen=True)
 class Expected:
-    """The colour in the middle of the upright photo, its size, and how near it has to be."""
+    """Expected colour in the middle of the upright photo, its size, and the tolerance."""
 
     colour: tuple[int, int, int]
     size: tuple[int, int] = SIZE
@@ -69,7 +69,7 @@ def colour16(value: tuple[int, ...], hidden: bytes = b"") -> bytes:
 
 
 def swapped_profile() -> bytes:
-    """sRGB with the red and the green primary exchanged."""
+    """An sRGB profile with the red and the green primary exchanged."""
     data = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     return data.replace(b"rXYZ", b"?XYZ").replace(b"gXYZ", b"rXYZ").replace(b"?XYZ", b"gXYZ")
 

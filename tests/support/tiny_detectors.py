@@ -51,9 +51,9 @@ def clipseg(*, complex_head: bool = False, spread: float = 2.0) -> CLIPSegForIma
 
 
 def _make_lively(model: CLIPSegForImageSegmentation, spread: float) -> None:
-    """Random weights under which both the picture and the words move the logits.
+    """Set random weights with which the logits depend on both the picture and the words.
 
-    The class's own initialization drowns both: the logits are ±500 whatever goes in.
+    With the class's own initialization the logits are ±500 for any input.
     """
     for module in model.decoder.modules():
         if isinstance(module, (nn.Linear, nn.LayerNorm, nn.Conv2d, nn.ConvTranspose2d)):
@@ -73,7 +73,7 @@ def _make_lively(model: CLIPSegForImageSegmentation, spread: float) -> None:
 
 
 def clipseg_processor(folder: Path) -> CLIPSegProcessor:
-    """Its processor; the tokenizer spells every word letter by letter."""
+    """CLIPSeg's processor, with a tokenizer that splits every word into letters."""
     images = ViTImageProcessorPil(size={"height": SIDE, "width": SIDE})
     return CLIPSegProcessor(
         image_processor=images, tokenizer=tiny_models.tokenizer(folder / "tokenizer")
@@ -96,7 +96,7 @@ def vitpose() -> VitPoseForPoseEstimation:
 
 
 def vitpose_processor() -> VitPoseImageProcessorPil:
-    """Its processor."""
+    """ViTPose's processor."""
     return VitPoseImageProcessorPil(size=POSE_SIZE)
 
 

@@ -33,7 +33,7 @@ SPECIAL_IDS = {"bos_token_id": len(WORDS) - 2, "eos_token_id": len(WORDS) - 1}
 
 
 def save_tokenizer(folder: Path) -> None:
-    """The files of a CLIP tokenizer that spells every word letter by letter."""
+    """The files of a CLIP tokenizer that splits every word into letters."""
     special = {"bos_token": "<|startoftext|>", "eos_token": "<|endoftext|>"}
     special |= {"unk_token": "<|endoftext|>", "pad_token": "<|endoftext|>"}
     config = special | {"model_max_length": 77, "tokenizer_class": "CLIPTokenizer"}
@@ -64,7 +64,7 @@ def text_encoder() -> CLIPTextModel:
 
 
 def vae() -> AutoencoderKL:
-    """A VAE that shrinks each side by 8."""
+    """A VAE with a scale factor of 8."""
     return AutoencoderKL(
         block_out_channels=(8, 8, 16, 16),
         down_block_types=("DownEncoderBlock2D",) * 4,
@@ -90,7 +90,7 @@ def unet(channels: int = 4) -> UNet2DConditionModel:
 
 
 def controlnet(seed: int = 1) -> ControlNetModel:
-    """A ControlNet for `unet`; its output layers are not zero, so that it matters."""
+    """A ControlNet for `unet`; its output layers are not zero, so that it has an effect."""
     torch.manual_seed(seed)
     model = ControlNetModel.from_unet(
         unet(), conditioning_embedding_out_channels=(8, 8, 16, 16), load_weights_from_unet=False
@@ -115,9 +115,9 @@ def vision_config() -> CLIPVisionConfig:
 
 
 def ip_adapter(*, parts: bool, seed: int = 0) -> dict[str, torch.Tensor]:
-    """The weights of an IP-Adapter for `unet` and `vision_config`, loud enough to be seen.
+    """The weights of an IP-Adapter for `unet` and `vision_config`, with a visible effect.
 
-    With `parts` it reads the encoder's hidden states through a resampler, as the «plus» ones do;
+    With `parts` it reads the encoder's hidden states through a resampler, like the «plus» adapters;
     otherwise the embedding of the whole picture.
     """
     torch.manual_seed(seed)
@@ -134,7 +134,7 @@ def ip_adapter(*, parts: bool, seed: int = 0) -> dict[str, torch.Tensor]:
 
 
 def _projection() -> dict[str, tuple[int, ...]]:
-    """From the embedding of a picture to four words."""
+    """Shapes of the projection of a picture's embedding to four tokens."""
     width = vision_config().projection_dim
     return {
         "proj.weight": (4 * WIDTH, width), "proj.bias": (4 * WIDTH,),
@@ -143,7 +143,7 @@ def _projection() -> dict[str, tuple[int, ...]]:
 
 
 def _resampler() -> dict[str, tuple[int, ...]]:
-    """From a picture's hidden states to three words; four layers and heads of 64, as all have."""
+    """Shapes of the resampler of hidden states to three tokens; four layers, heads of 64."""
     shapes: dict[str, tuple[int, ...]] = {
         "latents": (1, 3, WIDTH),
         "proj_in.weight": (WIDTH, vision_config().hidden_size), "proj_in.bias": (WIDTH,),
@@ -184,9 +184,9 @@ def pipeline(folder: Path, unet_channels: int = 4) -> StableDiffusionInpaintPipe
 
 
 def scheduler(name: str, config: Mapping[str, Any]) -> SchedulerMixin:
-    """What diffusers' documentation gives for a name; for the pipelines that ours is compared with.
+    """The scheduler of a name, by diffusers' documentation, for the reference pipelines.
 
-    A table apart from the application's, so that one checks the other.
+    Its table is independent of the application's, so that one checks the other.
     """
     if name == "euler":
         return EulerDiscreteScheduler.from_config(config)
@@ -207,7 +207,7 @@ def scheduler(name: str, config: Mapping[str, Any]) -> SchedulerMixin:
 
 
 def without(catalog: Catalog, *parts: str) -> Catalog:
-    """The catalog, its pack without these parts, such as "enlarger"."""
+    """The catalog, with a pack that lacks these parts, such as "enlarger"."""
     bare = catalog.family("pack").model_copy(update=dict.fromkeys(parts))
     families = {**catalog.family_by_key, "pack": bare}
     return catalog.model_copy(update={"family_by_key": families})

@@ -1,10 +1,10 @@
-"""What a ZeroGPU Space has beside the GPU: the service that lends it, as `spaces` speaks with it.
+"""Stand-in for the host of a ZeroGPU Space: the HTTP service by which `spaces` allocates GPUs.
 
     with ZeroGpuHost() as host, running_app(folder, **host.surroundings()) as url:
         ...
 
-Run as a script, this file starts the page there. All of `spaces` is real but its own patch of
-PyTorch, which needs a build for CUDA: it is taken away, as `spaces` does where there is no PyTorch.
+Run as a script, this file starts the page there. All of `spaces` is real except its patch of
+PyTorch, which needs a CUDA build: it is removed, as `spaces` does if PyTorch is not installed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ QUOTA = {"left": 10, "wait": 3600}
 
 
 class ZeroGpuHost:
-    """Lends a GPU to everybody who asks, unless it `refuses`; `asked` tells what it was asked."""
+    """Grants a GPU to every request, unless it `refuses`; `asked` holds the requests."""
 
     def __init__(self) -> None:
         host = self
@@ -50,7 +50,7 @@ class ZeroGpuHost:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
 
     def surroundings(self) -> dict[str, str]:
-        """The environment that such a Space has."""
+        """The environment variables of such a Space."""
         url = f"http://127.0.0.1:{self._server.server_port}"
         return {"SPACES_ZERO_GPU": "true", "SPACES_ZERO_DEVICE_API_URL": url}
 
@@ -73,7 +73,7 @@ class ZeroGpuHost:
 
 
 def without_patch() -> ModuleType:
-    """`spaces.zero.torch` as it is where there is no PyTorch."""
+    """`spaces.zero.torch` as it is without PyTorch."""
     module = ModuleType("spaces.zero.torch")
     for name in ("enter_mode", "patch", "unpatch", "init", "move"):
         setattr(module, name, lambda *_, **__: None)

@@ -1,4 +1,4 @@
-"""The benchmark runs from end to end at its smallest; what it counts is what runs, no times."""
+"""Tests of the benchmark: it runs at its smallest size, and its counts are right; no times."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rulers that the pack is measured with: each must tell good from bad on known input."""
+"""Tests of the evaluation's measures on known good and bad input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A clone has no checkpoints, but the pack: training can go on from it."""
+"""Tests of restoring training checkpoints from the embedded pack."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PACK = Path(__file__).parents[2] / "assets" / "pack"
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A pack written from the checkpoints that were restored from the shipped one."""
+    """A pack exported from the checkpoints that were restored from the embedded pack."""
     folder = tmp_path_factory.mktemp("training")
     work, out = folder / "work", folder / "pack"
     work.mkdir()
