@@ -1,6 +1,6 @@
-// Draws the mask over the photo, from the data of inference/mask/browser_view.py: the photo, and
-// the words' scores as one gray picture. Sliders and strokes are computed here; only new words,
-// another photo or another shape need the server.
+// Renders the mask over the photo, from the data of inference/mask/browser_view.py: the photo, and
+// the words' scores as a gray picture. Sliders and strokes are applied in the browser; only new
+// words, another photo or another aspect ratio need a request to the server.
 
 const VIEWS = {
   // Colours of the layer over the photo; its opacity is the mask.
@@ -20,7 +20,7 @@ function heatColour(score) {
   return HEAT[k].map((low, channel) => low + (at - k) * (HEAT[k + 1][channel] - low));
 }
 
-/** The pixels of a picture that came as a data URI. */
+/** Decode a picture from a data URI to ImageData. */
 async function pixelsOf(uri) {
   const blob = await (await fetch(uri)).blob();
   const bitmap = await createImageBitmap(blob, { colorSpaceConversion: "none" });
@@ -30,7 +30,7 @@ async function pixelsOf(uri) {
   return context.getImageData(0, 0, bitmap.width, bitmap.height);
 }
 
-/** One value per pixel of a gray picture. */
+/** Decode a gray picture from a data URI to one value per pixel. */
 async function grayOf(uri) {
   const { data, width, height } = await pixelsOf(uri);
   const values = new Uint8Array(width * height);
@@ -38,7 +38,7 @@ async function grayOf(uri) {
   return { values, width, height };
 }
 
-/** For each level, how many values reach it. */
+/** Cumulative histogram: for each level, the number of values at or above it. */
 function countsFrom(values) {
   const counts = new Array(257).fill(0);
   for (const value of values) counts[value]++;
@@ -46,7 +46,7 @@ function countsFrom(values) {
   return counts;
 }
 
-/** The picture: what is known of it, and what is drawn of it. */
+/** State of the mask and its rendering on the canvas. */
 class MaskCanvas {
   constructor(root) {
     this.root = root;
@@ -54,7 +54,7 @@ class MaskCanvas {
     this.image = root.querySelector("img");
     this.area = root.querySelector(".mc-area");
     this.view = "overlay";
-    this.word = -1;          // whose heatmap; -1: of all words together
+    this.word = -1;          // index of the word whose heatmap is shown; -1: all words together
     this.settings = null;    // { threshold, invert, dilate, unit, feather }
     this.strokes = [];
     this.stale = { threshold: true, strokes: true, colours: true };
@@ -62,7 +62,7 @@ class MaskCanvas {
     this.turn = 0;
   }
 
-  /** Take in what the server sent: a new photo, new words or a new shape; false if newer came. */
+  /** Load data from the server: photo, scores, words. False if newer data arrived meanwhile. */
   async show(sent) {
     const turn = ++this.turn;
     const [photo, scores, ...heats] = await Promise.all([
@@ -88,7 +88,7 @@ class MaskCanvas {
     return true;
   }
 
-  /** Draw before the next frame. */
+  /** Schedule drawing for the next animation frame. */
   ask() {
     if (this.asked || !this.sent) return;
     this.asked = true;
@@ -101,10 +101,10 @@ class MaskCanvas {
     return unit === "%" ? dilate * this.sent.shortSide / 100 : dilate;
   }
 
-  /** Distances count pixels at generation size; this many to a pixel of the grid. */
+  /** Pixels at generation size per pixel of the grid. */
   get scale() { return this.sent.shortSide / Math.min(this.width, this.height); }
 
-  /** Bring everything that is stale up to date, and show it. */
+  /** Recompute everything that is stale, and draw it. */
   draw() {
     const { math, settings, stale, layer } = this;
     if (stale.threshold) math.threshold(this.scores, settings.threshold);
@@ -127,7 +127,7 @@ class MaskCanvas {
     this.ondraw?.();
   }
 
-  /** A new view's colours; their opacity is set at each frame. */
+  /** Fill the layer with the view's colours; the opacity is set at each frame. */
   colour() {
     const { width, height, photo, layer: { data } } = this, paint = VIEWS[this.view];
     this.outline = [];
@@ -140,7 +140,7 @@ class MaskCanvas {
     }
   }
 
-  /** A white line along the edge, one pixel of the grid wide. */
+  /** Draw a white line along the mask's edge, one pixel of the grid wide. */
   drawOutline() {
     const { math: { distance }, layer: { data }, outline } = this;
     const sign = this.settings.invert ? -1 : 1, grow = this.dilate, wide = 1.1 * this.scale;
@@ -162,7 +162,7 @@ class MaskCanvas {
     outline.length = 0;
   }
 
-  /** Where the words were found; plain scores, never stretched. */
+  /** Draw the heatmap of the scores, without rescaling them to the full range. */
   drawHeat() {
     const whole = { values: this.scores, width: this.width, height: this.height };
     const { values, width, height } = this.heats[this.word] ?? whole;
@@ -177,13 +177,13 @@ class MaskCanvas {
     this.context.drawImage(small, 0, 0, this.width, this.height);
   }
 
-  /** The strokes of the recipe on this grid. */
+  /** Rasterize the recipe's strokes on this grid. */
   paintStrokes() {
     this.math.wipe();
     for (const stroke of this.strokes) this.paintStroke(stroke, 0);
   }
 
-  /** A stroke from its point `first` on; x, y and radius count ten-thousandths of the photo. */
+  /** Rasterize a stroke from its point `first` on; lengths are in ten-thousandths of the photo. */
   paintStroke({ mode, radius, points }, first) {
     const { photoSize: [wide, high], box: [left, top, right, bottom], rules } = this.sent;
     const scaleX = this.width / (right - left), scaleY = this.height / (bottom - top);
@@ -197,7 +197,7 @@ class MaskCanvas {
     }
   }
 
-  /** The part of the canvas to paint and its size, as geometry.mask_box and generation_size. */
+  /** The part of the canvas to paint and its size, like geometry.mask_box and generation_size. */
   paintedArea() {
     const { width, height, layer: { data }, sent: { canvas, native, rules } } = this;
     let left = width, right = -1, top = height, bottom = -1;

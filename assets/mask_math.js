@@ -1,10 +1,10 @@
-// The mask's arithmetic from the scores on, as in inference/mask/distance_field.py and brush.py:
-// threshold, without specks → strokes → distance → invert → dilate → feather. It rounds to 32 bits
-// where Python does; a test holds both to the same pixels. It does not use the page.
+// Computes the mask from scores and strokes, like inference/mask/distance_field.py and brush.py:
+// threshold, without specks → strokes → distance → invert → dilate → feather. Rounds to 32 bits
+// where Python does; a test compares the pixels of both. Does not access the DOM.
 
 const NOTHING = 0, ADD = 1, REMOVE = 2;
 
-/** Buffers for masks of one size, and the steps that fill them. */
+/** Buffers for masks of one size, and the steps of the computation. */
 class MaskMath {
   /**
    * @param {number} width
@@ -15,10 +15,10 @@ class MaskMath {
     const pixels = width * height;
     Object.assign(this, { width, height, rules });
     this.found = new Uint8Array(pixels);      // the threshold's result, without specks
-    this.strokes = new Uint8Array(pixels);    // what each pixel was last brushed with
-    this.inside = new Uint8Array(pixels);     // both together
+    this.strokes = new Uint8Array(pixels);    // mode of the last stroke over each pixel
+    this.inside = new Uint8Array(pixels);     // found, with the strokes applied
     this.distance = new Float32Array(pixels); // signed, in pixels at generation size
-    this.gap = new Int16Array(pixels);        // up or down to the nearest pixel of the other kind
+    this.gap = new Int16Array(pixels);        // vertical distance to the nearest pixel of the other kind
     const runs = height * Math.ceil((width + 1) / 2) + 1;
     this.runs = { start: new Int32Array(runs), end: new Int32Array(runs),
                   parent: new Int32Array(runs), area: new Int32Array(runs) };
@@ -28,7 +28,7 @@ class MaskMath {
     this.square = new Int32Array(width + 2);
   }
 
-  /** Which scores (255ths) reach a threshold in 0–1; small islands and holes do not count. */
+  /** Threshold (0–1) the scores (255ths), drop small islands and fill small holes. */
   threshold(scores, threshold) {
     const least = Math.ceil(threshold * 255), found = this.found;
     for (let i = 0; i < found.length; i++) found[i] = scores[i] >= least ? 1 : 0;
@@ -38,7 +38,7 @@ class MaskMath {
     this.flipSmall(0, 0, () => this.rules.hole * count);
   }
 
-  /** Turn over the connected parts of a value that are smaller than a limit. */
+  /** Invert the connected components of a value that are smaller than a limit. */
   flipSmall(value, reach, limit) {
     const { start, end, parent, area } = this.runs, { width, height, found, first } = this;
     const root = run => {
@@ -57,7 +57,7 @@ class MaskMath {
         count++;
       }
       if (y === 0) continue;
-      // Runs of neighbouring rows hang together where they overlap, or touch within `reach`.
+      // Runs of neighbouring rows are connected if they overlap, or touch within `reach`.
       let above = first[y - 1];
       for (let run = first[y]; run < count; run++) {
         while (above < first[y] && end[above] + reach <= start[run]) above++;
@@ -79,10 +79,10 @@ class MaskMath {
     }
   }
 
-  /** Forget all strokes. */
+  /** Clear all strokes. */
   wipe() { this.strokes.fill(NOTHING); }
 
-  /** Brush every pixel whose centre is within `radius` of a segment; lengths in grid pixels. */
+  /** Set every pixel whose centre is within `radius` of a segment; lengths in grid pixels. */
   brush(ax, ay, bx, by, radius, value) {
     const { width, height, strokes } = this;
     const left = Math.max(0, Math.floor(Math.min(ax, bx) - radius));
@@ -103,10 +103,10 @@ class MaskMath {
   }
 
   /**
-   * Lay the strokes over what was found, and measure the distance to the edge.
+   * Apply the strokes to the thresholded scores, and compute the distance to the edge.
    * @param {number} scale length of a grid pixel
-   * @param {number} reach up to how many grid pixels distances must be exact; beyond, they may
-   *   come out too long, which no one sees while dilation and feather stay within it
+   * @param {number} reach grid pixels up to which distances must be exact; longer ones may be too
+   *   long, which has no effect as long as dilation and feather stay below it
    */
   measure(scale, reach = Infinity) {
     this.reach = reach;
@@ -136,8 +136,8 @@ class MaskMath {
   /**
    * Distances along a row: the lower envelope of parabolas, as in Meijster, Roerdink and
    * Hesselink, "A General Algorithm for Computing Distance Transforms in Linear Time" (2000).
-   * What lies beyond the neighbour of a run of one kind is never nearer than that neighbour, so
-   * each run is done by itself and both kinds in one go.
+   * Pixels beyond the neighbour of a run of one kind are never nearer than that neighbour, so each
+   * run is computed independently, and both kinds in one pass.
    */
   measureRow(row, scale, reach) {
     const { width, inside, gap, distance, site, from, square } = this;
@@ -173,7 +173,7 @@ class MaskMath {
       }
       const sign = kind ? scale : -scale, far = kind ? this.rules.far : -this.rules.far;
       for (let stop = end; top >= 0; stop = Math.min(stop, from[top--])) {
-        // Beyond its reach, a site's own stretch is far from everything.
+        // Beyond `reach`, the pixels of a site's segment are far from every edge.
         const at = site[top], up = square[at], start = Math.max(begin, from[top]);
         const first = Math.max(start, at - reach), last = Math.min(stop, at + reach + 1);
         if (first >= last) { distance.fill(far, row + start, row + stop); continue; }
@@ -189,7 +189,7 @@ class MaskMath {
 
   /**
    * Invert, dilate, feather: writes the mask into every fourth byte of `bytes`.
-   * @returns {number} how many pixels are rather repainted than kept
+   * @returns {number} number of pixels with an alpha of at least one half
    */
   finish(bytes, invert, dilate, feather) {
     const { distance } = this, sign = invert ? -1 : 1, grow = Math.fround(dilate);

@@ -1,4 +1,4 @@
-// The mask's tools: views, zoom, brush and keys. Events of the page's sliders are read here directly;
+// Tools of the mask canvas: views, zoom, brush and keyboard. Listens to the page's sliders directly;
 // strokes are sent to the server as text in a hidden field.
 
 const RANGES = { mask_threshold: "threshold", mask_dilate: "dilate", mask_feather: "feather" };
@@ -14,10 +14,10 @@ let tool = null, stroke = null, zoom = 1, history = [], written = "", photoId = 
 
 // --- the page's own sliders ----------------------------------------------------------------------
 
-/** A control of the page; its fold may be closed, and then it is not there. */
+/** A control of the page; null while its fold is closed. */
 const control = (name, kind) => document.querySelector(`#${name} :is(${kind})`);
 
-/** What the page's controls say now; those out of sight keep their value. True if any is new. */
+/** Read the page's controls; hidden ones keep their value. True if any value changed. */
 function readControls(name, value) {
   const now = { ...maskCanvas.settings };
   for (const [id, key] of Object.entries(RANGES)) {
@@ -35,13 +35,13 @@ function readControls(name, value) {
 
 document.addEventListener("input", event => {
   const id = event.target.closest?.(".recipe-field")?.id;
-  // The number beside a slider follows a moment later, so the slider's own value counts.
+  // The number field of a slider is updated later, so the slider's own value is used.
   if (!maskCanvas.sent || !(id in RANGES || id === "mask_invert") || event.target.value === "") return;
   const value = id === "mask_invert" ? event.target.checked : +event.target.value;
   if (readControls(RANGES[id] ?? "invert", value)) maskCanvas.ask();
 }, true);
 
-/** What the server changed by itself, such as an example's settings or the unit of a length. */
+// Polls for changes by the server, such as an example's settings or the unit of a length.
 setInterval(() => {
   if (!maskCanvas.sent || stroke || !element.offsetParent) return;
   const field = control("mask_strokes", "input, textarea");
@@ -74,7 +74,7 @@ function setZoom(value) {
   fit();
 }
 
-/** The picture as large as the stage allows, times the zoom, around the same middle. */
+/** Scale the picture to the stage's size times the zoom, around the same centre. */
 function fit() {
   if (!maskCanvas.sent) return;
   const { clientWidth: wide, clientHeight: high } = stage, { width, height } = maskCanvas;
@@ -162,7 +162,7 @@ function setTool(name) {
   cursor.hidden = true;
 }
 
-/** A pointer's place in ten-thousandths of the photo. */
+/** A pointer's position in ten-thousandths of the photo. */
 function placeOf(event) {
   const rect = picture.getBoundingClientRect(), { photoSize, box, rules } = maskCanvas.sent;
   const along = [(event.clientX - rect.left) / rect.width, (event.clientY - rect.top) / rect.height];

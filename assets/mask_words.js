@@ -1,4 +1,4 @@
-// The result of the words: a chip for each phrase, the repainted share, and warnings.
+// Results of the phrases below the mask: a chip for each phrase, the repainted share, warnings.
 
 const percent = share => share > 0 && share < 0.1 ? `${(100 * share).toFixed(1)}%` : `${Math.round(100 * share)}%`;
 
@@ -34,13 +34,13 @@ function refreshWords() {
 function refreshShare() {
   const span = part(".mc-words .share"), { settings, sent } = maskCanvas;
   if (span) span.textContent = `${percent(maskCanvas.share)} repainted`;
-  // The unit that is not chosen says what the length is in it; the style sheet shows it.
+  // The other unit's label shows the length in that unit, by the style sheet.
   const pixels = maskCanvas.dilate, share = 100 * pixels / sent.shortSide;
   const twin = settings.unit === "%" ? `${+pixels.toFixed(1)} ` : `${+share.toFixed(1)} `;
   for (const label of document.querySelectorAll("#mask_dilate_unit label")) label.dataset.twin = twin;
 }
 
-/** A warning in words; also what a screen reader says of the mask. */
+/** Update the warning, and the mask's description for screen readers. */
 function refreshNote() {
   const { sent: { words, drawn, rules }, settings, share, strokes } = maskCanvas;
   const wanted = words.filter(word => !word.negative);
