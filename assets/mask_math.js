@@ -18,7 +18,7 @@ class MaskMath {
     this.strokes = new Uint8Array(pixels);    // mode of the last stroke over each pixel
     this.inside = new Uint8Array(pixels);     // found, with the strokes applied
     this.distance = new Float32Array(pixels); // signed, in pixels at generation size
-    this.gap = new Int16Array(pixels);        // vertical distance to the nearest pixel of the other kind
+    this.gap = new Int16Array(pixels);        // rows to the nearest pixel of the other kind
     const runs = height * Math.ceil((width + 1) / 2) + 1;
     this.runs = { start: new Int32Array(runs), end: new Int32Array(runs),
                   parent: new Int32Array(runs), area: new Int32Array(runs) };

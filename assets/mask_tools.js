@@ -1,4 +1,4 @@
-// Tools of the mask canvas: views, zoom, brush and keyboard. Listens to the page's sliders directly;
+// Mask canvas tools: views, zoom, brush and keyboard. Listens to the page's sliders directly;
 // strokes are sent to the server as text in a hidden field.
 
 const RANGES = { mask_threshold: "threshold", mask_dilate: "dilate", mask_feather: "feather" };
