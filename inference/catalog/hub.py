@@ -152,7 +152,7 @@ class _Download:
 
 
 def _wanted_listing(source: HubSource) -> HubListing:
-    """The listing of wanted files, from the hub or, where it is unreachable, from the cache."""
+    """The listing of wanted files, from the hub or, if it is unreachable, from the cache."""
     try:
         return _only_wanted(source, ask_hub(source))
     except HubUnreachable:

@@ -67,7 +67,7 @@ class FaceRestorer:
         """Load the .onnx file of a folder.
 
         Raises:
-            MissingModel: there is none, or it is damaged.
+            MissingModel: the folder has no .onnx file, or it is damaged.
         """
         from onnxruntime import InferenceSession
         from onnxruntime.capi import onnxruntime_pybind11_state as runtime

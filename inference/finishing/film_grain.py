@@ -65,7 +65,7 @@ def measure(picture: Pixels, where: Marks | None = None) -> Grain:
 
     Args:
         picture: (H, W, 3) uint8 RGB.
-        where: (H, W) bool, the part to measure in; the whole picture when left out.
+        where: (H, W) bool, the part to measure in; the whole picture by default.
 
     Returns:
         The grain; amount 0 where no block of 32×32 pixels is flat and between black and white.

@@ -77,7 +77,7 @@ class Finished:
 
 @dataclass(frozen=True, kw_only=True)
 class Finisher:
-    """Runs the stages that a recipe asks for.
+    """Runs the finishing stages that a recipe selects.
 
     Attributes:
         recipe: the painter's recipe, with a concrete seed.
@@ -256,7 +256,7 @@ class Finisher:
         return image
 
 
-# The stages on whole pictures in their order: whether a recipe asks for one, and the stage.
+# The stages on whole pictures in their order: whether a recipe selects it, and its method.
 PICTURE_STAGES: tuple[tuple[Callable[[Recipe], bool], PictureStage], ...] = (
     (lambda recipe: recipe.inpaint_faces, Finisher._repaint_faces),
     (lambda recipe: recipe.face_correct, Finisher._correct_faces),

@@ -194,7 +194,7 @@ def _kind(denoiser: Denoiser, arguments: tuple[Any, ...]) -> str:
 
 
 def _libraries() -> set[Path]:
-    """The shared libraries of packages in this process, from /proc where there is one."""
+    """The shared libraries of packages in this process, from /proc on systems that have it."""
     maps = Path("/proc/self/maps")
     lines = maps.read_text(encoding="utf-8").splitlines() if maps.exists() else []
     paths = (Path(line.split(maxsplit=5)[-1]) for line in lines)

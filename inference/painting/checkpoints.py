@@ -154,7 +154,7 @@ class Checkpoints:
     def warm_up_step(self, recipe: Recipe, side: int) -> None:
         """Run one denoising step, which starts the compilation of such steps in the background.
 
-        If steps are compiled ahead of time, it returns once the step is compiled.
+        If steps are compiled ahead of time, it returns after the compilation.
 
         Args:
             recipe: settings of the step.

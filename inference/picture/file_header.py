@@ -42,7 +42,7 @@ class PictureFile:
 
     Attributes:
         data: its bytes; a JPEG's without metadata segments.
-        orientation: EXIF orientation 1–8, 1 where none is given; None where the decoder has to
+        orientation: EXIF orientation 1–8, 1 if none is given; None if the decoder has to
             read it.
         is_heic: whether it needs the HEIC decoder.
     """
@@ -74,7 +74,7 @@ def inspect(data: bytes) -> PictureFile:
 
 
 def orientation_of(exif: bytes) -> int:
-    """Orientation 1–8 in a block of EXIF data, 1 where none is given."""
+    """Orientation 1–8 in a block of EXIF data, 1 if none is given."""
     start = 6 if exif.startswith(b"Exif\0\0") else 0
     try:
         for tag, kind, count, at in _entries(exif, start):

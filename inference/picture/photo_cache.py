@@ -19,7 +19,7 @@ class PhotoCache:
     megapixels each, would need 36 GB.
 
     Args:
-        most_bytes: limit of all photos together; the last one is kept in any case.
+        most_bytes: limit of all photos together; the last photo is always kept.
     """
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:

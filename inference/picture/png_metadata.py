@@ -42,7 +42,7 @@ class Embedded:
 
     Attributes:
         recipe: all settings, with the concrete seed and style.
-        mask: a picture file, white = repainted; None where there is none.
+        mask: a picture file, white = repainted; None without a mask.
         unknown: names of fields that this version does not know.
     """
 

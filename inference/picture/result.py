@@ -34,7 +34,7 @@ class Result:
         unread: the end of the prompt that was too long to be read, "" for none.
         hint: a sentence for the user about how to improve the result, "" for none.
         thrifty: whether it was painted in smaller pieces because memory ran out.
-        withheld: indices of images that the safety checker held back; they are gray.
+        withheld: indices of images that the safety checker flagged; they are replaced by gray.
     """
 
     images: tuple[Pixels, ...] = field(repr=False)

@@ -68,7 +68,7 @@ def look_up(host: str) -> tuple[Address, ...]:
     """All IP addresses of a host by the system's resolver, the preferred one first.
 
     Raises:
-        OSError: there is none.
+        OSError: the host has no address.
     """
     found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     return tuple(dict.fromkeys(ip_address(str(entry[4][0])) for entry in found))
@@ -81,7 +81,7 @@ class Policy:
     Attributes:
         ports: the ports that a connection may go to.
         allow: whether a connection may go to an IP address.
-        resolve: the IP addresses of a host; raises OSError where there are none.
+        resolve: returns the IP addresses of a host; raises OSError if there are none.
         seconds: deadline for everything, from the look-up to the last byte.
         max_bytes: the most bytes that are read.
     """
@@ -206,7 +206,7 @@ class _Deadline:
         """Seconds left, more than 0.
 
         Raises:
-            httpcore.TimeoutException: none is left.
+            httpcore.TimeoutException: the deadline has passed.
         """
         left = self._end - time.monotonic()
         if left <= 0:

@@ -25,7 +25,7 @@ from inference.recipe.settings import EmptyIsNone, Setting, field_types
 
 MAX_TEXT = 10_000
 MAX_SEED = 2**32
-CFG_SCALE = 5.0  # where neither recipe nor style gives one
+CFG_SCALE = 5.0  # if neither recipe nor style sets one
 
 SchedulerName = Literal[
     "euler", "euler_a", "dpm++2m", "dpm++2m_karras", "dpm++sde", "dpm++sde_karras", "lcm", "tcd",

@@ -7,7 +7,7 @@ from typing import Any
 
 
 def silence(library_logging: Any, variable: str) -> None:
-    """Log only errors of a library, unless its environment variable says otherwise.
+    """Log only errors of a library, unless its environment variable sets another level.
 
     Args:
         library_logging: `transformers.utils.logging` or `diffusers.utils.logging`.

@@ -14,7 +14,7 @@ CHECKPOINT, LARGEST, DETECTORS = int(2.7 * GIB), int(2.3 * GIB), 1 * GIB
 WORK, OVERHEAD = int(0.2 * GIB), int(0.3 * GIB)
 # Bytes per pixel for decoding, doubled because freed blocks cannot always be reused.
 PER_PIXEL = 2 * 1536
-# Pixels beyond which the autoencoder works in tiles in any case.
+# Pixels beyond which the autoencoder always works in tiles.
 LARGE = 1280 * 1280
 
 

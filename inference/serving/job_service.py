@@ -75,7 +75,7 @@ class JobService:
         return self.store(fetch_file(url) if url else None)
 
     def embedded(self, path: File) -> Embedded | None:
-        """The recipe and mask embedded in a picture file; None where there is none.
+        """The recipe and mask embedded in a picture file; None if there are none.
 
         Raises:
             InvalidRecipe: the embedded settings are damaged.

@@ -28,8 +28,8 @@ class Limits:
         grace: seconds after the end of a session until its files are deleted, for a tab whose
             connection was lost for a moment.
         files, size: most files, and most bytes in all; the oldest are deleted first.
-        young: seconds for which a file is kept in any case, because it is in use or a browser may
-            still ask for it.
+        young: seconds for which a file is never deleted, because it is in use or a browser may
+            still request it.
         pause: seconds between two sweeps.
     """
 
@@ -63,7 +63,7 @@ class TemporaryFiles:
     """A new folder of temporary files, swept in the background. Thread-safe.
 
     Args:
-        parent: where it is made; the system's temporary folder when left out.
+        parent: where it is created; the system's temporary folder by default.
         limits: what is kept.
     """
 
@@ -105,7 +105,7 @@ class TemporaryFiles:
             shutil.rmtree(folder, ignore_errors=True)
 
     def retire(self, folder: Path | None) -> None:
-        """Delete a folder made by `folder` once no browser can still ask for its files."""
+        """Delete a folder made by `folder` as soon as no browser can still request its files."""
         if folder is not None and folder.is_relative_to(self.root / RESULTS):
             self._expire_in(folder, self.limits.young)
 

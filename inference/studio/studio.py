@@ -54,10 +54,10 @@ class Studio:
     """Computes masks, pictures and grids; holds models and caches in memory. Thread-safe.
 
     Args:
-        catalog: models and styles; the built-in catalog when left out.
+        catalog: models and styles; the built-in catalog by default.
         style: key of the style for recipes that name none. When left out: the first full-size one
             on a machine with a GPU, the embedded pack's otherwise.
-        safety_checker: hold back what a style's own safety checker flags, where it has one.
+        safety_checker: withhold pictures that the style's safety checker flags, if it has one.
         compiled: compile denoising steps in the background; None compiles where it pays.
         kept_paintings: number of painted outputs in the cache, for jobs that differ from them only
             in stages after the painting.

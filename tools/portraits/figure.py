@@ -107,8 +107,8 @@ def ears_of(spec: PortraitSpec) -> Points:
 def keypoints_of(spec: PortraitSpec, size: tuple[int, int]) -> NDArray[np.float32]:
     """COCO-17 key points (17, 3) of the main person: x, y in pixels and 1 where visible, else 0.
 
-    The person's left is the picture's right. The far ear of a turned head and whatever lies
-    outside the picture are invisible; an ear under hair counts as visible, as in COCO.
+    The person's left is the picture's right. The far ear of a turned head and points outside the
+    picture are invisible; an ear under hair counts as visible, as in COCO.
     """
     spec = people_of(spec)[0]
     figure = figure_of(spec, size)

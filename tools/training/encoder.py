@@ -98,7 +98,7 @@ class Seer(nn.Module):
 
 
 def _scores(seer: Seer, seeds: list[int], rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Mean cross-entropy over all attributes, and the share that is told rightly."""
+    """Mean cross-entropy over all attributes, and mean accuracy."""
     pictures, heads = pictures_of(seeds, rng)
     captions = [caption_of(solo(sample_spec(seed))) for seed in seeds]
     losses, right = [], []

@@ -150,7 +150,7 @@ def pose_maps(seeds: Sequence[int], size: tuple[int, int]) -> Tensor:
 
 
 class _Batch(NamedTuple):
-    """What a model is given, see `Pair.forward`, what it should say, and how much that counts."""
+    """A training batch: inputs (see `Pair.forward`), target velocity, and loss weights."""
 
     noisy: Tensor
     extra: Tensor

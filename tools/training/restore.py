@@ -41,7 +41,7 @@ M = TypeVar("M", bound=ModelMixin | PreTrainedModel)
 
 
 def _filled(model: M, folder: Path) -> M:
-    """`model` with the weights of a folder, whose names are the class's own business."""
+    """`model` with the weights of a folder, loaded by its own class, which maps their names."""
     model.load_state_dict(type(model).from_pretrained(folder).state_dict())
     return model
 

@@ -63,7 +63,7 @@ def _batch(rng: np.random.Generator) -> tuple[Tensor, Tensor]:
 
 
 def _report(job: Job, model: UperNetForSemanticSegmentation) -> None:
-    """Print how much of held-out drawings is told right, and write a sheet of them."""
+    """Print the pixel accuracy on held-out drawings, and write a sheet of them."""
     x, classes = _batch(np.random.default_rng(HELD_OUT_SEED))
     with torch.no_grad():
         found = model(x).logits.argmax(dim=1)

@@ -150,8 +150,8 @@ def _batch(rng: np.random.Generator, side: int) -> tuple[Tensor, list[str], Tens
 
 
 def _loss(logits: Tensor, masks: Tensor, present: Tensor) -> Tensor:
-    """Binary cross-entropy, Dice (Milletari et al. 2016) for what is there, and for what is not
-    the cross-entropy of the highest peak, so that absence can be told from the score."""
+    """Binary cross-entropy; for present words also Dice (Milletari et al. 2016), for absent words
+    the cross-entropy of the highest peak, so that the score indicates absence."""
     bce = F.binary_cross_entropy_with_logits(logits, masks)
     p, t = torch.sigmoid(logits[present]).flatten(1), masks[present].flatten(1)
     dice = 1 - (2 * (p * t).sum(1) + 1) / (p.sum(1) + t.sum(1) + 1)
