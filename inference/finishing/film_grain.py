@@ -173,7 +173,7 @@ def _flattest(rest: Floats) -> npt.NDArray[np.intp]:
 
 
 def _autocovariances(rest: Floats) -> Floats:
-    """(n, 2, LAGS): autocovariances of each block along rows and columns at lags 0, 1, …"""
+    """Autocovariances of each block along rows and columns, (n, 2, LAGS), lags from 0."""
     pairs = [
         [
             (rest[:, :, lag:] * rest[:, :, : BLOCK - lag]).mean(axis=(1, 2)),
