@@ -26,7 +26,7 @@ class Options:
         share: open a public link.
         style: key of the default style.
         catalog: file of styles that are merged over the built-in ones.
-        auth: pairs of user name and password for HTTP login; () for open access.
+        auth: pairs of user name and password for the login; () for open access.
         hosts: host names of the page, beside localhost and IP addresses.
         safety_checker: withhold what the safety checker flags.
         compiled: compile denoising steps; None compiles where it pays.

@@ -39,7 +39,7 @@ def grid_of(recipe: Recipe, styles: list[str] | None, vary: str | None) -> Grid 
         None if neither is given.
 
     Raises:
-        InvalidRecipe: a style or value is invalid, or there are too many.
+        InvalidRecipe: a style or value is invalid, or there are too many cells.
     """
     rows = Axis.parse(vary or "")
     if not styles and rows is None:

@@ -82,7 +82,7 @@ class Grid:
         """Vary a recipe along one or two axes.
 
         Raises:
-            InvalidRecipe: a value is invalid, both axes vary one field, or there are too many.
+            InvalidRecipe: a value is invalid, both axes vary one field, or too many cells.
         """
         if columns and rows and columns.name == rows.name:
             raise InvalidRecipe("Rows and columns vary the same field: choose two different ones.")
