@@ -1,4 +1,4 @@
-"""What several test files share: tiny models in the pack's place, and a hub on this machine."""
+"""Shared fixtures: tiny models in place of the embedded pack, a local model hub, a server."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ torch.set_num_threads(1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files that drive a browser come first, because they take longest."""
+    """Run files with browser tests first, because they take longest."""
     items.sort(key=lambda item: item.get_closest_marker("browser") is None)
 
 
@@ -81,7 +81,7 @@ loras = { words = 0.8, ink = 0.2 }
 
 @pytest.fixture(scope="session")
 def tiny_catalog(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A catalog file that puts tiny random models in the pack's place."""
+    """A catalog file that replaces the pack by tiny random models."""
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("pack")
     hub_repositories.save_segmenter(folder / "segmenter")
@@ -96,7 +96,7 @@ def tiny_catalog(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def hub_sources() -> list[HubSource]:
-    """Everything on the hub that the built-in catalog names."""
+    """All hub sources of the built-in catalog."""
     catalog = Catalog.load()
     sd15 = catalog.family("sd15")
     sources = [sd15.segmenter, sd15.pose, sd15.configs, sd15.enlarger, sd15.depth, sd15.rooms]
@@ -119,7 +119,7 @@ def real_repositories(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Pat
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
-    """An empty hub, and an empty cache in tmp_path."""
+    """An empty local hub, with an empty model cache in tmp_path."""
     monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
     for name in ("HF_HUB_CACHE", "HF_HUB_OFFLINE", "HF_TOKEN"):
         monkeypatch.delenv(name, raising=False)
@@ -139,13 +139,14 @@ def whole_hub(server: HubServer, real_repositories: dict[str, Path]) -> HubServe
 
 
 def _lasting() -> set[threading.Thread]:
-    """Threads of libraries that have no end and load nothing."""
-    return {one for one in threading.enumerate() if "_telemetry_worker" in one.name}
+    """Library threads that never end and load no models."""
+    lasting = ("_telemetry_worker", "tqdm_monitor")
+    return {one for one in threading.enumerate() if any(name in one.name for name in lasting)}
 
 
 @pytest.fixture(autouse=True, scope="module")
 def no_thread_stays() -> Iterator[None]:
-    """A file's threads end with it, so that no model loads while the next file builds its own."""
+    """Check that a file's threads end with it, so that none loads a model during the next file."""
     before = set(threading.enumerate())
     yield
     end = time.monotonic() + THREADS_END_SECONDS
