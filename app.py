@@ -223,7 +223,7 @@ def served(studio: Studio, options: Options, folder: Path | None = None) -> Iter
             run_history=False, ssr_mode=False, prevent_thread_lock=True,
         )  # fmt: skip
         hosts.add(urlsplit(blocks.share_url or "").hostname)
-        files.settle()
+        files.start_sweeping()
         status.start()
         try:
             yield blocks

@@ -23,7 +23,7 @@ from inference.recipe.recipe import Recipe
 from inference.studio.batch import Outcome, pictures, run
 from inference.studio.studio import Studio
 
-DONE, FAILED, MISUSED, STOPPED = 0, 1, 2, 130
+EXIT_OK, EXIT_FAILURE, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 CLEAR_LINE = "\r\x1b[K"
 
 
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str], stdout: TextIO, stderr: TextIO) -> int:
     try:
         return _work(options, stdout, stderr)
     except KeyboardInterrupt:
-        return _ended(stderr, "Stopped: what was written is whole.", STOPPED)
+        return _exit(stderr, "Stopped: what was written is whole.", EXIT_INTERRUPTED)
 
 
 def _work(options: argparse.Namespace, stdout: TextIO, stderr: TextIO) -> int:
@@ -55,15 +55,17 @@ def _work(options: argparse.Namespace, stdout: TextIO, stderr: TextIO) -> int:
             studio.style(recipe.style)
         photos = pictures(options.photos)
     except MasqueradeError as error:
-        return _ended(stderr, str(error), MISUSED)
+        return _exit(stderr, str(error), EXIT_USAGE)
     try:
         with closing(run(studio, recipe, photos, options.out, overwrite=options.overwrite)) as work:
-            outcomes = [_told(outcome, stdout) for outcome in _finished(work, photos, stderr)]
+            outcomes = [
+                _print_outcome(outcome, stdout) for outcome in _outcomes(work, photos, stderr)
+            ]
     except ModelUnavailable as error:
-        return _ended(stderr, str(error), FAILED)
+        return _exit(stderr, str(error), EXIT_FAILURE)
     except MasqueradeError as error:
-        return _ended(stderr, str(error), MISUSED)
-    return FAILED if any(outcome.error for outcome in outcomes) else DONE
+        return _exit(stderr, str(error), EXIT_USAGE)
+    return EXIT_FAILURE if any(outcome.error for outcome in outcomes) else EXIT_OK
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
@@ -102,7 +104,7 @@ def _recipe(path: Path, stderr: TextIO) -> Recipe:
     return found.recipe
 
 
-def _finished(
+def _outcomes(
     events: Iterable[Progress | Outcome], photos: Sequence[Path], stderr: TextIO
 ) -> Iterator[Outcome]:
     """Yield the outcomes among the events; in between, show progress on a terminal."""
@@ -116,14 +118,14 @@ def _finished(
             yield event
         elif live:
             step = f", step {event.step} of {event.steps}" if event.steps else ""
-            place = f"{done + 1} of {len(photos)}, {_plain(photos[done].name)}"
+            place = f"{done + 1} of {len(photos)}, {_printable(photos[done].name)}"
             stderr.write(f"{CLEAR_LINE}{place}: {event.stage}{step}")
             stderr.flush()
 
 
-def _told(outcome: Outcome, stdout: TextIO) -> Outcome:
+def _print_outcome(outcome: Outcome, stdout: TextIO) -> Outcome:
     """Write the report line of an outcome, and return the outcome."""
-    stdout.write(f"{_plain(str(outcome.photo))}: {_plain(_report(outcome))}\n")
+    stdout.write(f"{_printable(str(outcome.photo))}: {_printable(_report(outcome))}\n")
     stdout.flush()
     return outcome
 
@@ -139,13 +141,13 @@ def _report(outcome: Outcome) -> str:
     return f"{outcome.seconds:.1f} s, {counted}, {files}" + (f"; left {left}" if left else "")
 
 
-def _plain(text: str) -> str:
+def _printable(text: str) -> str:
     """Replace line breaks and control characters, which file names may contain, by "?"."""
     return "".join(one if one.isprintable() else "?" for one in text)
 
 
-def _ended(stderr: TextIO, why: str, status: int) -> int:
-    stderr.write(f"{CLEAR_LINE if stderr.isatty() else ''}{_plain(why)}\n")
+def _exit(stderr: TextIO, why: str, status: int) -> int:
+    stderr.write(f"{CLEAR_LINE if stderr.isatty() else ''}{_printable(why)}\n")
     return status
 
 

@@ -26,9 +26,18 @@ if TYPE_CHECKING:
 torch.set_num_threads(1)
 
 
+# Files that take longest come first, so that both workers end at about the same time.
+LONGEST = ("tests/page", "tests/pack", "test_step_compiler", "test_ahead_of_time")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run files with browser tests first, because they take longest."""
-    items.sort(key=lambda item: item.get_closest_marker("browser") is None)
+    """Order the files by `LONGEST`; all others follow as they are."""
+
+    def rank(item: pytest.Item) -> int:
+        path = item.path.as_posix()
+        return next((k for k, part in enumerate(LONGEST) if part in path), len(LONGEST))
+
+    items.sort(key=rank)
 
 
 THREADS_END_SECONDS = 20

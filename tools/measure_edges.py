@@ -26,7 +26,7 @@ sys.path.insert(0, str(ROOT))
 
 from inference.mask.distance_field import drop_specks  # noqa: E402
 from inference.mask.guided_upsampling import GuidedFilter  # noqa: E402
-from inference.mask.heatmap import reaches, resample, to_scores  # noqa: E402
+from inference.mask.heatmap import at_least, resample, to_scores  # noqa: E402
 from inference.mask.segmenter import Segmenter  # noqa: E402
 from inference.mask.selector import GRID  # noqa: E402
 from inference.picture.geometry import Box, View, fit_within  # noqa: E402
@@ -49,13 +49,13 @@ SMALLEST = 0.003
 
 def bilinear(picture: Pixels, logits: Floats) -> Bools:
     """The mask of a bilinearly enlarged heatmap."""
-    return drop_specks(reaches(to_scores(resample(logits, _whole(picture))), 0.5))
+    return drop_specks(at_least(to_scores(resample(logits, _whole(picture))), 0.5))
 
 
 def ours(picture: Pixels, logits: Floats) -> Bools:
     """The mask of a heatmap after guided upsampling."""
     sharp = GuidedFilter.of(picture).sharpen(resample(logits, _whole(picture)))
-    return drop_specks(reaches(to_scores(sharp), 0.5))
+    return drop_specks(at_least(to_scores(sharp), 0.5))
 
 
 RESTORERS: dict[str, Restorer] = {"bilinear": bilinear, "ours": ours}
@@ -103,7 +103,7 @@ def measure_drawings(pack: Path, count: int) -> dict[str, NDArray[np.float64]]:
     for k in range(count):
         portrait = draw_seed(FIRST_SEED + k, SIZE)
         words = [one for one in PHRASES if portrait.masks[one].mean() >= SMALLEST]
-        for heat in segmenter.find(segmenter.look(portrait.image), words):
+        for heat in segmenter.segment(segmenter.encode_image(portrait.image), words):
             for name, restore in RESTORERS.items():
                 found = restore(portrait.image, heat.logits)
                 rows[name].append(rate(found, portrait.masks[heat.phrase]))

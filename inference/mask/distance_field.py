@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inference.mask.brush import ADD, REMOVE, Layer
-from inference.mask.heatmap import Bools, Floats, Scores, reaches, resample
+from inference.mask.heatmap import Bools, Floats, Scores, at_least, resample
 from inference.picture.geometry import View
 from inference.recipe.mask_settings import MaskSettings
 
@@ -71,7 +71,7 @@ def make_field(scores: Scores, threshold: float, strokes: Layer, short_side: int
         strokes: (h, w), as `paint_strokes` returns it.
         short_side: short side of the canvas at generation size; distances are in its pixels.
     """
-    inside = drop_specks(reaches(scores, threshold))
+    inside = drop_specks(at_least(scores, threshold))
     inside = (inside & (strokes != REMOVE)) | (strokes == ADD)
     scale = short_side / min(scores.shape)
     return DistanceField(distance=signed_distance(inside, scale), short_side=short_side)

@@ -73,7 +73,7 @@ def resample(values: Floats, view: View) -> Floats:
 
 def centre(scores: Scores) -> tuple[float, float]:
     """Mean position of the scores of at least `FOCUS_SCORE`, in 0–1; (0.5, 0.5) without any."""
-    rows, columns = np.nonzero(reaches(scores, FOCUS_SCORE))
+    rows, columns = np.nonzero(at_least(scores, FOCUS_SCORE))
     if not len(rows):
         return 0.5, 0.5
     height, width = scores.shape
@@ -90,14 +90,14 @@ def to_scores(logits: Floats) -> Scores:
     return np.rint(255 / (1 + np.exp(-np.clip(logits, -30, 30)))).astype(np.uint8)
 
 
-def reaches(scores: Scores, threshold: float) -> Bools:
+def at_least(scores: Scores, threshold: float) -> Bools:
     """A mask of the pixels whose score is at least `threshold`, in 0–1."""
     return np.asarray(scores >= math.ceil(threshold * 255))
 
 
-def decide(scores: Scores, threshold: float | None) -> Scores:
+def binarize(scores: Scores, threshold: float | None) -> Scores:
     """Binarize to 0 or 255 at a phrase's own threshold; without one, scores are unchanged."""
-    return scores if threshold is None else reaches(scores, threshold) * np.uint8(255)
+    return scores if threshold is None else at_least(scores, threshold) * np.uint8(255)
 
 
 def combine(positive: Sequence[Scores], negative: Sequence[Scores]) -> Scores:

@@ -1,8 +1,8 @@
 """Text-prompted segmentation by CLIPSeg: heatmaps of phrases in a photo.
 
 Lüddecke and Ecker, "Image Segmentation Using Text and Image Prompts" (CVPR 2022). The vision tower
-runs once per photo (`look`); each phrase then costs one text encoding and its share of one batched
-pass through the small decoder (`find`).
+runs once per photo (`encode_image`); each phrase then costs one text encoding and its share of one
+batched pass through the small decoder (`segment`).
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Segmenter(Pretrained):
         return cls(model, processor, device)
 
     @torch.inference_mode()
-    def look(self, picture: Pixels) -> Activations:
+    def encode_image(self, picture: Pixels) -> Activations:
         """Run the vision tower.
 
         Args:
@@ -73,11 +73,11 @@ class Segmenter(Pretrained):
         return Activations(layers=check_finite(layers))
 
     @torch.inference_mode()
-    def find(self, seen: Activations, phrases: Sequence[str]) -> tuple[Heatmap, ...]:
+    def segment(self, seen: Activations, phrases: Sequence[str]) -> tuple[Heatmap, ...]:
         """Find phrases in a photo.
 
         Args:
-            seen: what `look` returned for the photo.
+            seen: what `encode_image` returned for the photo.
             phrases: any number of them.
 
         Returns:

@@ -8,7 +8,7 @@ import numpy as np
 
 from inference.errors import EmptyMask, WordsNotFound
 from inference.mask.distance_field import DistanceField
-from inference.mask.heatmap import Floats, Scores, reaches
+from inference.mask.heatmap import Floats, Scores, at_least
 from inference.picture.compositing import resize
 from inference.picture.geometry import Box, Canvas, Size, View
 from inference.picture.photo import Photo, Pixels
@@ -116,7 +116,7 @@ class Selection:
         return WordScore(
             phrase=word.phrase,
             score=word.score,
-            share=float(reaches(word.heat, threshold).mean()),
+            share=float(at_least(word.heat, threshold).mean()),
             found=word.score >= threshold,
             negative=word.negative,
         )

@@ -21,9 +21,9 @@ from inference.mask.heatmap import (
     Floats,
     Heatmap,
     Scores,
+    binarize,
     centre,
     combine,
-    decide,
     logit,
     resample,
     to_scores,
@@ -157,9 +157,9 @@ class Selector:
             if missing := [phrase for phrase, heat in heats.items() if heat is None]:
                 segmenter = self.segmenter(family)
                 seen = self._seen.get(
-                    f"{family} {photo.digest}", lambda: segmenter.look(photo.pixels)
+                    f"{family} {photo.digest}", lambda: segmenter.encode_image(photo.pixels)
                 )
-                for heat in segmenter.find(seen, missing):
+                for heat in segmenter.segment(seen, missing):
                     heats[heat.phrase] = self._heat.keep(keys[heat.phrase], heat)
             return tuple(heat for heat in heats.values() if heat is not None)
 
@@ -190,7 +190,7 @@ def _combined(
     """Combine the recipe's words and a mask image on a grid."""
 
     def judged(phrases: Phrases) -> list[Scores]:
-        return [decide(scores(one), one[0].threshold) for one in _judged_together(phrases)]
+        return [binarize(scores(one), one[0].threshold) for one in _judged_together(phrases)]
 
     positive, negative = judged(recipe.phrases), judged(recipe.negative_phrases)
     if drawn is not None:

@@ -39,9 +39,9 @@ class Autoencoder:
         self._vae = vae
         self._offloader = offloader
         self._rough: LatentPreview | None = None
-        self.forget()
+        self.clear_cache()
 
-    def forget(self) -> None:
+    def clear_cache(self) -> None:
         """Drop the cache."""
         self._moments: Cache[DiagonalGaussianDistribution] = Cache(8)
 

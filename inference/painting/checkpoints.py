@@ -170,6 +170,6 @@ class Checkpoints:
     def release(self) -> None:
         """Free the device memory that the last job left in use."""
         if self.loaded is not None:
-            self.loaded.forget()
+            self.loaded.clear_cache()
         if self._device.torch_device.type == "cuda":
             torch.cuda.empty_cache()

@@ -86,11 +86,11 @@ class Conditioner:
         self._offloader = offloader
         self._hint_embeddings: dict[str, nn.Module] = {}
         self._denoisers: dict[tuple[str, ...], Denoiser] = {}
-        self.forget()
+        self.clear_cache()
 
-    def forget(self) -> None:
+    def clear_cache(self) -> None:
         """Drop the cached embeddings of earlier jobs."""
-        self.prompt_encoder.forget()
+        self.prompt_encoder.clear_cache()
         self._hints: Cache[torch.Tensor] = Cache(KEPT_HINTS)
 
     def add(self, key: str, model: ControlNetModel) -> None:

@@ -119,10 +119,10 @@ class Painter:
         """The end of a prompt that is not read because it is too long, "" for none."""
         return self._conditioner.prompt_encoder.unread(text, use_lpw=use_lpw)
 
-    def forget(self) -> None:
+    def clear_cache(self) -> None:
         """Drop the caches of earlier jobs."""
-        self._conditioner.forget()
-        self._autoencoder.forget()
+        self._conditioner.clear_cache()
+        self._autoencoder.clear_cache()
 
     def warm_up_step(self, recipe: Recipe, side: int) -> None:
         """Run one denoising step on a black square, which starts the compilation of such steps.

@@ -52,9 +52,9 @@ class PromptEncoder:
         # Some tokenizers' files do not give the text encoder's length.
         longest = pipe.text_encoder.config.max_position_embeddings
         self._window = min(pipe.tokenizer.model_max_length, longest) - 2
-        self.forget()
+        self.clear_cache()
 
-    def forget(self) -> None:
+    def clear_cache(self) -> None:
         """Drop the cached embeddings."""
         self._kept: Cache[tuple[torch.Tensor, ...]] = Cache(KEPT_TEXTS)
 

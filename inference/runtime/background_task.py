@@ -13,7 +13,7 @@ Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Watch(Generic[Report]):
+class TaskHandle(Generic[Report]):
     """The task's handle for progress reports and cancellation.
 
     Attributes:
@@ -32,7 +32,7 @@ class _Done(Generic[Value]):
 
 
 def in_background(
-    work: Callable[[Watch[Report]], Value],
+    work: Callable[[TaskHandle[Report]], Value],
 ) -> Generator[Report, None, Value]:
     """Run `work` in a thread, yield its reports, return its value.
 
@@ -46,7 +46,7 @@ def in_background(
 
     def run() -> None:
         try:
-            done = _Done[Value](work(Watch(report=mailbox.put, cancelled=stop.is_set)), None)
+            done = _Done[Value](work(TaskHandle(report=mailbox.put, cancelled=stop.is_set)), None)
         except BaseException as error:  # noqa: BLE001 - it is raised again in the other thread
             done = _Done[Value](None, error)
         mailbox.put(done)

@@ -142,7 +142,7 @@ class JobHandlers:
 
     def leave(self, request: gr.Request) -> None:
         """Release the files of a closed browser tab."""
-        self._files.leave(request.session_hash)
+        self._files.end_session(request.session_hash)
 
     # --- one job -----------------------------------------------------------------------------
 
@@ -160,7 +160,7 @@ class JobHandlers:
                         update = self._done(event, ResultFiles.of(event, folder, source))
                         is_done = True
                         yield update
-                        self._files.retire(before.folder if before else None)
+                        self._files.delete_later(before.folder if before else None)
         except MasqueradeError as error:
             yield self._failed(error, before)
         finally:

@@ -76,7 +76,7 @@ class TemporaryFiles:
         self._kept: frozenset[Path] = frozenset()
         self._closed = Event()
 
-    def settle(self) -> None:
+    def start_sweeping(self) -> None:
         """Exempt the files written so far, which belong to the page, and start the sweeps."""
         self._kept = frozenset(path for path, _ in self._files())
         Thread(target=self._keep_sweeping, daemon=True, name="sweeper").start()
@@ -104,12 +104,12 @@ class TemporaryFiles:
         if folder is not None and folder.is_relative_to(self.root / RESULTS):
             shutil.rmtree(folder, ignore_errors=True)
 
-    def retire(self, folder: Path | None) -> None:
+    def delete_later(self, folder: Path | None) -> None:
         """Delete a folder made by `folder` as soon as no browser can still request its files."""
         if folder is not None and folder.is_relative_to(self.root / RESULTS):
             self._expire_in(folder, self.limits.young)
 
-    def leave(self, session: str | None) -> None:
+    def end_session(self, session: str | None) -> None:
         """Delete the files of an ended session after the grace period."""
         self._expire_in(self._session(session), self.limits.grace)
 

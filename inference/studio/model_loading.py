@@ -16,7 +16,7 @@ from inference.finishing.face_restorer import FaceRestorer
 from inference.picture.progress import Progress, Stage
 from inference.recipe.control_list import Control
 from inference.recipe.recipe import Recipe
-from inference.runtime.background_task import Watch, in_background
+from inference.runtime.background_task import TaskHandle, in_background
 
 if TYPE_CHECKING:
     from inference.painting.painter import Painter
@@ -34,7 +34,7 @@ def load(models: LoadedModels, style: Style, recipe: Recipe) -> Generator[Progre
     """
     names = _networks(models.catalog, style, recipe)
 
-    def work(watch: Watch[DownloadProgress]) -> Painter:
+    def work(watch: TaskHandle[DownloadProgress]) -> Painter:
         get = partial(fetch, progress=watch.report, cancelled=watch.cancelled)
         models.segmenter(style.family, get)
         models.pose(style.family, get)
@@ -61,7 +61,7 @@ def download(models: LoadedModels, style: Style, recipe: Recipe) -> Generator[Pr
     """
     sources = tuple(_needed(models, style, recipe))
 
-    def work(watch: Watch[DownloadProgress]) -> None:
+    def work(watch: TaskHandle[DownloadProgress]) -> None:
         for source in sources:
             fetch(source, progress=watch.report, cancelled=watch.cancelled)
 
@@ -127,7 +127,7 @@ def _sources(control: ControlModel) -> Iterator[Source]:
 
 
 def _reported(
-    work: Callable[[Watch[DownloadProgress]], Value], style: Style
+    work: Callable[[TaskHandle[DownloadProgress]], Value], style: Style
 ) -> Generator[Progress, None, Value]:
     """Run `work` in the background, yield its downloads as progress, return its value."""
     yield Progress(stage=Stage.LOADING, detail=style.title)

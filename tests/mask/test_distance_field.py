@@ -19,11 +19,11 @@ from inference.mask.distance_field import (
 )
 from inference.mask.heatmap import (
     Heatmap,
+    at_least,
+    binarize,
     centre,
     combine,
-    decide,
     logit,
-    reaches,
     resample,
     to_scores,
 )
@@ -212,7 +212,7 @@ def test_union_takes_the_most_and_difference_takes_away(
 
 def test_a_word_minus_itself_leaves_nothing_that_is_sure() -> None:
     one = np.random.default_rng(0).integers(0, 256, (8, 8)).astype(np.uint8)
-    assert not reaches(combine([one], [one]), 0.5).any()
+    assert not at_least(combine([one], [one]), 0.5).any()
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -232,11 +232,11 @@ def test_the_order_of_phrases_does_not_matter(seed: int) -> None:
 def test_a_threshold_of_its_own_decides_a_phrase(
     threshold: float | None, expected: list[int]
 ) -> None:
-    decided = decide(eighths([0, 76, 77, 128, 255]), threshold)
+    decided = binarize(eighths([0, 76, 77, 128, 255]), threshold)
     np.testing.assert_array_equal(decided, [expected])
     if threshold is not None:
         for other in (0.05, 0.5, 0.95):
-            np.testing.assert_array_equal(reaches(decided, other), [np.array(expected) == 255])
+            np.testing.assert_array_equal(at_least(decided, other), [np.array(expected) == 255])
 
 
 @pytest.mark.parametrize(

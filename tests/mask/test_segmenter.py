@@ -61,7 +61,7 @@ def test_the_heatmaps_are_those_of_the_stock_model(
     )
     expected = stock_logits(model, processor, pixels, phrases)
     segmenter = Segmenter(model, processor, CPU)
-    found = segmenter.find(segmenter.look(pixels), phrases)
+    found = segmenter.segment(segmenter.encode_image(pixels), phrases)
     assert [heat.phrase for heat in found] == list(phrases)
     for heat, logits in zip(found, expected, strict=True):
         assert heat.logits.shape == (64, 64)
@@ -80,16 +80,16 @@ def test_the_comparison_means_something(processor: CLIPSegProcessor) -> None:
 
 def test_phrases_do_not_influence_each_other(processor: CLIPSegProcessor) -> None:
     segmenter = Segmenter(tiny_detectors.clipseg(), processor, CPU)
-    seen = segmenter.look(picture())
-    together = segmenter.find(seen, PHRASES)
+    seen = segmenter.encode_image(picture())
+    together = segmenter.segment(seen, PHRASES)
     for phrase, heat in zip(PHRASES, together, strict=True):
-        alone = segmenter.find(seen, [phrase])[0]
+        alone = segmenter.segment(seen, [phrase])[0]
         np.testing.assert_allclose(alone.logits, heat.logits, atol=1e-5)
 
 
 def test_no_phrases_give_no_heatmaps(processor: CLIPSegProcessor) -> None:
     segmenter = Segmenter(tiny_detectors.clipseg(), processor, CPU)
-    assert segmenter.find(segmenter.look(picture()), ()) == ()
+    assert segmenter.segment(segmenter.encode_image(picture()), ()) == ()
 
 
 def test_the_vision_tower_runs_once_and_only_as_far_as_the_decoder_reads(
@@ -104,9 +104,9 @@ def test_the_vision_tower_runs_once_and_only_as_far_as_the_decoder_reads(
 
         layer.register_forward_hook(count)
     segmenter = Segmenter(model, processor, CPU)
-    seen = segmenter.look(picture())
+    seen = segmenter.encode_image(picture())
     for phrases in (PHRASES, PHRASES[:1], PHRASES[2:]):
-        segmenter.find(seen, phrases)
+        segmenter.segment(seen, phrases)
     needed = max(tiny_detectors.EXTRACTED) + 1
     assert needed < tiny_detectors.VISION_LAYERS
     assert runs == {i: int(i < needed) for i in range(tiny_detectors.VISION_LAYERS)}
@@ -116,7 +116,7 @@ def test_the_vision_tower_runs_once_and_only_as_far_as_the_decoder_reads(
 
 def test_heatmaps_carry_no_gradients(processor: CLIPSegProcessor) -> None:
     segmenter = Segmenter(tiny_detectors.clipseg(), processor, CPU)
-    assert not any(layer.requires_grad for layer in segmenter.look(picture()).layers)
+    assert not any(layer.requires_grad for layer in segmenter.encode_image(picture()).layers)
 
 
 @pytest.mark.parametrize("length", [74, 75, 76, 500])
@@ -128,9 +128,9 @@ def test_a_phrase_longer_than_the_text_encoder_reads_is_cut(
     )
     boundless.tokenizer.model_max_length = int(1e30)
     segmenter = Segmenter(tiny_detectors.clipseg(), boundless, CPU)
-    seen = segmenter.look(picture())
-    long = segmenter.find(seen, ["y" * length, "hat"])[0]
-    cut = segmenter.find(seen, ["y" * min(length, 75)])[0]
+    seen = segmenter.encode_image(picture())
+    long = segmenter.segment(seen, ["y" * length, "hat"])[0]
+    cut = segmenter.segment(seen, ["y" * min(length, 75)])[0]
     assert np.isfinite(long.logits).all()
     if length <= 75:
         np.testing.assert_allclose(long.logits, cut.logits, atol=1e-5)
@@ -145,7 +145,7 @@ def test_a_saved_model_is_loaded_and_finds_the_same(
     model.save_pretrained(tmp_path)
     processor.save_pretrained(tmp_path)
     segmenter = Segmenter.load(tmp_path, CPU)
-    found = segmenter.find(segmenter.look(picture()), PHRASES)
+    found = segmenter.segment(segmenter.encode_image(picture()), PHRASES)
     np.testing.assert_allclose([heat.logits for heat in found], expected, atol=1e-5)
 
 
@@ -155,7 +155,7 @@ def test_weights_of_half_precision_are_loaded_in_full(
     tiny_detectors.clipseg().half().save_pretrained(tmp_path)
     processor.save_pretrained(tmp_path)
     segmenter = Segmenter.load(tmp_path, CPU)
-    seen = segmenter.look(picture())
+    seen = segmenter.encode_image(picture())
     assert {layer.dtype for layer in seen.layers} == {torch.float32}
 
 
@@ -186,5 +186,5 @@ def test_files_that_name_their_classes_as_of_old_are_read_without_warnings(
     finally:
         library.removeHandler(caplog.handler)
     assert [record.getMessage() for record in caplog.records] == []
-    found = segmenter.find(segmenter.look(picture()), PHRASES)
+    found = segmenter.segment(segmenter.encode_image(picture()), PHRASES)
     np.testing.assert_allclose([heat.logits for heat in found], expected, atol=1e-5)

@@ -14,7 +14,7 @@ from transformers import CLIPSegForImageSegmentation
 from inference.control.pose_estimator import PoseEstimator
 from inference.errors import EmptyMask, InvalidPhoto, WordsNotFound
 from inference.mask.guided_upsampling import GuidedFilter
-from inference.mask.heatmap import Scores, centre, combine, logit, reaches, resample, to_scores
+from inference.mask.heatmap import Scores, at_least, centre, combine, logit, resample, to_scores
 from inference.mask.segmenter import Segmenter
 from inference.mask.selection import Selection
 from inference.mask.selector import GRID, Selector, _largest_blob
@@ -154,7 +154,7 @@ def test_words_that_push_others_out_of_a_full_cache_are_no_trouble(bench: Bench)
     for words in (("new", "old"), ("c", "d", "e", "old"), ("old", "e", "d")):
         found = selector.heatmaps(photo, words, "pack")
         assert [heat.phrase for heat in found] == list(words)
-        alone = bench.segmenter.find(bench.segmenter.look(photo.pixels), words)
+        alone = bench.segmenter.segment(bench.segmenter.encode_image(photo.pixels), words)
         for heat, expected in zip(found, alone, strict=True):
             np.testing.assert_allclose(heat.logits, expected.logits, atol=1e-5)
 
@@ -312,13 +312,13 @@ def test_each_word_has_its_plain_score(bench: Bench) -> None:
         ("hair", False),
         ("hat", True),
     ]
-    seen = bench.segmenter.look(photo.pixels)
+    seen = bench.segmenter.encode_image(photo.pixels)
     for word in selection.words:
-        peak = bench.segmenter.find(seen, [word.phrase])[0].peak
+        peak = bench.segmenter.segment(seen, [word.phrase])[0].peak
         assert word.score == pytest.approx(peak, abs=1e-6)
         assert word.found is (word.score >= 0.7)
         heat = next(one.heat for one in selection.detection.words if one.phrase == word.phrase)
-        assert word.share == pytest.approx(reaches(heat, 0.7).mean())
+        assert word.share == pytest.approx(at_least(heat, 0.7).mean())
 
 
 @pytest.mark.parametrize(

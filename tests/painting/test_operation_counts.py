@@ -193,7 +193,7 @@ def test_what_is_kept_is_bounded_and_can_be_let_go_of(tmp_path: Path) -> None:
             )
             sizes.append([len(cache._values) for cache in kept])
     assert sizes[-1] == sizes[-2] == [8, 16, 16]
-    one.forget()
+    one.clear_cache()
     with calls(one) as seen:
         painted(one, patch(seed=39, map_seed=39), prompt="garden 39", steps=1)
     assert seen["VAE encoder"] == seen["control map"] == 1

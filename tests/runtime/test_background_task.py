@@ -8,7 +8,7 @@ from contextlib import closing
 
 import pytest
 
-from inference.runtime.background_task import Watch, in_background
+from inference.runtime.background_task import TaskHandle, in_background
 
 
 def drain(work: object) -> tuple[list[object], object]:
@@ -25,7 +25,7 @@ def drain(work: object) -> tuple[list[object], object]:
 @pytest.mark.parametrize("count", [0, 1, 100])
 @pytest.mark.parametrize("value", [None, 5, "text"])
 def test_reports_come_in_order_and_the_value_last(count: int, value: object) -> None:
-    def work(watch: Watch[int]) -> object:
+    def work(watch: TaskHandle[int]) -> object:
         for number in range(count):
             watch.report(number)
         return value
@@ -36,7 +36,7 @@ def test_reports_come_in_order_and_the_value_last(count: int, value: object) -> 
 def test_a_report_arrives_while_the_work_goes_on() -> None:
     heard = threading.Event()
 
-    def work(watch: Watch[str]) -> bool:
+    def work(watch: TaskHandle[str]) -> bool:
         watch.report("half")
         return heard.wait(5)
 
@@ -50,7 +50,7 @@ def test_a_report_arrives_while_the_work_goes_on() -> None:
 
 @pytest.mark.parametrize("error", [ValueError("bad"), KeyboardInterrupt(), SystemExit(3)])
 def test_an_error_comes_out_as_it_was_raised_and_after_the_reports(error: BaseException) -> None:
-    def work(watch: Watch[str]) -> None:
+    def work(watch: TaskHandle[str]) -> None:
         watch.report("before")
         raise error
 
@@ -64,7 +64,7 @@ def test_an_error_comes_out_as_it_was_raised_and_after_the_reports(error: BaseEx
 def test_the_work_runs_in_another_thread_and_only_once_it_is_asked_for() -> None:
     threads: list[int] = []
 
-    def work(watch: Watch[str]) -> None:
+    def work(watch: TaskHandle[str]) -> None:
         threads.append(threading.get_ident())
 
     running = in_background(work)
@@ -78,7 +78,7 @@ def test_the_work_runs_in_another_thread_and_only_once_it_is_asked_for() -> None
 def test_closing_tells_the_work_to_stop_and_waits_until_it_has() -> None:
     stopped: list[bool] = []
 
-    def work(watch: Watch[int]) -> None:
+    def work(watch: TaskHandle[int]) -> None:
         number = 0
         while not watch.cancelled():
             watch.report(number := number + 1)
@@ -97,7 +97,7 @@ def test_closing_tells_the_work_to_stop_and_waits_until_it_has() -> None:
 def test_an_error_inside_the_reader_stops_the_work_too() -> None:
     stopped = threading.Event()
 
-    def work(watch: Watch[int]) -> None:
+    def work(watch: TaskHandle[int]) -> None:
         watch.report(1)
         while not watch.cancelled():
             time.sleep(0.001)
@@ -111,7 +111,7 @@ def test_an_error_inside_the_reader_stops_the_work_too() -> None:
 
 
 def test_an_error_while_stopping_does_not_hide_that_it_was_stopped() -> None:
-    def work(watch: Watch[int]) -> None:
+    def work(watch: TaskHandle[int]) -> None:
         watch.report(1)
         while not watch.cancelled():
             time.sleep(0.001)
@@ -126,7 +126,7 @@ def test_an_error_while_stopping_does_not_hide_that_it_was_stopped() -> None:
 def test_work_that_was_never_started_can_be_closed() -> None:
     begun = threading.Event()
 
-    def work(watch: Watch[int]) -> None:
+    def work(watch: TaskHandle[int]) -> None:
         begun.set()
 
     in_background(work).close()
@@ -134,7 +134,7 @@ def test_work_that_was_never_started_can_be_closed() -> None:
 
 
 def test_work_that_ends_by_itself_was_not_cancelled() -> None:
-    def work(watch: Watch[int]) -> bool:
+    def work(watch: TaskHandle[int]) -> bool:
         return watch.cancelled()
 
     assert drain(work) == ([], False)

@@ -46,7 +46,7 @@ def test_the_oldest_go_first_and_young_ones_never(
 def test_what_belongs_to_the_page_stays(tmp_path: Path) -> None:
     work = TemporaryFiles(tmp_path)
     example, old = file(work, "example", age=9 * DAY), None
-    work.settle()
+    work.start_sweeping()
     old = file(work, "old", age=9 * DAY)
     work.sweep()
     assert example.exists()
@@ -80,7 +80,7 @@ def test_what_a_session_had_goes_some_time_after_its_end(tmp_path: Path) -> None
     mine, other = work.folder("mine") / "a", work.folder("other") / "a"
     mine.touch()
     other.touch()
-    work.leave("mine")
+    work.end_session("mine")
     work.sweep()
     assert mine.exists(), "the connection may only have been lost"
     os.utime(mine, (mine.stat().st_mtime - 101,) * 2)
@@ -94,7 +94,7 @@ def test_what_was_replaced_goes_when_nobody_can_be_asking_for_it(tmp_path: Path)
     replaced, other = work.folder("mine") / "a", work.folder("mine") / "a"
     replaced.touch()
     other.touch()
-    work.retire(replaced.parent)
+    work.delete_later(replaced.parent)
     work.sweep()
     assert replaced.exists(), "a browser may not have heard of it yet"
     os.utime(replaced, (replaced.stat().st_mtime - 101,) * 2)
@@ -110,7 +110,7 @@ def test_a_session_is_never_a_path(tmp_path: Path, session: str | None) -> None:
     work = TemporaryFiles(tmp_path)
     folder = work.folder(session)
     assert folder.parent.parent == work.root / "results"
-    work.leave(session)
+    work.end_session(session)
     work.drop(folder)
     assert not folder.exists()
 
@@ -119,7 +119,7 @@ def test_nothing_but_folders_of_jobs_can_be_dropped(tmp_path: Path) -> None:
     work = TemporaryFiles(tmp_path)
     for other in (tmp_path, work.root, None):
         work.drop(other)
-        work.retire(other)
+        work.delete_later(other)
     assert work.root.is_dir()
 
 

@@ -84,7 +84,7 @@ class Engine:
     def studio(self) -> Studio:
         studio = Studio(catalog=self._catalog, style="drawn")
         studio._models = self._models
-        self.painter.forget()
+        self.painter.clear_cache()
         return studio
 
     def module(self, place: str) -> torch.nn.Module:

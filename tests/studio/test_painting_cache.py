@@ -29,7 +29,7 @@ def new(tiny_catalog: Path) -> Callable[[int], Studio]:
         studio = Studio(catalog=catalog, style="drawn", kept_paintings=kept)
         studio._models = models
         if models.checkpoints.loaded is not None:
-            models.checkpoints.loaded.forget()
+            models.checkpoints.loaded.clear_cache()
         return studio
 
     return make

@@ -167,7 +167,7 @@ def three_in_turn(rivals: Rivals, case: Case, watch: Stopwatch) -> Row:
     cases = [replace(case, seed=case.seed + k) for k in range(3)]
 
     def ours() -> None:
-        rivals.painter.forget()
+        rivals.painter.clear_cache()
         for one in cases:
             rivals.paint_again(one)
 

@@ -111,7 +111,7 @@ class Rivals:
 
     def paint_ours(self, case: Case) -> Sequence[Pixels]:
         """Paint by the product's painter, with empty caches."""
-        self.painter.forget()
+        self.painter.clear_cache()
         return self.paint_again(case)
 
     def paint_again(self, case: Case) -> Sequence[Pixels]:
