@@ -91,11 +91,11 @@ def drawn_mask(page: Page) -> Bytes:
 def settled_mask(page: Page, wanted: Bytes) -> tuple[int, str]:
     """Largest difference between the canvas and a mask, once they agree or after ten seconds; and
     the settings of the canvas."""
-    for _ in range(20):
+    for _ in range(200):
         worst = int(np.abs(drawn_mask(page).astype(int) - wanted).max())
         if worst <= 1:
             break
-        page.wait_for_timeout(500)  # strokes that come as text are noticed in a while
+        page.wait_for_timeout(50)  # strokes that come as text are noticed in a while
     return worst, page.evaluate(BELIEVES)
 
 

@@ -60,8 +60,15 @@ def running_app(folder: Path, *command: str, **environment: str) -> Iterator[str
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running_app(tmp_path_factory.mktemp("app")) as url:
+def app_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the temporary files of the app at `address`."""
+    return tmp_path_factory.mktemp("app")
+
+
+@pytest.fixture(scope="module")
+def address(app_folder: Path) -> Iterator[str]:
+    """Address of the app, as the README starts it."""
+    with running_app(app_folder) as url:
         yield url
 
 
