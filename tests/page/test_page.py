@@ -172,15 +172,15 @@ def test_several_images_stand_side_by_side(page: Page) -> None:
     expect(captions).to_have_text(["input", "mask", "control map", "seed 41", "seed 42"])
 
 
-@pytest.mark.parametrize("name", ["letter.jpg", "half.png"])
-def test_a_file_that_is_no_picture_is_refused_in_one_sentence(
-    page: Page, tmp_path: Path, name: str
-) -> None:
-    content = EXAMPLE.read_bytes()[:9000] if name == "half.png" else b"Dear Sir or Madam"
-    (tmp_path / name).write_bytes(content)
-    page.locator("#upload input[type=file]").first.set_input_files(tmp_path / name)
-    expect(page.locator("#job .alert")).to_contain_text("picture", timeout=PATIENCE)
-    expect(page.locator("#upload")).to_be_visible()
+def test_a_file_that_is_no_picture_is_refused_in_one_sentence(page: Page, tmp_path: Path) -> None:
+    for name, content, message in (
+        ("letter.jpg", b"Dear Sir or Madam", "no picture we can read"),
+        ("half.png", EXAMPLE.read_bytes()[:9000], "is damaged"),
+    ):
+        (tmp_path / name).write_bytes(content)
+        page.locator("#upload input[type=file]").first.set_input_files(tmp_path / name)
+        expect(page.locator("#job .alert")).to_contain_text(message, timeout=PATIENCE)
+        expect(page.locator("#upload")).to_be_visible()
 
 
 def test_a_turned_phone_photo_is_shown_upright(page: Page, tmp_path: Path) -> None:

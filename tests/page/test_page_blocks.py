@@ -68,18 +68,15 @@ def test_what_the_page_writes_is_what_was_pasted(page: Page) -> None:
     assert written == wanted.model_copy(update=shown)
 
 
-@pytest.mark.parametrize(
-    ("block", "told"),
-    [
+def test_what_cannot_be_taken_from_a_block_is_said(page: Page) -> None:
+    for block, message in (
         ("a garden\nsteps=3\nglitter=yes", "unknown here: glitter"),
         ("a garden\nsteps=99", "Steps (steps): takes a whole number from 1 to 50"),
-        ("a garden\ninput_image_url=ftp://example.org/x", "http"),
+        ("a garden\ninput_image_url=ftp://example.org/x", "begin it with https://"),
         ("a garden\ninput_image_url=http://127.0.0.1/x.png", "public internet"),
-    ],
-)
-def test_what_cannot_be_taken_from_a_block_is_said(page: Page, block: str, told: str) -> None:
-    page.locator("#prompt textarea").fill(block)
-    expect(page.locator("#job")).to_contain_text(told)
+    ):
+        page.locator("#prompt textarea").fill(block)
+        expect(page.locator("#job")).to_contain_text(message)
 
 
 def test_a_plain_prompt_is_left_as_it_is(page: Page) -> None:
