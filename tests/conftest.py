@@ -17,7 +17,7 @@ from huggingface_hub import close_session
 
 from inference.catalog.catalog import FACE, Catalog, HubSource
 from tests.support import hub_repositories
-from tests.support.browser import address, app_folder, browser, page  # noqa: F401 - fixtures
+from tests.support.browser import address, app_folder, browser, page, tab  # noqa: F401 - fixtures
 from tests.support.hub_repositories import LAYOUTS
 from tests.support.hub_server import HubServer
 

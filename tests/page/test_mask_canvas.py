@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,6 @@ from tests.support.browser import (
     downloaded,
     generate,
     open_fold,
-    opened,
     pick_example,
     set_number,
     share,
@@ -76,10 +74,10 @@ def studio() -> Studio:
 
 
 @pytest.fixture
-def page(browser: Browser, address: str) -> Iterator[Page]:
-    with opened(browser, address) as page:
-        pick_example(page)
-        yield page
+def page(page: Page) -> Page:
+    """The page with an example opened."""
+    pick_example(page)
+    return page
 
 
 def drawn_mask(page: Page) -> Bytes:
