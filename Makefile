@@ -9,7 +9,7 @@ app: $(VENV)/app.stamp
 	$(RUN) app.py
 
 test: $(VENV)/test.stamp lint
-	$(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(RUN) -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/test.stamp
 	$(RUN) -m ruff check .
