@@ -1,6 +1,6 @@
 """Train the embedded model pack: `python tools/train_pack.py STAGE --minutes 20 --threads 2`.
 
-Stages, in order of dependency: tokenizer, text, vae, segmenter, depth, rooms, latents,
+Stages, in order of dependency: tokenizer, text, vae, segmenter, parser, depth, rooms, latents,
 painter, controlnet, joint, encoder, adapter, lora, decoder, sharpener, pose, enlarger, judges,
 export; `all` runs them one after the other. Every stage but the first resumes from its checkpoint
 in `--work` when started again; `restore` makes the checkpoints from the pack in `--out`; `export`
@@ -25,6 +25,7 @@ STAGE_MINUTES = {
     "text": 3.0,
     "vae": 26.0,
     "segmenter": 96.0,
+    "parser": 60.0,
     "depth": 12.0,
     "rooms": 12.0,
     "latents": 0.0,

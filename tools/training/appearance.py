@@ -1,0 +1,176 @@
+"""Appearance of a lesson: colours, textures, light and camera faults for a part map."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.mask.human_parser import Part
+from tools.training.textures import TextureBank, colour, hair_colour, noise, skin_colour
+
+Floats = NDArray[np.float32]
+Labels = NDArray[np.uint8]
+_SKIN = (Part.FACE, Part.EAR, Part.SKIN)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Appearance:
+    """What a lesson looks like: base colours by part, textures, and the scene behind."""
+
+    rng: np.random.Generator
+    bank: TextureBank = field(repr=False)
+    backdrop: NDArray[np.uint8] = field(repr=False)
+    colours: dict[Part, Floats]
+
+    @classmethod
+    def sample(
+        cls, rng: np.random.Generator, bank: TextureBank, backdrop: NDArray[np.uint8]
+    ) -> Appearance:
+        """Random colours; `backdrop` is another drawing, used for some grounds."""
+        skin = skin_colour(rng)
+        colours = {
+            Part.FACE: skin,
+            Part.EAR: skin + rng.normal(0, 7, 3),
+            Part.SKIN: skin * rng.uniform(0.75, 1.1) + rng.normal(0, 6, 3),
+            Part.HAIR: hair_colour(rng),
+            Part.CLOTHES: colour(rng),
+            Part.HAT: colour(rng),
+            Part.GLASSES: colour(rng) * 0.5,
+        }
+        if rng.random() < 0.2:
+            colours[Part.HAT] = colours[Part.CLOTHES] + rng.normal(0, 10, 3)
+        if rng.random() < 0.15:
+            colours[Part.CLOTHES] = colours[Part.HAIR] + rng.normal(0, 12, 3)
+        if rng.random() < 0.06:
+            colours[Part.CLOTHES] = skin * rng.uniform(0.7, 1.1) + rng.normal(0, 12, 3)
+        return cls(rng=rng, bank=bank, backdrop=backdrop, colours=colours)
+
+
+def render(
+    labels: Labels, drawing: NDArray[np.uint8], look: Appearance, scale: float
+) -> Floats:
+    """A picture (h, w, 3) in 0-255 of a part map; `scale` is the face's width in pixels."""
+    rng = look.rng
+    picture = _ground(labels, look)
+    drawn = drawing.astype(np.float32)
+    for part, base in look.colours.items():
+        inside = labels == part
+        if inside.any():
+            surface = _surface(part, base, drawn, inside, look)
+            picture[inside] = surface[inside]
+    if rng.random() < 0.75:
+        _clear_lenses(picture, labels, look, scale)
+    return _lit(picture, labels, rng, scale)
+
+
+def _surface(
+    part: Part, base: Floats, drawn: Floats, inside: NDArray[np.bool_], look: Appearance
+) -> Floats:
+    """Colour of a part everywhere: base, drawn detail and texture."""
+    rng, size = look.rng, (inside.shape[1], inside.shape[0])
+    middle = np.median(drawn[inside], axis=0)
+    detail = drawn - middle
+    kind = "rough"
+    if part in _SKIN:
+        strength, gain = rng.uniform(0, 6), rng.uniform(0.35, 1.1)
+        detail = detail * gain
+    elif part == Part.HAIR:
+        kind, strength = "strands", rng.uniform(2, 30) * (0.4 + base.mean() / 160)
+        detail = detail * rng.uniform(0, 1.0)
+    else:
+        detail = detail @ rng.normal(0, 0.6, (3, 3)).astype(np.float32)
+        strength = rng.uniform(0, 14)
+        if rng.random() < 0.4:
+            kind, strength = "pattern", rng.uniform(4, 45)
+    tint = np.float32(1) + rng.normal(0, 0.15, 3).astype(np.float32)
+    texture = look.bank.crop(kind, size, rng)[..., None] * tint * np.float32(strength)
+    folds = look.bank.crop("rough", size, rng)[..., None] * np.float32(rng.uniform(0, 9))
+    return np.asarray(base + detail + texture + folds, np.float32)
+
+
+def _ground(labels: Labels, look: Appearance) -> Floats:
+    """The scene behind: plain, textured, patched, drawn, or in colours near the person's."""
+    rng, size = look.rng, (labels.shape[1], labels.shape[0])
+    ground = _patch(look, size)
+    for _ in range(int(rng.integers(0, 4))):
+        shape = noise(rng, size, rng.uniform(1.5, 10)) > rng.uniform(-0.5, 1.2)
+        other = _patch(look, size)
+        ground = np.where(shape[..., None], other, ground)
+    if rng.random() < 0.45:  # out of focus
+        ground = cv2.GaussianBlur(ground, (0, 0), rng.uniform(0.8, 9))
+    return np.asarray(ground, np.float32)
+
+
+def _patch(look: Appearance, size: tuple[int, int]) -> Floats:
+    rng = look.rng
+    if rng.random() < 0.2:
+        return look.backdrop.astype(np.float32)
+    base = colour(rng)
+    if rng.random() < 0.3:
+        parts = list(look.colours)
+        base = look.colours[parts[rng.integers(len(parts))]] + rng.normal(0, 14, 3)
+    other = base + rng.normal(0, 40, 3) if rng.random() < 0.6 else colour(rng)
+    kind = ("rough", "pattern", "strands")[rng.choice(3, p=[0.5, 0.4, 0.1])]
+    strength = rng.uniform(0, 1) ** 2
+    blend = 1 / (1 + np.exp(-2 * look.bank.crop(kind, size, rng)[..., None]))
+    fall = np.linspace(rng.uniform(0.6, 1), rng.uniform(0.7, 1.2), size[1])[:, None, None]
+    return np.asarray((base + (other - base) * blend * strength) * fall, np.float32)
+
+
+def _clear_lenses(picture: Floats, labels: Labels, look: Appearance, scale: float) -> None:
+    """Make glasses see-through: skin and eyes show within a rim that may be very thin."""
+    rng = look.rng
+    inside = labels == Part.GLASSES
+    if not inside.any():
+        return
+    depth = cv2.distanceTransform(inside.astype(np.uint8), cv2.DIST_L2, 3)
+    lens = depth > scale * rng.uniform(0.0, 0.05)
+    dark = rng.random() < 0.2
+    shine = rng.uniform(0.25, 0.6) if dark else rng.uniform(0.8, 1.12)
+    skin = look.colours[Part.FACE] * shine + rng.normal(0, 6, 3)
+    size = (labels.shape[1], labels.shape[0])
+    blotch = look.bank.crop("rough", size, rng)[..., None] * np.float32(rng.uniform(2, 18))
+    picture[lens] = (skin + blotch)[lens]
+
+
+def _lit(picture: Floats, labels: Labels, rng: np.random.Generator, scale: float) -> Floats:
+    """Round shading from one side, a fall of light, and sometimes a hard shadow."""
+    head = np.isin(labels, (Part.FACE, Part.EAR, Part.HAIR, Part.HAT, Part.GLASSES))
+    height = 2.0 * cv2.GaussianBlur(head.astype(np.float32), (0, 0), max(1.0, 0.3 * scale))
+    for part in (Part.HAIR, Part.CLOTHES, Part.SKIN, Part.FACE):
+        shape = (labels == part).astype(np.float32)
+        height += cv2.GaussianBlur(shape, (0, 0), max(1.0, rng.uniform(0.06, 0.25) * scale))
+    size = (labels.shape[1], labels.shape[0])
+    height += rng.uniform(0, 0.25) * noise(rng, size, rng.uniform(3, 14))
+    across = cv2.Sobel(height, cv2.CV_32F, 1, 0, ksize=3) * scale / 16
+    down = cv2.Sobel(height, cv2.CV_32F, 0, 1, ksize=3) * scale / 16
+    angle, strength = rng.uniform(0, 2 * np.pi), rng.uniform(0, 0.6)
+    person = (labels != Part.BACKGROUND).astype(np.float32)
+    light = 1 - strength * np.tanh(np.cos(angle) * across + np.sin(angle) * down) * person
+    light = light * (1 + rng.uniform(0, 0.2) * noise(rng, size, 2))
+    if rng.random() < 0.25:
+        shadow = noise(rng, size, rng.uniform(1.5, 5)) > rng.uniform(-0.3, 1)
+        soft = cv2.GaussianBlur(shadow.astype(np.float32), (0, 0), rng.uniform(0.5, 5))
+        light = light * (1 - rng.uniform(0.2, 0.65) * soft)
+    return np.asarray(picture * light[..., None], np.float32)
+
+
+def camera(picture: Floats, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Exposure, white balance, blur, noise and JPEG faults; uint8 RGB."""
+    x = np.clip(picture, 0, 255) / 255
+    x = x ** rng.uniform(0.65, 1.5) * rng.uniform(0.75, 1.2)
+    x = x * (1 + rng.normal(0, 0.07, 3))
+    if rng.random() < 0.06:
+        x = np.repeat(x.mean(axis=2, keepdims=True), 3, axis=2)
+    x = cv2.GaussianBlur(x.astype(np.float32), (0, 0), rng.uniform(0.45, 1.6))
+    if rng.random() < 0.5:
+        x = x + rng.normal(0, rng.uniform(0.003, 0.05), x.shape)
+    out = np.clip(x * 255, 0, 255).round().astype(np.uint8)
+    if rng.random() < 0.3:
+        quality = int(rng.integers(30, 90))
+        data = cv2.imencode(".jpg", out, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+        out = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
+    return out

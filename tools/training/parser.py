@@ -1,0 +1,103 @@
+"""Training of the human parser: a U-Net on pictures made from drawings' part maps."""
+
+from __future__ import annotations
+
+import json
+import queue
+import threading
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.nn import functional as F
+
+from inference.mask.human_parser import WIDTHS, ParsingNetwork, Part
+from tools.training.common import Job, Trainer, averaged
+from tools.training.parsing_lessons import Lesson, Sketches, sample_lesson
+from tools.training.textures import TextureBank
+
+BATCH = 12
+SKETCHES, HELD_OUT = 4000, 120
+# Loss weights of `Part`s: rare ones count more.
+WEIGHTS = (1.0, 1.0, 1.5, 1.2, 1.3, 1.5, 2.0, 1.0)
+
+
+def _batch(lessons: list[Lesson]) -> tuple[Tensor, Tensor]:
+    """Features (n, channels, SIDE, SIDE), and parts (n, parts, SIDE / 2, SIDE / 2) in 0-1."""
+    features = torch.from_numpy(np.stack([one.features for one in lessons]))
+    labels = torch.from_numpy(np.stack([one.labels for one in lessons])).long()
+    shares = F.avg_pool2d(F.one_hot(labels, len(Part)).permute(0, 3, 1, 2).float(), 2)
+    return features, shares
+
+
+def _loss(logits: Tensor, shares: Tensor) -> Tensor:
+    """Cross-entropy and, over the parts that are there, Dice (Milletari et al. 2016)."""
+    weights = torch.tensor(WEIGHTS)
+    entropy = -(shares * F.log_softmax(logits, dim=1) * weights[:, None, None]).sum(1).mean()
+    p, t = torch.softmax(logits, dim=1).flatten(2), shares.flatten(2)
+    dice = 1 - (2 * (p * t).sum(2) + 1) / (p.sum(2) + t.sum(2) + 1)
+    there = t.sum(2) > 4
+    return entropy + 0.5 * dice[there].mean()
+
+
+def measure(network: ParsingNetwork, lessons: list[Lesson]) -> dict[str, float]:
+    """Mean IoU of each part over lessons that have it."""
+    scores: dict[Part, list[float]] = {part: [] for part in Part}
+    for lesson in lessons:
+        features, shares = _batch([lesson])
+        with torch.no_grad():
+            found = network(features)[0].argmax(0).numpy()
+        truth = shares[0].argmax(0).numpy()
+        for part in Part:
+            if (truth == part).sum() > 12:
+                both, either = (truth == part) & (found == part), (truth == part) | (found == part)
+                scores[part].append(both.sum() / either.sum())
+    return {part.name.lower(): round(float(np.mean(v or [0])), 3) for part, v in scores.items()}
+
+
+def _feed(bank: TextureBank, sketches: Sketches, first: int) -> queue.Queue[list[Lesson]]:
+    """Batches made in a background thread."""
+    ready: queue.Queue[list[Lesson]] = queue.Queue(maxsize=4)
+    rng = np.random.default_rng(first + 11)
+
+    def work() -> None:
+        while True:
+            ready.put([sample_lesson(sketches, bank, rng) for _ in range(BATCH)])
+
+    threading.Thread(target=work, daemon=True).start()
+    return ready
+
+
+def train(job: Job) -> None:
+    """Train; report IoU on lessons from held-out drawings."""
+    torch.manual_seed(0)
+    trainer = Trainer(job, "parser", ParsingNetwork(), lr=2e-3, decay=0.998)
+    bank = TextureBank.make(1)
+    ready = _feed(bank, Sketches(SKETCHES), trainer.step)
+    fixed = np.random.default_rng(5)
+    unseen = Sketches(HELD_OUT, held_out=True)
+    tests = [sample_lesson(unseen, TextureBank.make(2), fixed) for _ in range(HELD_OUT)]
+
+    def loss_of() -> Tensor:
+        features, shares = _batch(ready.get())
+        return _loss(trainer.model(features), shares)
+
+    def report() -> None:
+        print("parser IoU", measure(trainer.average, tests), flush=True)
+
+    trainer.run(loss_of, report)
+
+
+def load(job: Job) -> ParsingNetwork:
+    """The trained network."""
+    return averaged(job.work, "parser", ParsingNetwork())
+
+
+def save(job: Job) -> None:
+    """Write config and half-precision weights for `HumanParser.load`."""
+    folder = job.out / "parser"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps({"widths": WIDTHS}) + "\n", encoding="utf-8")
+    weights = {name: value.half() for name, value in load(job).state_dict().items()}
+    save_file(weights, folder / "model.safetensors")
