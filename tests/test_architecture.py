@@ -26,7 +26,9 @@ MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path
 MAX_ROOMS, MAX_FILES = 10, 14
 MAX_FILE_LINES, MAX_FUNCTION_LINES, MAX_PARAMETERS = 300, 45, 6
 MAX_PAGE_LINES, MAX_README_LINES = 250, 130
-HEAVY = ("torch", "diffusers", "transformers", "gradio", "scipy", "huggingface_hub")
+HEAVY = (
+    "torch", "diffusers", "transformers", "gradio", "scipy", "huggingface_hub", "ai_edge_litert",
+)  # fmt: skip
 
 # Where alone a library may be imported: rooms, or single modules.
 ALONE = {
@@ -39,6 +41,7 @@ ALONE = {
     },
     "torch": {"runtime", "control", "mask.segmenter", "painting", "finishing"},
     "onnxruntime": {"finishing.face_restorer"},
+    "ai_edge_litert": {"runtime.tflite"},
     "huggingface_hub": {"catalog.hub_client"},
     "pillow_heif": {"picture.photo"},
     "httpx": {"picture.url_fetch"},

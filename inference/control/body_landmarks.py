@@ -1,0 +1,149 @@
+"""People in photographs: BlazePose (arXiv:2006.10204), 33 points and a mask of each person.
+
+Coordinates are in pixels from the picture's left and top edge.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from inference.control.blaze_detector import (
+    BlazeDetector,
+    Detection,
+    Layout,
+    sigmoid,
+    suppress,
+    tiles,
+    whole,
+)
+from inference.control.turned_square import Floats, TurnedSquare
+from inference.picture.geometry import Size, fit_within
+from inference.picture.photo import Pixels
+from inference.runtime.tflite import TfliteModel, picture_tensor
+
+DETECTOR, LANDMARKS = "pose_detection.tflite", "pose_landmark_full.tflite"
+LAYOUT = Layout(
+    grids=((8, 2), (16, 2), (32, 6)), black=-1.0, boxes="Identity", scores="Identity_1"
+)  # fmt: skip
+LONGEST = 1024  # side at which people are searched, in pixels
+MIN_PRESENCE = 0.5
+REACH = 2.5  # side of the region, in distances of its centre from the point above the head
+MIN_SHARE = 0.8  # of the picture's longer side: where all regions are smaller, more are searched
+POINTS = 33  # the model's further six are its own
+MAX_BODIES = 8
+SAME_BODY = 0.08  # mean distance of two bodies' points, in sides of the region of one person
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Body:
+    """A person in a picture.
+
+    Attributes:
+        points: (33, 4): x, y in pixels of the picture, visibility and presence in 0–1. Points may
+            lie outside the picture; their presence is low there.
+        score: the landmark model's confidence that there is a person, in 0–1.
+        square: the region that the landmark model looked at.
+        mask: (256, 256), the person's probability in the region, in 0–1.
+        canvas: (width, height) of the picture.
+    """
+
+    points: Floats = field(repr=False)
+    score: float
+    square: TurnedSquare
+    mask: Floats = field(repr=False)
+    canvas: Size
+
+    @property
+    def region(self) -> Floats:
+        """(4, 2): corners of the region, from its upper left, clockwise as seen in it."""
+        return self.square.corners
+
+    def mask_on(self, size: Size) -> Floats:
+        """The mask of this person alone, over the whole picture.
+
+        Args:
+            size: (width, height) of the map.
+
+        Returns:
+            (height, width) in 0–1; 0 outside the region.
+        """
+        return self.square.paste(self.mask, self.canvas, size)
+
+
+class BodyEstimator:
+    """Finds people. Thread-safe."""
+
+    def __init__(self, detector: TfliteModel, landmarks: TfliteModel) -> None:
+        self._detector = BlazeDetector(detector, LAYOUT)
+        self._landmarks = landmarks
+
+    @classmethod
+    def load(cls, folder: Path) -> BodyEstimator:
+        """Load both models from a local folder."""
+        return cls(TfliteModel.load(folder / DETECTOR), TfliteModel.load(folder / LANDMARKS))
+
+    def find(self, picture: Pixels) -> tuple[Body, ...]:
+        """The people in a picture, (H, W, 3) uint8 RGB, the largest first; at most eight."""
+        canvas = (picture.shape[1], picture.shape[0])
+        small_size = fit_within(canvas, LONGEST)
+        small = picture
+        if small_size != canvas:
+            small = np.asarray(cv2.resize(picture, small_size, interpolation=cv2.INTER_AREA))
+        scale = np.array([canvas[0] / small_size[0], canvas[1] / small_size[1]], dtype=np.float32)
+        bodies: list[Body] = []
+        for one in self._detect(small)[:MAX_BODIES]:
+            body = self._body(picture, _region(one, scale))
+            if body is not None and not any(_is_same(body, other) for other in bodies):
+                bodies.append(body)
+        return tuple(sorted(bodies, key=lambda it: -it.square.side))
+
+    def _detect(self, picture: Pixels) -> list[Detection]:
+        """People in the whole picture and in tiles of it; tiles find the smaller ones."""
+        size = (picture.shape[1], picture.shape[0])
+        found = self._detector.find(picture, whole(size))
+        if all(_region(one).side < MIN_SHARE * max(size) for one in found):
+            for tile in tiles(size, 1 / 2):
+                found += self._detector.find(picture, tile)
+        return suppress(found)
+
+    def _body(self, picture: Pixels, square: TurnedSquare) -> Body | None:
+        """The person in a square in which they are upright; `None` where the model sees nobody."""
+        side = self._landmarks.input_size[0]
+        found = self._landmarks.run(picture_tensor(square.cut(picture, side)))
+        score = float(found["Identity_1"].ravel()[0])
+        if score < MIN_PRESENCE:
+            return None
+        rows = found["Identity"].reshape(-1, 5)[:POINTS]
+        points = np.concatenate(
+            [square.to_picture(rows[:, :2] / np.float32(side)), sigmoid(rows[:, 3:])], axis=1
+        )
+        mask = sigmoid(found["Identity_2"][0, :, :, 0])
+        canvas = (picture.shape[1], picture.shape[0])
+        return Body(points=points, score=score, square=square, mask=mask, canvas=canvas)
+
+
+def square_of(centre: Floats, above: Floats) -> TurnedSquare:
+    """The region of a person from two points of the detector.
+
+    Args:
+        centre: (2,), between the hips.
+        above: (2,), on the circle round the whole person, in the direction of the head.
+    """
+    dx, dy = (float(one) for one in above - centre)
+    side = max(REACH * float(np.hypot(dx, dy)), 1.0)
+    angle = float(np.arctan2(dx, -dy))
+    return TurnedSquare(x=float(centre[0]), y=float(centre[1]), side=side, angle=angle)
+
+
+def _region(found: Detection, scale: Floats | float = 1.0) -> TurnedSquare:
+    centre, above = found.points[:2] * scale
+    return square_of(centre, above)
+
+
+def _is_same(a: Body, b: Body) -> bool:
+    apart = np.linalg.norm(a.points[:, :2] - b.points[:, :2], axis=1).mean()
+    return bool(apart < SAME_BODY * max(a.square.side, b.square.side))

@@ -1,0 +1,125 @@
+"""COCO key points of people in photographs, from BlazePose's points and the mesh of the face."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from inference.control.body_landmarks import Body, BodyEstimator
+from inference.control.face_mesh import SIDES, FaceMesh, FaceMeshEstimator
+from inference.control.openpose_skeleton import Keypoints
+from inference.control.turned_square import Floats
+from inference.picture.geometry import Box, Size
+from inference.picture.photo import Pixels
+
+#: BlazePose's point for each of COCO's: nose, eyes, ears, shoulders, elbows, wrists, hips, knees,
+#: ankles; of each pair the person's left one first.
+BLAZE_OF_COCO = (0, 2, 5, 7, 8, 11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28)
+MIN_PRESENCE = 0.25  # below it a point is a guess, as shoulders are in close-ups
+MARGIN = 0.02  # of the picture's longer side, by which a point may lie outside of it
+HIDDEN = 0.2  # of the face's width: nearer to the nose than this an ear is behind the head
+FACE_REACH = 1.0  # face widths between the eyes of a face and those of its body
+
+
+def to_coco(body: Body | None, face: FaceMesh | None) -> Keypoints:
+    """COCO-17 key points of one person.
+
+    Args:
+        body: the person's body; without one, only the face has key points.
+        face: the same person's face, whose eyes, nose and ears are more exact than the body's.
+
+    Returns:
+        (17, 3) float32: x, y in pixels from the picture's edge, score in 0–1. The score is the
+        lower one of visibility and presence, and 0 for what is not seen.
+    """
+    coco = np.zeros((17, 3), dtype=np.float32)
+    if body is not None:
+        rows = body.points[list(BLAZE_OF_COCO)]
+        coco[:, :2], coco[:, 2] = rows[:, :2], rows[:, 2:].min(axis=1)
+        coco[rows[:, 3] < MIN_PRESENCE, 2] = 0
+        _drop_outside(coco, body.canvas)
+    if face is not None:
+        coco[:5] = _of_face(face)
+        _drop_outside(coco, face.canvas)
+    return coco
+
+
+def face_of(body: Body, faces: Iterable[FaceMesh]) -> FaceMesh | None:
+    """The face whose eyes are nearest to the body's, if they are near enough."""
+    eyes = body.points[[2, 5], :2].mean(axis=0)
+    apart = [(float(np.linalg.norm(one.eyes.mean(axis=0) - eyes)) / one.width, one)
+             for one in faces]  # fmt: skip
+    near = min(apart, key=lambda it: it[0], default=None)
+    return near[1] if near is not None and near[0] < FACE_REACH else None
+
+
+class PhotoPoseEstimator:
+    """Key points of people in photographs, with the interface of `PoseEstimator`. Thread-safe."""
+
+    def __init__(self, bodies: BodyEstimator, faces: FaceMeshEstimator) -> None:
+        self._bodies = bodies
+        self._faces = faces
+
+    @classmethod
+    def load(cls, folder: Path) -> PhotoPoseEstimator:
+        """Load the four models from a local folder."""
+        return cls(BodyEstimator.load(folder), FaceMeshEstimator.load(folder))
+
+    def find(self, picture: Pixels, person: Box) -> Keypoints:
+        """The 17 COCO key points of the person in a box.
+
+        Args:
+            picture: (H, W, 3) uint8 RGB.
+            person: the box around the person.
+
+        Returns:
+            (17, 3) float32: x and y in pixels of `picture`, score in 0–1; all 0 where nobody is
+            found in the box.
+        """
+        faces = self._faces.find(picture)
+        bodies = self._bodies.find(picture)
+        body = max(bodies, key=lambda it: overlap(_extent(it), person), default=None)
+        if body is not None and overlap(_extent(body), person) > 0:
+            return to_coco(body, face_of(body, faces))
+        within = [one for one in faces if overlap(_corners(one.oval), person) > 0]
+        return to_coco(None, within[0] if within else None)
+
+
+def overlap(extent: Floats, box: Box) -> float:
+    """Intersection over union of an extent (left, top, right, bottom) and a box."""
+    other = np.array([box.left, box.top, box.right, box.bottom], dtype=np.float32)
+    sides = np.minimum(extent[2:], other[2:]) - np.maximum(extent[:2], other[:2])
+    common = float(np.prod(np.maximum(sides, 0)))
+    areas = float(np.prod(extent[2:] - extent[:2])) + float(np.prod(other[2:] - other[:2]))
+    return common / max(areas - common, 1e-6)
+
+
+def _extent(body: Body) -> Floats:
+    """Left, top, right, bottom of the points that are present."""
+    present = body.points[body.points[:, 3] >= MIN_PRESENCE]
+    return _corners(present if len(present) else body.points)
+
+
+def _corners(points: Floats) -> Floats:
+    return np.concatenate([points[:, :2].min(axis=0), points[:, :2].max(axis=0)])
+
+
+def _of_face(face: FaceMesh) -> Keypoints:
+    """Nose, eyes and ears, (5, 3); an ear behind a head that is turned aside has score 0."""
+    right_ear, left_ear = face.points[list(SIDES), :2]
+    right_eye, left_eye = face.eyes
+    places = np.stack([face.nose, left_eye, right_eye, left_ear, right_ear])
+    across = (face.frame[:, :2] @ (places - face.nose).T)[0]
+    scores = np.full(5, face.score)
+    scores[3] *= across[3] > HIDDEN
+    scores[4] *= across[4] < -HIDDEN
+    return np.column_stack([places, scores]).astype(np.float32)
+
+
+def _drop_outside(coco: Keypoints, canvas: Size) -> None:
+    """Set the score of points outside the picture to 0."""
+    margin = MARGIN * max(canvas)
+    inside = (coco[:, :2] >= -margin) & (coco[:, :2] <= np.array(canvas) + margin)
+    coco[~inside.all(axis=1), 2] = 0
