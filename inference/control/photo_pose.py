@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from inference.control.body_landmarks import Body, BodyEstimator
-from inference.control.face_mesh import SIDES, FaceMesh, FaceMeshEstimator
+from inference.people.body_landmarks import Body, BodyEstimator
+from inference.people.face_mesh import SIDES, FaceMesh, FaceMeshEstimator
 from inference.control.openpose_skeleton import Keypoints
-from inference.control.turned_square import Floats
+from inference.people.turned_square import Floats
 from inference.picture.geometry import Box, Size
 from inference.picture.photo import Pixels
 

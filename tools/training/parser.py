@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F
 
-from inference.mask.human_parser import WIDTHS, ParsingNetwork, Part
+from inference.people.human_parser import WIDTHS, ParsingNetwork, Part
 from tools.training.common import Job, Trainer, averaged
 from tools.training.parsing_lessons import Lesson, Sketches, sample_lesson
 from tools.training.textures import TextureBank

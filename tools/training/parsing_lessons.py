@@ -12,11 +12,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.mask.human_parser import Part
-from inference.mask.part_features import part_features
+from inference.people.human_parser import Part
+from inference.people.part_features import part_features
 from tools.portraits import HELD_OUT_SEED, Portrait, PortraitSpec, draw, sample_spec
 from tools.portraits.figure import figure_of
-from tools.portraits.spec import people_of
+from tools.portraits.spec import GLASSES, HATS, people_of
 from tools.training.appearance import Appearance, camera, render
 from tools.training.textures import TextureBank, noise
 
@@ -27,8 +27,11 @@ SIDE = 192
 DRAWN = (320, 384)
 # The face's outline in the head's frame: the mesh that finds it ends in the middle of the forehead.
 _OVAL_CENTRE, _OVAL_AXES = (0.0, 0.21), (0.84, 0.83)
-_FACE_WIDTHS = 20.0, 120.0  # in pixels of a lesson
+# Ranges of the face's width in pixels of a lesson with their shares: as in the parser's square round
+# a body, as in that round a head, and anything.
+_FACE_WIDTHS = ((20.0, 34.0, 0.3), (34.0, 72.0, 0.55), (20.0, 120.0, 0.15))
 NO_FACE = 0.1
+CUT_OFF = 0.35
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +103,8 @@ def _varied(spec: PortraitSpec, rng: np.random.Generator) -> PortraitSpec:
         light=(0.0, 0.0),
         head_size=rng.uniform(0.2, 0.46),
         head_y=rng.uniform(0.28, 0.42),
+        hat=str(rng.choice(HATS[1:])) if rng.random() < 0.4 else "none",
+        glasses=str(rng.choice(GLASSES[1:])) if rng.random() < 0.4 else "none",
     )
 
 
@@ -131,6 +136,9 @@ def sample_lesson(sketches: Sketches, bank: TextureBank, rng: np.random.Generato
     if face is not None and rng.random() < NO_FACE:
         face = None
     person = _believed(labels, rng)
+    if rng.random() < CUT_OFF:
+        middle = np.array(one.eyes.mean(axis=0) @ matrix[:, :2].T + matrix[:, 2])
+        picture, person, labels = _cut_off((picture, person, labels), middle, scale, rng)
     frame, oval = face if face is not None else (None, None)
     return Lesson(
         picture=picture,
@@ -139,10 +147,29 @@ def sample_lesson(sketches: Sketches, bank: TextureBank, rng: np.random.Generato
     )
 
 
+def _cut_off(
+    maps: tuple[NDArray[np.uint8], Floats, Labels],
+    middle: NDArray[np.floating],
+    scale: float,
+    rng: np.random.Generator,
+) -> tuple[NDArray[np.uint8], Floats, Labels]:
+    """Picture, person and labels as if the photograph ended near the face; edges are repeated."""
+    reach = scale * np.exp(rng.uniform(np.log(0.4), np.log(6.0), 4))
+    left, top = (int(np.clip(v, 0, SIDE - 16)) for v in middle - reach[:2])
+    right, bottom = (
+        int(np.clip(v, low + 16, SIDE))
+        for v, low in zip(middle + reach[2:], (left, top), strict=True)
+    )
+    x, y = (np.clip(np.arange(SIDE), *ends) for ends in ((left, right - 1), (top, bottom - 1)))
+    picture, person, labels = (one[np.ix_(y, x)] for one in maps)
+    return picture, person, labels
+
+
 def _camera_position(one: Sketch, rng: np.random.Generator) -> tuple[Floats, float]:
     """An affine map (2, 3) from drawing to lesson, and the face's width in the lesson."""
-    low, high = np.log(_FACE_WIDTHS)
-    wanted = float(np.exp(rng.uniform(low, high)))
+    kind = int(rng.choice(len(_FACE_WIDTHS), p=[share for _, _, share in _FACE_WIDTHS]))
+    low, high, _ = _FACE_WIDTHS[kind]
+    wanted = float(np.exp(rng.uniform(np.log(low), np.log(high))))
     drawn = float(np.linalg.norm(one.sides[1] - one.sides[0]))
     stretch = rng.uniform(0.95, 1.6)
     angle = np.deg2rad(rng.normal(0, 12) if rng.random() < 0.9 else rng.uniform(-70, 70))
@@ -244,6 +271,10 @@ def _believed(labels: Labels, rng: np.random.Generator) -> Floats:
     if rng.random() < 0.4:
         far = noise(rng, (SIDE, SIDE), rng.uniform(3, 8))
         wrong = wrong + 0.8 * (far > 1.6) - 0.8 * (far < -1.6)
+    if rng.random() < 0.2:  # a part that the segmenter does not take for the person
+        parts = (Part.HAIR, Part.HAT, Part.CLOTHES, Part.SKIN)
+        missed = (labels == parts[rng.integers(len(parts))]).astype(np.float32)
+        soft = soft - missed * rng.uniform(0.2, 1) * (noise(rng, (SIDE, SIDE), 4) > -0.5)
     sharp = rng.uniform(3, 14)
     believed = 1 / (1 + np.exp(-sharp * (soft + wrong - 0.5)))
     return np.asarray(believed, np.float32)

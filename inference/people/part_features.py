@@ -70,8 +70,8 @@ def part_features(
 
 def _coordinates(frame: Floats, size: tuple[int, int]) -> tuple[Floats, Floats]:
     """Face coordinates of the pixels of a picture of `size` = (width, height)."""
-    x = np.arange(size[0], dtype=np.float32)[None]
-    y = np.arange(size[1], dtype=np.float32)[:, None]
+    x = np.arange(size[0], dtype=np.float32)[None] + np.float32(0.5)
+    y = np.arange(size[1], dtype=np.float32)[:, None] + np.float32(0.5)
     across, down = (row[0] * x + row[1] * y + row[2] for row in frame.astype(np.float32))
     return across, down
 

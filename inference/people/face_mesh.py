@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from inference.control.blaze_detector import (
+from inference.people.blaze_detector import (
     BlazeDetector,
     Detection,
     Layout,
@@ -21,7 +21,7 @@ from inference.control.blaze_detector import (
     tiles,
     whole,
 )
-from inference.control.turned_square import Affine, Floats, TurnedSquare
+from inference.people.turned_square import Affine, Floats, TurnedSquare
 from inference.picture.geometry import Size, fit_within
 from inference.picture.photo import Pixels
 from inference.runtime.tflite import TfliteModel, picture_tensor

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from inference.mask.part_features import CHANNELS, Floats
+from inference.people.part_features import CHANNELS, Floats
 from inference.runtime.library_errors import check_finite
 
 WIDTHS = (32, 48, 72, 112, 144)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from inference.control.turned_square import Floats, TurnedSquare
+from inference.people.turned_square import Floats, TurnedSquare
 from inference.picture.geometry import Size
 from inference.picture.photo import Pixels
 from inference.runtime.tflite import TfliteModel, picture_tensor
