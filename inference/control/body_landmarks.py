@@ -8,20 +8,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from inference.control.blaze_detector import (
     BlazeDetector,
     Detection,
     Layout,
+    shrink,
     sigmoid,
     suppress,
     tiles,
     whole,
 )
 from inference.control.turned_square import Floats, TurnedSquare
-from inference.picture.geometry import Size, fit_within
+from inference.picture.geometry import Size
 from inference.picture.photo import Pixels
 from inference.runtime.tflite import TfliteModel, picture_tensor
 
@@ -29,10 +29,11 @@ DETECTOR, LANDMARKS = "pose_detection.tflite", "pose_landmark_full.tflite"
 LAYOUT = Layout(
     grids=((8, 2), (16, 2), (32, 6)), black=-1.0, boxes="Identity", scores="Identity_1"
 )  # fmt: skip
-LONGEST = 1024  # side at which people are searched, in pixels
 MIN_PRESENCE = 0.5
+MIN_SUPPORT = 0.6  # of the points in the picture, on the mask
 REACH = 2.5  # side of the region, in distances of its centre from the point above the head
 MIN_SHARE = 0.8  # of the picture's longer side: where all regions are smaller, more are searched
+TILE = 0.6  # side of a tile, of the picture's mean side
 POINTS = 33  # the model's further six are its own
 MAX_BODIES = 8
 SAME_BODY = 0.08  # mean distance of two bodies' points, in sides of the region of one person
@@ -88,12 +89,7 @@ class BodyEstimator:
 
     def find(self, picture: Pixels) -> tuple[Body, ...]:
         """The people in a picture, (H, W, 3) uint8 RGB, the largest first; at most eight."""
-        canvas = (picture.shape[1], picture.shape[0])
-        small_size = fit_within(canvas, LONGEST)
-        small = picture
-        if small_size != canvas:
-            small = np.asarray(cv2.resize(picture, small_size, interpolation=cv2.INTER_AREA))
-        scale = np.array([canvas[0] / small_size[0], canvas[1] / small_size[1]], dtype=np.float32)
+        small, scale = shrink(picture)
         bodies: list[Body] = []
         for one in self._detect(small)[:MAX_BODIES]:
             body = self._body(picture, _region(one, scale))
@@ -106,7 +102,7 @@ class BodyEstimator:
         size = (picture.shape[1], picture.shape[0])
         found = self._detector.find(picture, whole(size))
         if all(_region(one).side < MIN_SHARE * max(size) for one in found):
-            for tile in tiles(size, 1 / 2):
+            for tile in tiles(size, TILE):
                 found += self._detector.find(picture, tile)
         return suppress(found)
 
@@ -123,7 +119,8 @@ class BodyEstimator:
         )
         mask = sigmoid(found["Identity_2"][0, :, :, 0])
         canvas = (picture.shape[1], picture.shape[0])
-        return Body(points=points, score=score, square=square, mask=mask, canvas=canvas)
+        body = Body(points=points, score=score, square=square, mask=mask, canvas=canvas)
+        return body if _support(body) >= MIN_SUPPORT else None
 
 
 def square_of(centre: Floats, above: Floats) -> TurnedSquare:
@@ -142,6 +139,17 @@ def square_of(centre: Floats, above: Floats) -> TurnedSquare:
 def _region(found: Detection, scale: Floats | float = 1.0) -> TurnedSquare:
     centre, above = found.points[:2] * scale
     return square_of(centre, above)
+
+
+def _support(body: Body) -> float:
+    """Share of the points in the picture that lie on the mask; low where nobody is."""
+    x, y, _, presence = body.points.T
+    within = (x >= 0) & (y >= 0) & (x < body.canvas[0]) & (y < body.canvas[1])
+    seen = body.points[within & (presence >= MIN_PRESENCE), :2]
+    side = len(body.mask)
+    matrix = body.square.affine(side)
+    columns, rows = np.clip(seen @ matrix[:, :2].T + matrix[:, 2], 0, side - 1).astype(int).T
+    return float((body.mask[rows, columns] > 0.5).mean()) if len(seen) else 0.0
 
 
 def _is_same(a: Body, b: Body) -> bool:
