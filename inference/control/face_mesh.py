@@ -31,7 +31,8 @@ DETECTOR, LANDMARKS = "face_detection_short_range.tflite", "face_landmark.tflite
 LAYOUT = Layout(
     grids=((8, 2), (16, 6)), black=-1.0, boxes="regressors", scores="classificators"
 )  # fmt: skip
-MIN_PRESENCE = 0.75  # true faces are near 1, also cut off ones
+# True faces are near 1, also cut off ones, but not always in the detector's own crop.
+MIN_PRESENCE, MIN_FIRST_PRESENCE = 0.75, 0.1
 CROP = 1.5  # side of the crop, in longer sides of the face's box
 BORDER = 0.35
 TURN = np.pi / 4
@@ -164,20 +165,18 @@ class FaceMeshEstimator:
             middle = (one.box[:2] + one.box[2:]) * (scale * np.float32(0.5))
             square = _square(middle, one.side * float(scale.mean()), eyes)
             mesh = self._mesh(picture, square)
-            if mesh is not None:
+            if mesh.score >= MIN_FIRST_PRESENCE:
                 mesh = self._mesh(picture, _square_of(mesh))
-            if mesh is not None and not any(_is_same(mesh, other) for other in meshes):
+            if mesh.score >= MIN_PRESENCE and not any(_is_same(mesh, it) for it in meshes):
                 meshes.append(mesh)
         return meshes
 
-    def _mesh(self, picture: Pixels, square: TurnedSquare) -> FaceMesh | None:
-        """The face in a square in which it is upright; `None` where the model sees no face."""
+    def _mesh(self, picture: Pixels, square: TurnedSquare) -> FaceMesh:
+        """The face in a square in which it is upright; its score is low where there is none."""
         side = self._landmarks.input_size[0]
         crop = square.cut(picture, side, cv2.BORDER_REPLICATE)
         found = self._landmarks.run(picture_tensor(crop))
         score = float(sigmoid(found["conv2d_31"]).ravel()[0])
-        if score < MIN_PRESENCE:
-            return None
         points = found["conv2d_21"].reshape(-1, 3) / np.float32(side)
         placed = np.concatenate([square.to_picture(points[:, :2]), points[:, 2:] * square.side], 1)
         return FaceMesh(points=placed.astype(np.float32), score=score,
