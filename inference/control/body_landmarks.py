@@ -5,6 +5,7 @@ Coordinates are in pixels from the picture's left and top edge.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from inference.control.blaze_detector import (
     tiles,
     whole,
 )
+from inference.control.face_mesh import FaceMesh
 from inference.control.turned_square import Floats, TurnedSquare
 from inference.picture.geometry import Size
 from inference.picture.photo import Pixels
@@ -31,6 +33,9 @@ LAYOUT = Layout(
 )  # fmt: skip
 MIN_PRESENCE = 0.5
 MIN_SUPPORT = 0.6  # of the points in the picture, on the mask
+FACE_REACH = 1.0  # face widths between the eyes of a face and those of its body
+# Where the body of a face is searched, in face widths: below the eyes, and a side.
+FACE_TO_BODY, SURROUNDINGS = 1.5, 7.0
 REACH = 2.5  # side of the region, in distances of its centre from the point above the head
 MIN_SHARE = 0.8  # of the picture's longer side: where all regions are smaller, more are searched
 TILE = 0.6  # side of a tile, of the picture's mean side
@@ -87,14 +92,23 @@ class BodyEstimator:
         """Load both models from a local folder."""
         return cls(TfliteModel.load(folder / DETECTOR), TfliteModel.load(folder / LANDMARKS))
 
-    def find(self, picture: Pixels) -> tuple[Body, ...]:
-        """The people in a picture, (H, W, 3) uint8 RGB, the largest first; at most eight."""
+    def find(self, picture: Pixels, faces: Sequence[FaceMesh] = ()) -> tuple[Body, ...]:
+        """The people in a picture, the largest first; at most eight.
+
+        Args:
+            picture: (H, W, 3) uint8 RGB.
+            faces: the faces in it, the largest first: where one has no body yet, people are
+                searched once more round it.
+        """
         small, scale = shrink(picture)
         bodies: list[Body] = []
         for one in self._detect(small)[:MAX_BODIES]:
             body = self._body(picture, _region(one, scale))
             if body is not None and not any(_is_same(body, other) for other in bodies):
                 bodies.append(body)
+        for face in faces[: MAX_BODIES - len(bodies)]:
+            if not any(face_of(body, [face]) for body in bodies):
+                bodies += self._round(picture, face)
         return tuple(sorted(bodies, key=lambda it: -it.square.side))
 
     def _detect(self, picture: Pixels) -> list[Detection]:
@@ -105,6 +119,14 @@ class BodyEstimator:
             for tile in tiles(size, TILE):
                 found += self._detector.find(picture, tile)
         return suppress(found)
+
+    def _round(self, picture: Pixels, face: FaceMesh) -> list[Body]:
+        """The body of a face, or nothing."""
+        x, y = face.eyes.mean(axis=0) + FACE_TO_BODY * face.width * _down(face)
+        square = TurnedSquare(x=float(x), y=float(y), side=SURROUNDINGS * face.width)
+        found = suppress(self._detector.find(picture, square))
+        bodies = (self._body(picture, _region(one)) for one in found)
+        return [one for one in bodies if one is not None and face_of(one, [face])][:1]
 
     def _body(self, picture: Pixels, square: TurnedSquare) -> Body | None:
         """The person in a square in which they are upright; `None` where the model sees nobody."""
@@ -123,6 +145,15 @@ class BodyEstimator:
         return body if _support(body) >= MIN_SUPPORT else None
 
 
+def face_of(body: Body, faces: Iterable[FaceMesh]) -> FaceMesh | None:
+    """The face whose eyes are nearest to the body's, if they are near enough."""
+    eyes = body.points[[2, 5], :2].mean(axis=0)
+    apart = [(float(np.linalg.norm(one.eyes.mean(axis=0) - eyes)) / one.width, one)
+             for one in faces]  # fmt: skip
+    near = min(apart, key=lambda it: it[0], default=None)
+    return near[1] if near is not None and near[0] < FACE_REACH else None
+
+
 def square_of(centre: Floats, above: Floats) -> TurnedSquare:
     """The region of a person from two points of the detector.
 
@@ -139,6 +170,11 @@ def square_of(centre: Floats, above: Floats) -> TurnedSquare:
 def _region(found: Detection, scale: Floats | float = 1.0) -> TurnedSquare:
     centre, above = found.points[:2] * scale
     return square_of(centre, above)
+
+
+def _down(face: FaceMesh) -> Floats:
+    """Direction from the eyes to the chin, (2,)."""
+    return np.array([-np.sin(face.upright), np.cos(face.upright)], dtype=np.float32)
 
 
 def _support(body: Body) -> float:

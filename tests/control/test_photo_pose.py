@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 import pytest
 
-from inference.control.body_landmarks import Body, BodyEstimator, square_of
+from inference.control.body_landmarks import Body, BodyEstimator, face_of, square_of
 from inference.control.face_mesh import EYES, FaceMesh, FaceMeshEstimator
-from inference.control.photo_pose import PhotoPoseEstimator, face_of, overlap, to_coco
+from inference.control.photo_pose import PhotoPoseEstimator, overlap, to_coco
 from inference.control.turned_square import Floats, TurnedSquare
 from inference.picture.geometry import Box
 from tools.portraits.draw import Portrait, draw
@@ -198,7 +198,19 @@ def test_two_people_are_found_each_in_their_box(estimator: PhotoPoseEstimator) -
         width = np.linalg.norm(expected[5] - expected[6])
         for joint in (1, 2, 5, 6):
             assert found[joint, 2] > 0.5
-            assert np.linalg.norm(found[joint, :2] - expected[joint]) < 0.2 * width
+            assert np.linalg.norm(found[joint, :2] - expected[joint]) < 0.3 * width
+
+
+def test_a_face_without_a_body_leads_to_one(bodies: BodyEstimator, photo_models: Path) -> None:
+    row = np.concatenate([portrait(5).image, portrait(8).image], axis=1)
+    faces = FaceMeshEstimator.load(photo_models).find(row)
+    assert len(faces) == 2
+    assert len(bodies.find(row)) == 1
+    found = bodies.find(row, faces)
+    assert sorted(body.points[0, 0] > SIZE[0] for body in found) == [False, True]
+    assert [one.square.side for one in found] == sorted(
+        (one.square.side for one in found), reverse=True
+    )
 
 
 @pytest.mark.parametrize("seed", [2, 9])
