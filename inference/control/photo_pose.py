@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
-from inference.people.body_landmarks import Body, BodyEstimator
+from inference.people.body_landmarks import Body, BodyEstimator, face_of
 from inference.people.face_mesh import SIDES, FaceMesh, FaceMeshEstimator
 from inference.control.openpose_skeleton import Keypoints
 from inference.people.turned_square import Floats
@@ -20,7 +19,6 @@ BLAZE_OF_COCO = (0, 2, 5, 7, 8, 11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28)
 MIN_PRESENCE = 0.25  # below it a point is a guess, as shoulders are in close-ups
 MARGIN = 0.02  # of the picture's longer side, by which a point may lie outside of it
 HIDDEN = 0.2  # of the face's width: nearer to the nose than this an ear is behind the head
-FACE_REACH = 1.0  # face widths between the eyes of a face and those of its body
 
 
 def to_coco(body: Body | None, face: FaceMesh | None) -> Keypoints:
@@ -44,15 +42,6 @@ def to_coco(body: Body | None, face: FaceMesh | None) -> Keypoints:
         coco[:5] = _of_face(face)
         _drop_outside(coco, face.canvas)
     return coco
-
-
-def face_of(body: Body, faces: Iterable[FaceMesh]) -> FaceMesh | None:
-    """The face whose eyes are nearest to the body's, if they are near enough."""
-    eyes = body.points[[2, 5], :2].mean(axis=0)
-    apart = [(float(np.linalg.norm(one.eyes.mean(axis=0) - eyes)) / one.width, one)
-             for one in faces]  # fmt: skip
-    near = min(apart, key=lambda it: it[0], default=None)
-    return near[1] if near is not None and near[0] < FACE_REACH else None
 
 
 class PhotoPoseEstimator:
@@ -79,7 +68,7 @@ class PhotoPoseEstimator:
             found in the box.
         """
         faces = self._faces.find(picture)
-        bodies = self._bodies.find(picture)
+        bodies = self._bodies.find(picture, faces)
         body = max(bodies, key=lambda it: overlap(_extent(it), person), default=None)
         if body is not None and overlap(_extent(body), person) > 0:
             return to_coco(body, face_of(body, faces))

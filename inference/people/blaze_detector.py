@@ -12,14 +12,16 @@ import cv2
 import numpy as np
 
 from inference.people.turned_square import Floats, TurnedSquare
-from inference.picture.geometry import Size
+from inference.picture.geometry import Size, fit_within
 from inference.picture.photo import Pixels
 from inference.runtime.tflite import TfliteModel, picture_tensor
 
+LONGEST = 1024  # side of a picture in which objects are searched, in pixels
 MIN_SCORE = 0.5
 MAX_OVERLAP = 0.3  # intersection over union of two boxes of one object
 MAX_COVERED = 0.6  # of the smaller box
 TILE_OVERLAP = 1 / 3
+LONGEST_ASPECT = 3  # where tiles begin to grow
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,9 +136,10 @@ def tiles(size: Size, share: float) -> Iterator[TurnedSquare]:
 
     Args:
         size: (width, height) of the picture.
-        share: side of a square, as a share of the picture's longer side.
+        share: side of a square, as a share of the geometric mean of the picture's sides. In a very
+            long picture the squares are larger, so that they stay few.
     """
-    side = max(size) * share
+    side = share * max(float(np.sqrt(size[0] * size[1])), max(size) / LONGEST_ASPECT)
     for y in _centres(size[1], side):
         for x in _centres(size[0], side):
             yield TurnedSquare(x=x, y=y, side=side)
@@ -145,6 +148,21 @@ def tiles(size: Size, share: float) -> Iterator[TurnedSquare]:
 def whole(size: Size, border: float = 0.0) -> TurnedSquare:
     """The square round a whole picture, wider by a border: a share of its side on each side."""
     return TurnedSquare(x=size[0] / 2, y=size[1] / 2, side=max(size) * (1 + 2 * border))
+
+
+def shrink(picture: Pixels) -> tuple[Pixels, Floats]:
+    """The picture at the size at which objects are searched, and what its pixels measure.
+
+    Returns:
+        The picture, its longer side at most `LONGEST`, and the (width, height) of one of its
+        pixels in pixels of the original, (2,).
+    """
+    size = (picture.shape[1], picture.shape[0])
+    small = fit_within(size, LONGEST)
+    scale = np.array([size[0] / small[0], size[1] / small[1]], dtype=np.float32)
+    if small == size:
+        return picture, scale
+    return np.asarray(cv2.resize(picture, small, interpolation=cv2.INTER_AREA), np.uint8), scale
 
 
 def sigmoid(logits: Floats) -> Floats:

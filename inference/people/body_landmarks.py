@@ -5,23 +5,25 @@ Coordinates are in pixels from the picture's left and top edge.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from inference.people.blaze_detector import (
     BlazeDetector,
     Detection,
     Layout,
+    shrink,
     sigmoid,
     suppress,
     tiles,
     whole,
 )
+from inference.people.face_mesh import FaceMesh
 from inference.people.turned_square import Floats, TurnedSquare
-from inference.picture.geometry import Size, fit_within
+from inference.picture.geometry import Size
 from inference.picture.photo import Pixels
 from inference.runtime.tflite import TfliteModel, picture_tensor
 
@@ -29,10 +31,14 @@ DETECTOR, LANDMARKS = "pose_detection.tflite", "pose_landmark_full.tflite"
 LAYOUT = Layout(
     grids=((8, 2), (16, 2), (32, 6)), black=-1.0, boxes="Identity", scores="Identity_1"
 )  # fmt: skip
-LONGEST = 1024  # side at which people are searched, in pixels
 MIN_PRESENCE = 0.5
+MIN_SUPPORT = 0.6  # of the points in the picture, on the mask
+FACE_REACH = 1.0  # face widths between the eyes of a face and those of its body
+# Where the body of a face is searched, in face widths: below the eyes, and a side.
+FACE_TO_BODY, SURROUNDINGS = 1.5, 7.0
 REACH = 2.5  # side of the region, in distances of its centre from the point above the head
 MIN_SHARE = 0.8  # of the picture's longer side: where all regions are smaller, more are searched
+TILE = 0.6  # side of a tile, of the picture's mean side
 POINTS = 33  # the model's further six are its own
 MAX_BODIES = 8
 SAME_BODY = 0.08  # mean distance of two bodies' points, in sides of the region of one person
@@ -86,19 +92,23 @@ class BodyEstimator:
         """Load both models from a local folder."""
         return cls(TfliteModel.load(folder / DETECTOR), TfliteModel.load(folder / LANDMARKS))
 
-    def find(self, picture: Pixels) -> tuple[Body, ...]:
-        """The people in a picture, (H, W, 3) uint8 RGB, the largest first; at most eight."""
-        canvas = (picture.shape[1], picture.shape[0])
-        small_size = fit_within(canvas, LONGEST)
-        small = picture
-        if small_size != canvas:
-            small = np.asarray(cv2.resize(picture, small_size, interpolation=cv2.INTER_AREA))
-        scale = np.array([canvas[0] / small_size[0], canvas[1] / small_size[1]], dtype=np.float32)
+    def find(self, picture: Pixels, faces: Sequence[FaceMesh] = ()) -> tuple[Body, ...]:
+        """The people in a picture, the largest first; at most eight.
+
+        Args:
+            picture: (H, W, 3) uint8 RGB.
+            faces: the faces in it, the largest first: where one has no body yet, people are
+                searched once more round it.
+        """
+        small, scale = shrink(picture)
         bodies: list[Body] = []
         for one in self._detect(small)[:MAX_BODIES]:
             body = self._body(picture, _region(one, scale))
             if body is not None and not any(_is_same(body, other) for other in bodies):
                 bodies.append(body)
+        for face in faces[: MAX_BODIES - len(bodies)]:
+            if not any(face_of(body, [face]) for body in bodies):
+                bodies += self._round(picture, face)
         return tuple(sorted(bodies, key=lambda it: -it.square.side))
 
     def _detect(self, picture: Pixels) -> list[Detection]:
@@ -106,9 +116,17 @@ class BodyEstimator:
         size = (picture.shape[1], picture.shape[0])
         found = self._detector.find(picture, whole(size))
         if all(_region(one).side < MIN_SHARE * max(size) for one in found):
-            for tile in tiles(size, 1 / 2):
+            for tile in tiles(size, TILE):
                 found += self._detector.find(picture, tile)
         return suppress(found)
+
+    def _round(self, picture: Pixels, face: FaceMesh) -> list[Body]:
+        """The body of a face, or nothing."""
+        x, y = face.eyes.mean(axis=0) + FACE_TO_BODY * face.width * _down(face)
+        square = TurnedSquare(x=float(x), y=float(y), side=SURROUNDINGS * face.width)
+        found = suppress(self._detector.find(picture, square))
+        bodies = (self._body(picture, _region(one)) for one in found)
+        return [one for one in bodies if one is not None and face_of(one, [face])][:1]
 
     def _body(self, picture: Pixels, square: TurnedSquare) -> Body | None:
         """The person in a square in which they are upright; `None` where the model sees nobody."""
@@ -123,7 +141,17 @@ class BodyEstimator:
         )
         mask = sigmoid(found["Identity_2"][0, :, :, 0])
         canvas = (picture.shape[1], picture.shape[0])
-        return Body(points=points, score=score, square=square, mask=mask, canvas=canvas)
+        body = Body(points=points, score=score, square=square, mask=mask, canvas=canvas)
+        return body if _support(body) >= MIN_SUPPORT else None
+
+
+def face_of(body: Body, faces: Iterable[FaceMesh]) -> FaceMesh | None:
+    """The face whose eyes are nearest to the body's, if they are near enough."""
+    eyes = body.points[[2, 5], :2].mean(axis=0)
+    apart = [(float(np.linalg.norm(one.eyes.mean(axis=0) - eyes)) / one.width, one)
+             for one in faces]  # fmt: skip
+    near = min(apart, key=lambda it: it[0], default=None)
+    return near[1] if near is not None and near[0] < FACE_REACH else None
 
 
 def square_of(centre: Floats, above: Floats) -> TurnedSquare:
@@ -142,6 +170,22 @@ def square_of(centre: Floats, above: Floats) -> TurnedSquare:
 def _region(found: Detection, scale: Floats | float = 1.0) -> TurnedSquare:
     centre, above = found.points[:2] * scale
     return square_of(centre, above)
+
+
+def _down(face: FaceMesh) -> Floats:
+    """Direction from the eyes to the chin, (2,)."""
+    return np.array([-np.sin(face.upright), np.cos(face.upright)], dtype=np.float32)
+
+
+def _support(body: Body) -> float:
+    """Share of the points in the picture that lie on the mask; low where nobody is."""
+    x, y, _, presence = body.points.T
+    within = (x >= 0) & (y >= 0) & (x < body.canvas[0]) & (y < body.canvas[1])
+    seen = body.points[within & (presence >= MIN_PRESENCE), :2]
+    side = len(body.mask)
+    matrix = body.square.affine(side)
+    columns, rows = np.clip(seen @ matrix[:, :2].T + matrix[:, 2], 0, side - 1).astype(int).T
+    return float((body.mask[rows, columns] > 0.5).mean()) if len(seen) else 0.0
 
 
 def _is_same(a: Body, b: Body) -> bool:

@@ -16,13 +16,14 @@ from inference.people.blaze_detector import (
     BlazeDetector,
     Detection,
     Layout,
+    shrink,
     sigmoid,
     suppress,
     tiles,
     whole,
 )
 from inference.people.turned_square import Affine, Floats, TurnedSquare
-from inference.picture.geometry import Size, fit_within
+from inference.picture.geometry import Size
 from inference.picture.photo import Pixels
 from inference.runtime.tflite import TfliteModel, picture_tensor
 
@@ -30,11 +31,12 @@ DETECTOR, LANDMARKS = "face_detection_short_range.tflite", "face_landmark.tflite
 LAYOUT = Layout(
     grids=((8, 2), (16, 6)), black=-1.0, boxes="regressors", scores="classificators"
 )  # fmt: skip
-LONGEST = 1024  # side at which faces are searched, in pixels
-MIN_PRESENCE = 0.5
+# True faces are near 1, also cut off ones, but not always in the detector's own crop.
+MIN_PRESENCE, MIN_FIRST_PRESENCE = 0.75, 0.1
 CROP = 1.5  # side of the crop, in longer sides of the face's box
 BORDER = 0.35
 TURN = np.pi / 4
+TILES = (0.6, 0.3)  # sides of the tiles, of the picture's mean side
 MIN_SHARE = 0.12  # of the picture's longer side: where all faces are smaller, more are searched
 MAX_FACES = 16
 
@@ -130,12 +132,7 @@ class FaceMeshEstimator:
 
     def find(self, picture: Pixels) -> tuple[FaceMesh, ...]:
         """The faces in a picture, (H, W, 3) uint8 RGB, the largest first."""
-        canvas = (picture.shape[1], picture.shape[0])
-        small_size = fit_within(canvas, LONGEST)
-        small = picture
-        if small_size != canvas:
-            small = np.asarray(cv2.resize(picture, small_size, interpolation=cv2.INTER_AREA))
-        scale = np.array([canvas[0] / small_size[0], canvas[1] / small_size[1]], dtype=np.float32)
+        small, scale = shrink(picture)
         meshes = self._meshes(picture, self._detect(small), scale)
         if not meshes:
             meshes = self._meshes(picture, self._detect_odd(small), scale)
@@ -145,8 +142,8 @@ class FaceMeshEstimator:
         """Upright faces in the whole picture and in tiles of it; smaller tiles find small faces."""
         size = (picture.shape[1], picture.shape[0])
         found = self._detector.find(picture, whole(size))
-        for share in (1 / 2, 1 / 4):
-            if share == 1 / 2 or all(one.side < MIN_SHARE * max(size) for one in found):
+        for share in TILES:
+            if share == max(TILES) or all(one.side < MIN_SHARE * max(size) for one in found):
                 for tile in tiles(size, share):
                     found += self._detector.find(picture, tile)
         return suppress(found)
@@ -168,20 +165,18 @@ class FaceMeshEstimator:
             middle = (one.box[:2] + one.box[2:]) * (scale * np.float32(0.5))
             square = _square(middle, one.side * float(scale.mean()), eyes)
             mesh = self._mesh(picture, square)
-            if mesh is not None:
+            if mesh.score >= MIN_FIRST_PRESENCE:
                 mesh = self._mesh(picture, _square_of(mesh))
-            if mesh is not None and not any(_is_same(mesh, other) for other in meshes):
+            if mesh.score >= MIN_PRESENCE and not any(_is_same(mesh, it) for it in meshes):
                 meshes.append(mesh)
         return meshes
 
-    def _mesh(self, picture: Pixels, square: TurnedSquare) -> FaceMesh | None:
-        """The face in a square in which it is upright; `None` where the model sees no face."""
+    def _mesh(self, picture: Pixels, square: TurnedSquare) -> FaceMesh:
+        """The face in a square in which it is upright; its score is low where there is none."""
         side = self._landmarks.input_size[0]
         crop = square.cut(picture, side, cv2.BORDER_REPLICATE)
         found = self._landmarks.run(picture_tensor(crop))
         score = float(sigmoid(found["conv2d_31"]).ravel()[0])
-        if score < MIN_PRESENCE:
-            return None
         points = found["conv2d_21"].reshape(-1, 3) / np.float32(side)
         placed = np.concatenate([square.to_picture(points[:, :2]), points[:, 2:] * square.side], 1)
         return FaceMesh(points=placed.astype(np.float32), score=score,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float32]
 
-THREADS = 2
+THREADS = 1  # these models take milliseconds: a second thread gains little on busy cores
 STDERR = 2
 # LiteRT writes such a line by its own C++ logger, which has no switch.
 CHATTER = b"INFO: Created TensorFlow Lite"
