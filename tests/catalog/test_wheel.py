@@ -17,7 +17,7 @@ import pytest
 from pydantic import ValidationError
 
 from inference.catalog import hub, wheel, wheel_client
-from inference.catalog.catalog import WheelSource
+from inference.catalog.catalog import Catalog, WheelSource
 from inference.errors import (
     Cancelled,
     DamagedDownload,
@@ -428,3 +428,29 @@ def test_a_mistake_in_the_entry_is_refused(changes: Mapping[str, Any], sentence:
 @pytest.mark.parametrize("digits", ["ab" * 32, "AB" * 32])
 def test_a_hash_may_be_in_either_case(digits: str) -> None:
     assert source(files={"x.tflite": digits}).files == {"x.tflite": "ab" * 32}
+
+
+# --- the built-in source ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("family", ["pack", "sd15"])
+def test_each_family_has_the_models_for_photographs(family: str) -> None:
+    photo = Catalog.load().family(family).photo
+    assert isinstance(photo, WheelSource)
+    assert set(photo.names.values()) == {
+        "LICENSE",
+        "face_detection_short_range.tflite",
+        "face_landmark.tflite",
+        "pose_detection.tflite",
+        "pose_landmark_full.tflite",
+        "selfie_segmentation.tflite",
+    }
+
+
+def test_the_real_wheel_has_the_files_that_the_catalog_names(photo_models: Path) -> None:
+    photo = Catalog.load().family("pack").photo
+    assert isinstance(photo, WheelSource)
+    assert set(contents(photo_models)) == set(photo.names.values())
+    for path, digits in photo.files.items():
+        data = (photo_models / photo.names[path]).read_bytes()
+        assert (data[4:8], sha256(data)) == (b"TFL3", digits)
