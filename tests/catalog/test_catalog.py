@@ -18,6 +18,7 @@ from inference.catalog.catalog import (
     LocalSource,
     Source,
     Style,
+    WheelSource,
 )
 from inference.control.control_maps import CONTROLS
 from inference.errors import InvalidCatalog, InvalidRecipe, MissingModel
@@ -45,7 +46,7 @@ def sketch(fields: str = "", *, base: str = LOCAL) -> str:
 def all_sources() -> Iterator[Source]:
     for family in BUILT_IN.families():
         own = (family.segmenter, family.pose, family.configs, family.enlarger)
-        own += (family.depth, family.rooms, family.checker)
+        own += (family.depth, family.rooms, family.checker, family.photo)
         yield from (source for source in own if source is not None)
         controls = [*family.controls.values(), *([family.face] if family.face else [])]
         yield from (part.source for part in (*controls, *family.loras.values()))
@@ -86,6 +87,9 @@ def test_each_source_is_safe_and_says_whose_it_is(source: Source) -> None:
     assert source.attribution
     if isinstance(source, HubSource):
         assert all(p.endswith((".safetensors", ".json", ".txt")) for p in source.files)
+    elif isinstance(source, WheelSource):
+        assert all(path.endswith(".tflite") for path in source.files)
+        assert source.licence_file
     else:
         assert source.folder.is_absolute()
         assert source.folder.parent.parts[-2:] == ("assets", "pack")
@@ -258,6 +262,20 @@ def test_a_users_entry_replaces_the_built_in_one_field_by_field(tmp_path: Path) 
     assert photo.base == LocalSource(folder=Path("/my/checkpoint"))
 
 
+def test_a_source_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    text = f"""
+    [families.pack.photo]
+    package = "other==2.0"
+    files = {{ "other/x.tflite" = "{"0" * 64}" }}
+    [families.sd15.photo]
+    folder = "mine"
+    """
+    catalog = Catalog.load(written(tmp_path / "mine.toml", text))
+    files = {"other/x.tflite": "0" * 64}
+    assert catalog.family("pack").photo == WheelSource(package="other==2.0", files=files)
+    assert catalog.family("sd15").photo == LocalSource(folder=tmp_path / "mine")
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
@@ -283,6 +301,11 @@ def test_a_users_entry_replaces_the_built_in_one_field_by_field(tmp_path: Path) 
         (sketch(base="repo = 'a/b'\nfiles = 'all'"), "no file layout 'all': use one of pipeline"),
         (sketch(base="repo = 'a/b'\nfiles = ['*']"), "'\\*' does not end in one of .safetensors"),
         (sketch(base="repo = 'a/b'\nfiles = ['x.bin']"), "'x.bin' does not end in one of"),
+        (sketch(base="repo = 'a/b'\nfiles = ['x.tflite']"), "'x.tflite' does not end in one of"),
+        (
+            f"[families.pack.photo]\npackage = 'a'\nfiles = {{ 'a/x.tflite' = '{'0' * 64}' }}",
+            r"mistake in \[pack.photo.package.package\]",
+        ),
     ],
 )
 def test_a_mistake_is_named(tmp_path: Path, text: str, sentence: str) -> None:
