@@ -48,6 +48,8 @@ THREADS_END_SECONDS = 20
 TINY_PACK = """
 [families.pack.segmenter]
 folder = "segmenter"
+[families.pack.photo]
+words = []
 [families.pack.pose]
 folder = "pose"
 [families.pack.enlarger]

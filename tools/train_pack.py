@@ -2,7 +2,7 @@
 
 Stages, in order of dependency: tokenizer, text, vae, segmenter, parser, depth, rooms, latents,
 painter, controlnet, joint, encoder, adapter, lora, decoder, sharpener, pose, enlarger, judges,
-export; `all` runs them one after the other. Every stage but the first resumes from its checkpoint
+export, familiarity; `all` runs them one after the other. Every stage but the first resumes from its checkpoint
 in `--work` when started again; `restore` makes the checkpoints from the pack in `--out`; `export`
 may run at any time after a save. The judges are no part of the pack: `tools/eval_pack.py` measures
 with them.
@@ -41,6 +41,7 @@ STAGE_MINUTES = {
     "enlarger": 20.0,
     "judges": 6.0,
     "export": 0.0,
+    "familiarity": 0.0,
 }
 
 

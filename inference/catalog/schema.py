@@ -174,6 +174,23 @@ class Lora(Entry):
     trigger_words: str = ""
 
 
+class PhotoModels(Entry):
+    """Models that read people in photographs.
+
+    Attributes:
+        detectors: MediaPipe's small models of faces, bodies and people.
+        parser: the human parser.
+        words: the words that they answer; the segmenter answers all others.
+    """
+
+    detectors: Source
+    parser: Source
+    words: tuple[str, ...] = (
+        "person", "foreground", "background", "head", "face", "hair", "skin", "clothes", "hat",
+        "glasses",
+    )  # fmt: skip
+
+
 class FastMode(Entry):
     """The settings, and LoRAs with weights, that a recipe's `fast` selects."""
 
@@ -207,7 +224,7 @@ class Family(Entry):
         checker: Stable Diffusion's safety checker.
         restorer: face restoration network as an ONNX graph, for `face_correct` where onnxruntime
             is installed.
-        photo: MediaPipe's small models for photographs of people.
+        photo: models that read people in photographs.
         face: IP-Adapter for the likeness of faces, which recipes cannot name.
         fast: settings and LoRAs that a recipe's `fast` selects.
         controls, loras: models that recipes can name.
@@ -223,7 +240,7 @@ class Family(Entry):
     rooms: Source | None = None
     checker: Source | None = None
     restorer: Source | None = None
-    photo: Source | None = None
+    photo: PhotoModels | None = None
     face: ControlModel | None = None
     fast: FastMode | None = None
     controls: Mapping[str, ControlModel] = Field(default_factory=dict)

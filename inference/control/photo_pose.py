@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
-from inference.people.body_landmarks import Body, BodyEstimator, face_of
-from inference.people.face_mesh import SIDES, FaceMesh, FaceMeshEstimator
 from inference.control.openpose_skeleton import Keypoints
-from inference.people.turned_square import Floats
-from inference.picture.geometry import Box, Size
-from inference.picture.photo import Pixels
+from inference.people.body_landmarks import Body, face_of
+from inference.people.face_mesh import SIDES, FaceMesh
+from inference.people.photo_reader import People
+from inference.picture.geometry import Size
 
 #: BlazePose's point for each of COCO's: nose, eyes, ears, shoulders, elbows, wrists, hips, knees,
 #: ankles; of each pair the person's left one first.
@@ -44,55 +41,24 @@ def to_coco(body: Body | None, face: FaceMesh | None) -> Keypoints:
     return coco
 
 
-class PhotoPoseEstimator:
-    """Key points of people in photographs, with the interface of `PoseEstimator`. Thread-safe."""
+def largest_person(people: People, size: Size) -> Keypoints:
+    """COCO-17 key points of the largest person in a photograph.
 
-    def __init__(self, bodies: BodyEstimator, faces: FaceMeshEstimator) -> None:
-        self._bodies = bodies
-        self._faces = faces
+    Args:
+        people: those in the photograph.
+        size: (width, height) of the photograph.
 
-    @classmethod
-    def load(cls, folder: Path) -> PhotoPoseEstimator:
-        """Load the four models from a local folder."""
-        return cls(BodyEstimator.load(folder), FaceMeshEstimator.load(folder))
-
-    def find(self, picture: Pixels, person: Box) -> Keypoints:
-        """The 17 COCO key points of the person in a box.
-
-        Args:
-            picture: (H, W, 3) uint8 RGB.
-            person: the box around the person.
-
-        Returns:
-            (17, 3) float32: x and y in pixels of `picture`, score in 0–1; all 0 where nobody is
-            found in the box.
-        """
-        faces = self._faces.find(picture)
-        bodies = self._bodies.find(picture, faces)
-        body = max(bodies, key=lambda it: overlap(_extent(it), person), default=None)
-        if body is not None and overlap(_extent(body), person) > 0:
-            return to_coco(body, face_of(body, faces))
-        within = [one for one in faces if overlap(_corners(one.oval), person) > 0]
-        return to_coco(None, within[0] if within else None)
-
-
-def overlap(extent: Floats, box: Box) -> float:
-    """Intersection over union of an extent (left, top, right, bottom) and a box."""
-    other = np.array([box.left, box.top, box.right, box.bottom], dtype=np.float32)
-    sides = np.minimum(extent[2:], other[2:]) - np.maximum(extent[:2], other[:2])
-    common = float(np.prod(np.maximum(sides, 0)))
-    areas = float(np.prod(extent[2:] - extent[:2])) + float(np.prod(other[2:] - other[:2]))
-    return common / max(areas - common, 1e-6)
-
-
-def _extent(body: Body) -> Floats:
-    """Left, top, right, bottom of the points that are present."""
-    present = body.points[body.points[:, 3] >= MIN_PRESENCE]
-    return _corners(present if len(present) else body.points)
-
-
-def _corners(points: Floats) -> Floats:
-    return np.concatenate([points[:, :2].min(axis=0), points[:, :2].max(axis=0)])
+    Returns:
+        (17, 3) float32: x and y in pixels of the photograph, score in 0–1; all 0 without anybody.
+    """
+    body = people.bodies[0] if people.bodies else None
+    if body is not None:
+        face = face_of(body, people.faces)
+    else:
+        face = people.faces[0] if people.faces else None
+    points = to_coco(body, face)
+    points[:, :2] *= np.array(size, np.float32) / np.array(people.size, np.float32)
+    return points
 
 
 def _of_face(face: FaceMesh) -> Keypoints:

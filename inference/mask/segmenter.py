@@ -18,6 +18,7 @@ from PIL import Image
 from transformers import CLIPSegForImageSegmentation, CLIPSegProcessor, CLIPTokenizer
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
+from inference.mask.familiarity import Familiarity
 from inference.mask.heatmap import Heatmap
 from inference.picture.photo import Pixels
 from inference.runtime.library_errors import check_finite
@@ -36,9 +37,14 @@ class Segmenter(Pretrained):
     """CLIPSeg on one device. Not thread-safe."""
 
     def __init__(
-        self, model: CLIPSegForImageSegmentation, processor: CLIPSegProcessor, device: torch.device
+        self,
+        model: CLIPSegForImageSegmentation,
+        processor: CLIPSegProcessor,
+        device: torch.device,
+        familiarity: Familiarity | None = None,
     ) -> None:
         super().__init__(model, processor, device)
+        self._familiarity = familiarity
         # Layers above the highest that the decoder reads are not needed.
         tower = self._model.clip.vision_model.encoder
         tower.layers = tower.layers[: max(model.extract_layers) + 1]
@@ -55,7 +61,7 @@ class Segmenter(Pretrained):
             image_processor=ViTImageProcessorPil.from_pretrained(folder, local_files_only=True),
             tokenizer=CLIPTokenizer.from_pretrained(folder, local_files_only=True),
         )
-        return cls(model, processor, device)
+        return cls(model, processor, device, Familiarity.load(folder))
 
     @torch.inference_mode()
     def encode_image(self, picture: Pixels) -> Activations:
@@ -71,6 +77,15 @@ class Segmenter(Pretrained):
         ).hidden_states
         layers = tuple(hidden[i + 1] for i in self._model.extract_layers)
         return Activations(layers=check_finite(layers))
+
+    @property
+    def is_general(self) -> bool:
+        """Whether the model was trained on pictures of all kinds."""
+        return self._familiarity is None
+
+    def knows(self, seen: Activations) -> bool:
+        """Whether a photo is like the few kinds of pictures that the model was trained on."""
+        return self._familiarity is None or self._familiarity.knows(seen.layers)
 
     @torch.inference_mode()
     def segment(self, seen: Activations, phrases: Sequence[str]) -> tuple[Heatmap, ...]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ import cv2
 import numpy as np
 
 from inference.control.openpose_skeleton import Keypoints
+from inference.control.photo_pose import largest_person
 from inference.errors import InvalidPhoto
 from inference.mask.brush import paint_strokes
 from inference.mask.distance_field import make_field
@@ -28,6 +28,7 @@ from inference.mask.heatmap import (
     resample,
     to_scores,
 )
+from inference.mask.heatmap_finder import HeatmapFinder
 from inference.mask.selection import Detection, Selection, Word
 from inference.picture.compositing import resize
 from inference.picture.geometry import Box, Canvas, Size, View, fit_within, generation_size
@@ -38,7 +39,6 @@ from inference.runtime.cache import Cache
 
 if TYPE_CHECKING:
     from inference.control.pose_estimator import PoseEstimator
-    from inference.mask.segmenter import Activations, Segmenter
 
 Phrases = tuple[Phrase, ...]
 
@@ -54,21 +54,18 @@ SHAPE_TOLERANCE = 0.02
 
 @dataclass(kw_only=True)
 class Selector:
-    """Selects parts of photos by text, with caches. Thread-safe: one segmentation at a time.
+    """Selects parts of photos by text, with caches. Thread-safe.
 
     Args:
-        segmenter: returns the segmenter of a model family, loaded on the first call.
+        finder: finds the heatmaps of words.
     """
 
-    segmenter: Callable[[str], Segmenter]
-    _seen: Cache[Activations] = field(default_factory=lambda: Cache(4))
-    _heat: Cache[Heatmap] = field(default_factory=lambda: Cache(128))
+    finder: HeatmapFinder
     _guides: Cache[GuidedFilter] = field(default_factory=lambda: Cache(2))
     _sharp: Cache[Scores] = field(default_factory=lambda: Cache(64))
     _detections: Cache[Detection] = field(default_factory=lambda: Cache(16))
     _selections: Cache[Selection] = field(default_factory=lambda: Cache(16))
     _points: Cache[Keypoints] = field(default_factory=lambda: Cache(16))
-    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def select(
         self, photo: Photo, recipe: Recipe, family: str, native: int,
@@ -110,7 +107,7 @@ class Selector:
     ) -> Detection:
         wanted, unwanted = recipe.phrases, recipe.negative_phrases
         texts = tuple(dict.fromkeys(phrase.text for phrase in (*wanted, *unwanted)))
-        found = self.heatmaps(photo, texts, family)
+        found = self.finder.heatmaps(photo, texts, family)
         heats = {heat.phrase: heat for heat in found}
         drawn = _drawn(mask_image, photo.size) if mask_image else None
         shape = next((one.logits.shape[::-1] for one in found), (HEAT_GRID, HEAT_GRID))
@@ -148,33 +145,31 @@ class Selector:
             preview=preview,
         )
 
-    def heatmaps(self, photo: Photo, phrases: Sequence[str], family: str) -> tuple[Heatmap, ...]:
-        """One heatmap per phrase; cached by photo and phrase."""
-        keys = {phrase: repr((family, photo.digest, phrase)) for phrase in phrases}
-        with self._lock:
-            # All are read before any is stored, which may drop others from the cache.
-            heats = {phrase: self._heat.find(key) for phrase, key in keys.items()}
-            if missing := [phrase for phrase, heat in heats.items() if heat is None]:
-                segmenter = self.segmenter(family)
-                seen = self._seen.get(
-                    f"{family} {photo.digest}", lambda: segmenter.encode_image(photo.pixels)
-                )
-                for heat in segmenter.segment(seen, missing):
-                    heats[heat.phrase] = self._heat.keep(keys[heat.phrase], heat)
-            return tuple(heat for heat in heats.values() if heat is not None)
-
     def keypoints(self, photo: Photo, family: str, estimator: PoseEstimator) -> Keypoints:
-        """The person's COCO key points, (17, 3), in pixels of the photo."""
-        heat = self.heatmaps(photo, (PERSON,), family)[0]
-        return self._points.get(
-            f"{family} {photo.digest}",
-            lambda: estimator.find(photo.pixels, _largest_blob(heat.logits, photo)),
-        )
+        """The largest person's COCO key points, (17, 3), in pixels of the photo.
+
+        Args:
+            photo: the photo.
+            family: key of the model family.
+            estimator: used unless the photo reader finds the key points itself.
+        """
+
+        def find() -> Keypoints:
+            people = self.finder.people(photo, family)
+            if people is not None and people.anybody and not self.finder.is_general(family):
+                return largest_person(people, photo.size)
+            heat = self.finder.heatmaps(photo, (PERSON,), family)[0]
+            return estimator.find(photo.pixels, _largest_blob(heat.logits, photo))
+
+        return self._points.get(f"{family} {photo.digest}", find)
 
 
 def _union(heats: Mapping[str, Heatmap], phrases: Phrases) -> Floats:
-    """Logits of the union of phrases: their maximum."""
-    return np.asarray(np.max([heats[one.text].logits for one in phrases], axis=0), np.float32)
+    """Logits of the union of phrases: their maximum, at the finest resolution among them."""
+    maps = [heats[one.text].logits for one in phrases]
+    size = max((one.shape[::-1] for one in maps), key=lambda size: size[0] * size[1])
+    fine = [cv2.resize(one, size, interpolation=cv2.INTER_LINEAR) for one in maps]
+    return np.asarray(np.max(fine, axis=0), np.float32)
 
 
 def _judged_together(phrases: Phrases) -> list[Phrases]:

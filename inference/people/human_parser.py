@@ -68,8 +68,7 @@ class ParsingNetwork(nn.Module):
         )
         self.overall = nn.Linear(widths[-1], widths[-1])
         self.up = nn.ModuleList(
-            _Block(high + low, low)
-            for low, high in zip(widths[:-1], widths[1:], strict=True)
+            _Block(high + low, low) for low, high in zip(widths[:-1], widths[1:], strict=True)
         )
         self.out = nn.Conv2d(widths[0], len(Part), 1)
 

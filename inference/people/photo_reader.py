@@ -17,10 +17,10 @@ import torch
 
 from inference.people.body_landmarks import Body, BodyEstimator
 from inference.people.face_mesh import FaceMesh, FaceMeshEstimator
-from inference.people.turned_square import Floats, TurnedSquare
 from inference.people.human_parser import HumanParser, Part
 from inference.people.part_features import part_features
 from inference.people.person_segmenter import PersonSegmenter
+from inference.people.turned_square import Floats, TurnedSquare
 from inference.picture.geometry import Size, fit_within
 from inference.picture.photo import Pixels
 
@@ -32,6 +32,8 @@ HEAD_SIDE, BODY_SIDE = 256, 320
 # Width of the border of a square in which it fades into the coarser one, of its side.
 FADE = 0.12
 EPSILON = 1e-4
+# Least share of the picture that people cover.
+LEAST_PERSON = 0.002
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -39,12 +41,14 @@ class People:
     """The people in a photograph.
 
     Attributes:
-        faces, bodies: those found, the largest first, in pixels of the photograph.
+        faces, bodies: those found, the largest first, in pixels of the picture looked at.
+        size: (width, height) of the picture looked at.
         parts: (parts, h, w), the probability of each `Part`; their sum is 1.
     """
 
     faces: tuple[FaceMesh, ...]
     bodies: tuple[Body, ...]
+    size: Size
     parts: Floats = field(repr=False)
 
     @property
@@ -52,20 +56,33 @@ class People:
         """(h, w) in 0–1, where people are."""
         return np.asarray(1 - self.parts[Part.BACKGROUND], np.float32)
 
+    @property
+    def anybody(self) -> bool:
+        """Whether the photograph shows a person large enough to be meant."""
+        return bool((self.person >= 0.5).mean() >= LEAST_PERSON)
+
 
 @dataclass(frozen=True, kw_only=True)
 class PhotoReader:
-    """Finds people and their parts in photographs. Not thread-safe."""
+    """Finds people and their parts in photographs. Not thread-safe.
 
+    Attributes:
+        words: the words that it answers.
+    """
+
+    words: frozenset[str]
     persons: PersonSegmenter
     faces: FaceMeshEstimator
     bodies: BodyEstimator
     parser: HumanParser
 
     @classmethod
-    def load(cls, detectors: Path, parser: Path, device: torch.device) -> Self:
+    def load(
+        cls, detectors: Path, parser: Path, device: torch.device, words: frozenset[str]
+    ) -> Self:
         """Load MediaPipe's models and the parser from two local folders."""
         return cls(
+            words=words,
             persons=PersonSegmenter.load(detectors),
             faces=FaceMeshEstimator.load(detectors),
             bodies=BodyEstimator.load(detectors),
@@ -77,7 +94,8 @@ class PhotoReader:
         canvas = photo.shape[1], photo.shape[0]
         looked = fit_within(canvas, LONGEST)
         picture = np.asarray(cv2.resize(photo, looked, interpolation=cv2.INTER_AREA), np.uint8)
-        faces, bodies = self.faces.find(picture), self.bodies.find(picture)
+        faces = self.faces.find(picture)
+        bodies = self.bodies.find(picture, faces)
         size = fit_within(looked, GRID)
         person = self.persons.find(picture, faces, bodies, size)
         view = _View(picture=picture, person=person, size=size)
@@ -85,7 +103,7 @@ class PhotoReader:
         for face in reversed(faces):
             for square, side in _squares(face):
                 parts = self._parse_square(view, parts, face, square, side)
-        return People(faces=faces, bodies=bodies, parts=_within(parts, person))
+        return People(faces=faces, bodies=bodies, size=looked, parts=_within(parts, person))
 
     def _parse_whole(self, view: _View) -> Floats:
         """The parts in the whole picture, without a face."""
@@ -102,9 +120,7 @@ class PhotoReader:
         weight = view.paste(_window(side // 2)[None], square)[0]
         return np.asarray(parts + (found - parts) * weight, np.float32)
 
-    def _parse(
-        self, view: _View, square: TurnedSquare, side: int, face: FaceMesh | None
-    ) -> Floats:
+    def _parse(self, view: _View, square: TurnedSquare, side: int, face: FaceMesh | None) -> Floats:
         picture = square.cut(view.picture, side, cv2.BORDER_REPLICATE)
         person = view.cut_person(square, side)
         if face is None:

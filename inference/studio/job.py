@@ -33,7 +33,7 @@ from inference.recipe.lora_tags import split_lora_tags
 from inference.recipe.recipe import Recipe
 from inference.runtime.cache import Cache
 from inference.studio.low_memory import paint_in_pieces
-from inference.studio.model_loading import controls_of, load
+from inference.studio.model_loading import controls_of, load, load_photo_reader
 from inference.studio.painting_cache import PaintingCache
 
 if TYPE_CHECKING:
@@ -75,6 +75,8 @@ class Job:
             painter = yield from load(self.models, self.style, self.recipe)
         yield Progress(stage=Stage.MASK)
         with self._timed(Stage.MASK):
+            if self.selector.finder.is_photograph(self.photo, self.style.family):
+                yield from load_photo_reader(self.models, self.style)
             selection = self._select()
             crop = self._crop(selection)
             likeness = self._likeness() if self.recipe.face_swap else None
@@ -125,7 +127,7 @@ class Job:
         return {guide.control: guide.map for guide in patch.guides}
 
     def _find(self, photo: Photo, word: str) -> Heatmap:
-        return self.selector.heatmaps(photo, (word,), self.style.family)[0]
+        return self.selector.finder.heatmaps(photo, (word,), self.style.family)[0]
 
     def _likeness(self) -> Pixels:
         """A crop of the photo's largest face."""

@@ -6,6 +6,7 @@ Importing torch and transformers takes seconds, so the studio imports this modul
 from __future__ import annotations
 
 import threading
+import time
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
@@ -17,10 +18,11 @@ from inference.catalog.schema import Source
 from inference.control.depth_estimator import DepthEstimator
 from inference.control.pose_estimator import PoseEstimator
 from inference.control.semantic_segmenter import SemanticSegmenter
-from inference.errors import MissingModel
+from inference.errors import MissingModel, ModelUnavailable
 from inference.finishing.enlarger import Enlarger
 from inference.finishing.face_restorer import FaceRestorer
 from inference.mask.segmenter import Segmenter
+from inference.people.photo_reader import PhotoReader
 from inference.runtime.device import Device
 from inference.runtime.library_logging import silence
 from inference.runtime.pretrained import Pretrained
@@ -37,6 +39,8 @@ _TITLES = {
     "pose": "pose estimator", "enlarger": "enlarger", "depth": "depth estimator",
     "rooms": "room segmenter", "checker": "safety checker",
 }  # fmt: skip
+# Seconds before models that could not be downloaded are asked for again.
+RETRY_SECONDS = 60.0
 
 
 class LoadedModels:
@@ -47,6 +51,9 @@ class LoadedModels:
         device: where they run.
         checks: use the safety checker of families that have one.
         compiled: compile denoising steps; None compiles where it pays (`Device.compiles`).
+
+    Attributes:
+        photo_note: why people in photographs are not read by the photo reader; "" if they are.
     """
 
     def __init__(
@@ -63,6 +70,9 @@ class LoadedModels:
         self.compiles = device.compiles if compiled is None else compiled
         self._lock = threading.Lock()
         self.catalog = catalog
+        self.photo_note = ""
+        self._photo_retry = 0.0
+        self._readers: dict[str, PhotoReader] = {}
         self._segmenters: dict[str, Segmenter] = {}
         self._poses: dict[str, PoseEstimator] = {}
         self._enlargers: dict[str, Enlarger] = {}
@@ -94,6 +104,23 @@ class LoadedModels:
                 folder = fetch(self.catalog.family(family).segmenter)
                 self._segmenters[family] = Segmenter.load(folder, self.device.torch_device)
             return self._segmenters[family]
+
+    def photo_reader(self, family: str, fetch: Fetch) -> PhotoReader | None:
+        """The family's photo reader; None, with `photo_note` set, where it is unavailable."""
+        models = self.catalog.family(family).photo
+        if models is None or not models.words:
+            return None
+        with self._lock:
+            if family not in self._readers and time.monotonic() >= self._photo_retry:
+                try:
+                    folders = fetch(models.detectors), fetch(models.parser)
+                    device, words = self.device.torch_device, frozenset(models.words)
+                    self._readers[family] = PhotoReader.load(*folders, device, words)
+                    self.photo_note = ""
+                except ModelUnavailable as error:
+                    self._photo_retry = time.monotonic() + RETRY_SECONDS
+                    self.photo_note = f"Photographs are read less well: {error}"
+            return self._readers.get(family)
 
     def pose(self, family: str, fetch: Fetch) -> PoseEstimator:
         """The family's pose estimator."""

@@ -68,6 +68,21 @@ def download(models: LoadedModels, style: Style, recipe: Recipe) -> Generator[Pr
     yield from _reported(work, style)
 
 
+def load_photo_reader(models: LoadedModels, style: Style) -> Generator[Progress]:
+    """Load the models that read people in photographs; where they are unavailable, go on without.
+
+    Raises:
+        Cancelled: the generator was closed during a download.
+    """
+
+    def work(watch: TaskHandle[DownloadProgress]) -> None:
+        models.photo_reader(
+            style.family, partial(fetch, progress=watch.report, cancelled=watch.cancelled)
+        )
+
+    yield from _reported(work, style)
+
+
 def controls_of(recipe: Recipe, catalog: Catalog, style: Style) -> tuple[Control, ...]:
     """The controls that a recipe uses, checked against the style.
 

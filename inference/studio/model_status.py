@@ -45,7 +45,8 @@ class ModelStatus:
                     if self._stopping.is_set():
                         return
             style, device = studio.style(), studio.models().device
-            parts = ("Ready", style.title, device.title, studio.fallback_reason)
+            notes = studio.fallback_reason, studio.models().photo_note
+            parts = ("Ready", style.title, device.title, *notes)
             self.text = " · ".join(part for part in parts if part)
         except MasqueradeError as error:
             self.text = str(error)

@@ -22,6 +22,7 @@ from inference.catalog.catalog import Catalog
 from inference.catalog.hub import fetch
 from inference.catalog.schema import Style
 from inference.errors import MasqueradeError, ModelUnavailable
+from inference.mask.heatmap_finder import HeatmapFinder
 from inference.mask.selection import Selection
 from inference.mask.selector import Selector
 from inference.picture.photo import Photo, Pixels
@@ -34,12 +35,13 @@ from inference.runtime.library_errors import translated_errors
 from inference.studio.gpu_lease import GpuLease, GpuLender
 from inference.studio.grid import Grid, GridResult
 from inference.studio.job import Job
-from inference.studio.model_loading import download, load
+from inference.studio.model_loading import download, load, load_photo_reader
 from inference.studio.painting_cache import PaintingCache
 from inference.studio.retry import with_retry
 
 if TYPE_CHECKING:
     from inference.mask.segmenter import Segmenter
+    from inference.people.photo_reader import PhotoReader
     from inference.studio.loaded_models import LoadedModels
 
 Event = TypeVar("Event")
@@ -82,7 +84,9 @@ class Studio:
         self._models: LoadedModels | None = None
         self._models_lock = threading.Lock()
         self._job_lock = threading.Lock()
-        self._selector = Selector(segmenter=self._segmenter)
+        self._selector = Selector(
+            finder=HeatmapFinder(segmenter=self._segmenter, reader=self._photo_reader)
+        )
         self._maps: Cache[Pixels] = Cache(16)
         self._paintings = PaintingCache(kept_paintings)
         self._gpu_lease: GpuLease | None = None
@@ -153,6 +157,7 @@ class Studio:
     def _load_style(self, style: Style, recipe: Recipe) -> Generator[Progress]:
         """Load a style, its segmenter first; if steps are compiled, run a first step."""
         yield from download(self.models(), style, recipe)
+        yield from load_photo_reader(self.models(), style)
         black = Photo.of(np.zeros((64, 64, 3), dtype=np.uint8))
         self._selector.select(black, recipe, style.family, style.native_size)
         if self._gpu_lease is not None:
@@ -295,3 +300,6 @@ class Studio:
 
     def _segmenter(self, family: str) -> Segmenter:
         return self.models().segmenter(family, fetch)
+
+    def _photo_reader(self, family: str) -> PhotoReader | None:
+        return self.models().photo_reader(family, fetch)

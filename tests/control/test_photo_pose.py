@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 import pytest
 
+from inference.control.photo_pose import PhotoPoseEstimator, overlap, to_coco
 from inference.people.body_landmarks import Body, BodyEstimator, face_of, square_of
 from inference.people.face_mesh import EYES, FaceMesh, FaceMeshEstimator
-from inference.control.photo_pose import PhotoPoseEstimator, overlap, to_coco
 from inference.people.turned_square import Floats, TurnedSquare
 from inference.picture.geometry import Box
 from tools.portraits.draw import Portrait, draw

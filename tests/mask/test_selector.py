@@ -15,6 +15,7 @@ from inference.control.pose_estimator import PoseEstimator
 from inference.errors import EmptyMask, InvalidPhoto, WordsNotFound
 from inference.mask.guided_upsampling import GuidedFilter
 from inference.mask.heatmap import Scores, at_least, centre, combine, logit, resample, to_scores
+from inference.mask.heatmap_finder import HeatmapFinder
 from inference.mask.segmenter import Segmenter
 from inference.mask.selection import Selection
 from inference.mask.selector import GRID, Selector, _largest_blob
@@ -43,7 +44,7 @@ class Bench:
         self.model: CLIPSegForImageSegmentation = model
         self.segmenter = Segmenter(model, tiny_detectors.clipseg_processor(folder), CPU)
         self.asked: list[str] = []
-        self.selector = Selector(segmenter=self._get)
+        self.selector = Selector(finder=HeatmapFinder(segmenter=self._get))
 
     def _get(self, family: str) -> Segmenter:
         self.asked.append(family)
@@ -149,10 +150,12 @@ def test_the_segmenter_is_not_asked_for_before_it_is_needed(bench: Bench) -> Non
 
 def test_words_that_push_others_out_of_a_full_cache_are_no_trouble(bench: Bench) -> None:
     photo = Photo.of(picture())
-    selector = Selector(segmenter=lambda _family: bench.segmenter, _heat=Cache(2))
-    selector.heatmaps(photo, ("old", "b"), "pack")
+    selector = Selector(
+        finder=HeatmapFinder(segmenter=lambda _family: bench.segmenter, _heat=Cache(2))
+    )
+    selector.finder.heatmaps(photo, ("old", "b"), "pack")
     for words in (("new", "old"), ("c", "d", "e", "old"), ("old", "e", "d")):
-        found = selector.heatmaps(photo, words, "pack")
+        found = selector.finder.heatmaps(photo, words, "pack")
         assert [heat.phrase for heat in found] == list(words)
         alone = bench.segmenter.segment(bench.segmenter.encode_image(photo.pixels), words)
         for heat, expected in zip(found, alone, strict=True):
@@ -190,7 +193,7 @@ def test_the_selection_is_where_the_words_are_and_the_negative_ones_are_not(benc
     detection = selection.detection
 
     def sharp(*phrases: str) -> Scores:
-        heats = bench.selector.heatmaps(photo, phrases, "pack")
+        heats = bench.selector.finder.heatmaps(photo, phrases, "pack")
         union = np.max([heat.logits for heat in heats], axis=0)
         return to_scores(
             GuidedFilter.of(detection.preview).sharpen(resample(union, detection.view))
@@ -352,7 +355,7 @@ def test_the_canvas_is_what_the_recipe_asks_for(
 
 def test_a_crop_is_centred_on_what_was_found(bench: Bench) -> None:
     photo = Photo.of(picture(size=(300, 200)))
-    face = bench.selector.heatmaps(photo, ("face",), "pack")[0]
+    face = bench.selector.finder.heatmaps(photo, ("face",), "pack")[0]
     focus = centre(to_scores(face.logits))
     assert bench.select(photo, ar="1:1").canvas.box == crop_to_aspect((300, 200), 1.0, focus)
 
@@ -465,7 +468,7 @@ def test_key_points_are_looked_for_once_per_photo_where_the_person_is(bench: Ben
     points = bench.selector.keypoints(photo, "pack", estimator)
     assert bench.selector.keypoints(photo, "pack", estimator) is points
     assert len(calls) == 1
-    person = bench.selector.heatmaps(photo, ("person",), "pack")[0]
+    person = bench.selector.finder.heatmaps(photo, ("person",), "pack")[0]
     box = _largest_blob(person.logits, photo)
     assert box != Box.whole(photo.size)
     np.testing.assert_array_equal(points, estimator.find(photo.pixels, box))

@@ -50,7 +50,7 @@ def folder(tmp_path: Path) -> Path:
 
 def halved(studio: Studio, **fields: object) -> Recipe:
     """A recipe that selects about half of a noise picture; random weights give scores near 0.5."""
-    heat = studio._selector.heatmaps(Photo.of(noise(1)), ("foreground",), "pack")[0]
+    heat = studio._selector.finder.heatmaps(Photo.of(noise(1)), ("foreground",), "pack")[0]
     score = float(1 / (1 + np.exp(-np.median(heat.logits))))
     base = {"prompt": "a garden", "steps": 2, "seed": 5, "mask_negative": "", "style": "drawn"}
     return Recipe(**{**base, "mask_threshold": score, **fields})

@@ -40,7 +40,7 @@ def photo(width: int = 96, height: int = 120, seed: int = 0) -> Photo:
 
 def halved(studio: Studio, picture: Photo, **fields: object) -> Recipe:
     """A recipe whose threshold selects about half of the picture."""
-    heat = studio._selector.heatmaps(picture, ("foreground",), "pack")[0]
+    heat = studio._selector.finder.heatmaps(picture, ("foreground",), "pack")[0]
     score = 1 / (1 + np.exp(-np.median(heat.logits)))
     return Recipe(**{**RECIPE, "mask_threshold": float(np.clip(score, 0.05, 0.95)), **fields})
 

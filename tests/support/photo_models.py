@@ -21,8 +21,8 @@ def photo_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     Without a package index, its tests are skipped; with `CI` set they fail.
     """
-    source = Catalog.load().family("pack").photo
-    assert source is not None
+    photo = Catalog.load().family("pack").photo
+    assert photo is not None
     shared = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         shared = shared.parent  # of all workers of this run
@@ -32,7 +32,7 @@ def photo_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ):
         patch.setenv("HF_HUB_CACHE", str(shared / "photo-models"))
         try:
-            return hub.fetch(source)
+            return hub.fetch(photo.detectors)
         except HubUnreachable as error:
             if "CI" in os.environ:
                 pytest.fail(str(error))

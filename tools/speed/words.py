@@ -19,6 +19,7 @@ from transformers import CLIPSegConfig, CLIPSegForImageSegmentation, CLIPSegProc
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
 from inference import Photo, Recipe
+from inference.mask.heatmap_finder import HeatmapFinder
 from inference.mask.segmenter import Segmenter
 from inference.mask.selector import Selector
 from tests.support import tiny_models
@@ -97,7 +98,7 @@ def _taken(
     words: list[str],
 ) -> tuple[float, float, float]:  # fmt: skip
     """Seconds of the stock call, of ours, and of ours with one more phrase."""
-    selector = Selector(segmenter=lambda _family: ours)
+    selector = Selector(finder=HeatmapFinder(segmenter=lambda _family: ours))
 
     def select(phrases: list[str]) -> None:
         recipe = Recipe(mask_prompt=", ".join(phrases), mask_negative="")

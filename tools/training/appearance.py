@@ -38,7 +38,7 @@ class Appearance:
             Part.HAIR: hair_colour(rng),
             Part.CLOTHES: colour(rng),
             Part.HAT: colour(rng),
-            Part.GLASSES: colour(rng) * 0.5,
+            Part.GLASSES: skin * rng.uniform(0.08, 0.5) if rng.random() < 0.8 else colour(rng),
         }
         if rng.random() < 0.2:
             colours[Part.HAT] = colours[Part.CLOTHES] + rng.normal(0, 10, 3)
@@ -49,34 +49,42 @@ class Appearance:
         return cls(rng=rng, bank=bank, backdrop=backdrop, colours=colours)
 
 
-def render(
-    labels: Labels, drawing: NDArray[np.uint8], look: Appearance, scale: float
-) -> Floats:
-    """A picture (h, w, 3) in 0-255 of a part map; `scale` is the face's width in pixels."""
+def render(labels: Labels, drawn: Floats, look: Appearance, scale: float) -> Floats:
+    """A picture (h, w, 3) in 0-255 of a part map.
+
+    `drawn` is the drawing (h, w, 3), NaN where its detail does not belong to the part; `scale` is
+    the face's width in pixels.
+    """
     rng = look.rng
     picture = _ground(labels, look)
-    drawn = drawing.astype(np.float32)
     for part, base in look.colours.items():
         inside = labels == part
         if inside.any():
-            surface = _surface(part, base, drawn, inside, look)
+            surface = _surface(part, base, drawn, inside, look, scale)
             picture[inside] = surface[inside]
     if rng.random() < 0.75:
-        _clear_lenses(picture, labels, look, scale)
+        _clear_lenses(picture, labels, drawn, look, scale)
     return _lit(picture, labels, rng, scale)
 
 
 def _surface(
-    part: Part, base: Floats, drawn: Floats, inside: NDArray[np.bool_], look: Appearance
+    part: Part,
+    base: Floats,
+    drawn: Floats,
+    inside: NDArray[np.bool_],
+    look: Appearance,
+    scale: float,
 ) -> Floats:
     """Colour of a part everywhere: base, drawn detail and texture."""
     rng, size = look.rng, (inside.shape[1], inside.shape[0])
-    middle = np.median(drawn[inside], axis=0)
-    detail = drawn - middle
+    detail = _detail(drawn, inside)
     kind = "rough"
     if part in _SKIN:
         strength, gain = rng.uniform(0, 6), rng.uniform(0.35, 1.1)
-        detail = detail * gain
+        # Eyes lie in hollows: a soft shadow round what is drawn.
+        hollow = cv2.GaussianBlur(detail * inside[..., None], (0, 0), max(0.8, 0.07 * scale))
+        detail = detail * gain + hollow * rng.uniform(0, 2.5)
+        detail = detail + rng.uniform(0, 16) * noise(rng, size, rng.uniform(5, 25))[..., None]
     elif part == Part.HAIR:
         kind, strength = "strands", rng.uniform(2, 30) * (0.4 + base.mean() / 160)
         detail = detail * rng.uniform(0, 1.0)
@@ -89,6 +97,14 @@ def _surface(
     texture = look.bank.crop(kind, size, rng)[..., None] * tint * np.float32(strength)
     folds = look.bank.crop("rough", size, rng)[..., None] * np.float32(rng.uniform(0, 9))
     return np.asarray(base + detail + texture + folds, np.float32)
+
+
+def _detail(drawn: Floats, inside: NDArray[np.bool_]) -> Floats:
+    """What is drawn upon a part, as differences from its usual colour; 0 where nothing is."""
+    known = inside & np.isfinite(drawn[..., 0])
+    if not known.any():
+        return np.zeros_like(drawn)
+    return np.nan_to_num(drawn - np.median(drawn[known], axis=0), nan=0.0)
 
 
 def _ground(labels: Labels, look: Appearance) -> Floats:
@@ -120,20 +136,25 @@ def _patch(look: Appearance, size: tuple[int, int]) -> Floats:
     return np.asarray((base + (other - base) * blend * strength) * fall, np.float32)
 
 
-def _clear_lenses(picture: Floats, labels: Labels, look: Appearance, scale: float) -> None:
-    """Make glasses see-through: skin and eyes show within a rim that may be very thin."""
+def _clear_lenses(
+    picture: Floats, labels: Labels, drawn: Floats, look: Appearance, scale: float
+) -> None:
+    """Make glasses see-through: skin and eyes show within a rim that may be thin."""
     rng = look.rng
     inside = labels == Part.GLASSES
     if not inside.any():
         return
     depth = cv2.distanceTransform(inside.astype(np.uint8), cv2.DIST_L2, 3)
-    lens = depth > scale * rng.uniform(0.0, 0.05)
+    lens = depth > max(1.1, scale * rng.uniform(0.012, 0.06))
+    if not lens.any():
+        return
     dark = rng.random() < 0.2
     shine = rng.uniform(0.25, 0.6) if dark else rng.uniform(0.8, 1.12)
     skin = look.colours[Part.FACE] * shine + rng.normal(0, 6, 3)
     size = (labels.shape[1], labels.shape[0])
     blotch = look.bank.crop("rough", size, rng)[..., None] * np.float32(rng.uniform(2, 18))
-    picture[lens] = (skin + blotch)[lens]
+    eyes = _detail(drawn, lens) * rng.uniform(0.3, 1.0)
+    picture[lens] = (skin + blotch + eyes)[lens]
 
 
 def _lit(picture: Floats, labels: Labels, rng: np.random.Generator, scale: float) -> Floats:

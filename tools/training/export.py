@@ -15,6 +15,7 @@ from tools.training import (
     joint,
     lora,
     painter,
+    parser,
     pose,
     rooms,
     segmenter,
@@ -30,6 +31,7 @@ STAGES = (
     "decoder",
     "sharpener",
     "segmenter",
+    "parser",
     "pose",
     "depth",
     "rooms",
@@ -107,6 +109,7 @@ def train(job: Job) -> None:
     torch.set_num_threads(job.threads)
     exports = {
         "segmenter": lambda: _segmenter(job, job.out / "segmenter"),
+        "parser": lambda: parser.save(job),
         "pose": lambda: _pose(job, job.out / "pose"),
         "enlarger": lambda: _enlarger(job, job.out / "enlarger"),
         "depth": lambda: _depth(job, job.out / "depth"),

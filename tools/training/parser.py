@@ -20,7 +20,7 @@ from tools.training.textures import TextureBank
 BATCH = 12
 SKETCHES, HELD_OUT = 4000, 120
 # Loss weights of `Part`s: rare ones count more.
-WEIGHTS = (1.0, 1.0, 1.5, 1.2, 1.3, 1.5, 2.0, 1.0)
+WEIGHTS = (1.0, 1.0, 1.3, 1.2, 1.2, 1.2, 1.3, 1.0)
 
 
 def _batch(lessons: list[Lesson]) -> tuple[Tensor, Tensor]:

@@ -103,8 +103,8 @@ def _varied(spec: PortraitSpec, rng: np.random.Generator) -> PortraitSpec:
         light=(0.0, 0.0),
         head_size=rng.uniform(0.2, 0.46),
         head_y=rng.uniform(0.28, 0.42),
-        hat=str(rng.choice(HATS[1:])) if rng.random() < 0.4 else "none",
-        glasses=str(rng.choice(GLASSES[1:])) if rng.random() < 0.4 else "none",
+        hat=str(rng.choice(HATS[1:])) if rng.random() < 0.3 else "none",
+        glasses=str(rng.choice(GLASSES[1:])) if rng.random() < 0.3 else "none",
     )
 
 
@@ -125,14 +125,16 @@ def sample_lesson(sketches: Sketches, bank: TextureBank, rng: np.random.Generato
     """A random lesson."""
     one = sketches.any(rng)
     matrix, scale = _camera_position(one, rng)
-    labels, image = _bent(one, matrix, rng)
+    bent, image = _bent(one, matrix, rng)
+    labels = bent.copy()
     face = _moved_face(one, matrix, rng)
     if rng.random() < 0.06:  # seen from behind
         labels[np.isin(labels, (Part.FACE, Part.EAR, Part.GLASSES))] = Part.HAIR
         face = None
     labels = _mutated(labels, scale, rng)
     appearance = Appearance.sample(rng, bank, backdrop=_bent(sketches.any(rng), matrix, rng)[1])
-    picture = camera(render(labels, image, appearance, scale), rng)
+    drawn = np.where((labels == bent)[..., None], image.astype(np.float32), np.float32(np.nan))
+    picture = camera(render(labels, drawn, appearance, scale), rng)
     if face is not None and rng.random() < NO_FACE:
         face = None
     person = _believed(labels, rng)
@@ -204,9 +206,7 @@ def _bent(
     return np.asarray(labels, np.uint8), np.asarray(image, np.uint8)
 
 
-def _moved_face(
-    one: Sketch, matrix: Floats, rng: np.random.Generator
-) -> tuple[Floats, Floats]:
+def _moved_face(one: Sketch, matrix: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
     """Frame and outline of the face in the lesson, as inexact as a detector's."""
 
     def moved(points: Floats) -> Floats:
