@@ -101,15 +101,16 @@ def binarize(scores: Scores, threshold: float | None) -> Scores:
 
 
 def combine(positive: Sequence[Scores], negative: Sequence[Scores]) -> Scores:
-    """Union of the positive phrases minus the negative ones.
+    """Union of the positive phrases minus that of the negative ones.
 
-    Fuzzy sets (Zadeh, 1965): union is the maximum, difference the minimum with the complement.
+    Fuzzy sets: union is the maximum (Zadeh 1965), difference the bounded difference of Łukasiewicz,
+    which leaves nothing where both edges coincide.
 
     Args:
         positive: at least one (h, w) map; all maps have one shape.
         negative: any number of them.
     """
     scores = np.max(positive, axis=0)
-    for one in negative:
-        scores = np.minimum(scores, 255 - one)
+    if negative:
+        scores = cv2.subtract(scores, np.max(negative, axis=0))  # not below 0
     return np.asarray(scores, dtype=np.uint8)

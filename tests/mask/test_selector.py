@@ -14,7 +14,16 @@ from transformers import CLIPSegForImageSegmentation
 from inference.control.pose_estimator import PoseEstimator
 from inference.errors import EmptyMask, InvalidPhoto, WordsNotFound
 from inference.mask.guided_upsampling import GuidedFilter
-from inference.mask.heatmap import Scores, at_least, centre, combine, logit, resample, to_scores
+from inference.mask.heatmap import (
+    Scores,
+    at_least,
+    binarize,
+    centre,
+    combine,
+    logit,
+    resample,
+    to_scores,
+)
 from inference.mask.heatmap_finder import HeatmapFinder
 from inference.mask.segmenter import Segmenter
 from inference.mask.selection import Selection
@@ -138,7 +147,7 @@ def test_another_family_of_models_looks_anew(bench: Bench) -> None:
     photo = Photo.of(picture())
     bench.selector.select(photo, recipe(), "pack", NATIVE)
     bench.selector.select(photo, recipe(), "sd15", NATIVE)
-    assert bench.asked == ["pack", "sd15"]
+    assert list(dict.fromkeys(bench.asked)) == ["pack", "sd15"]
     assert bench.counts == (2, 2)
 
 
@@ -188,7 +197,7 @@ def test_many_threads_with_one_photo_look_at_it_once(bench: Bench) -> None:
 
 def test_the_selection_is_where_the_words_are_and_the_negative_ones_are_not(bench: Bench) -> None:
     photo = Photo.of(np.full((64, 64, 3), 90, dtype=np.uint8))
-    words = {"mask_prompt": "face, hair", "mask_negative": "hat"}
+    words = {"mask_prompt": "face, hair", "mask_negative": "hat:0.7"}
     selection = bench.select(photo, **words)
     detection = selection.detection
 
@@ -199,7 +208,7 @@ def test_the_selection_is_where_the_words_are_and_the_negative_ones_are_not(benc
             GuidedFilter.of(detection.preview).sharpen(resample(union, detection.view))
         )
 
-    wanted = combine([sharp("face", "hair")], [sharp("hat")])
+    wanted = combine([sharp("face", "hair")], [binarize(sharp("hat"), 0.7)])
     np.testing.assert_array_equal(detection.scores, wanted)
     inside = selection.field.distance > 0
     assert 0 < inside.sum() < inside.size
