@@ -1,7 +1,7 @@
 """Where people are in a photograph: MediaPipe's selfie segmentation and BlazePose's masks, joined.
 
-The segmentation looks at the whole picture and at a crop round each small person, so that small
-figures are not lost, and at a padded picture where a face fills it.
+The segmentation looks at the whole picture, mirrored too, and at a square round each small person,
+so that small figures are not lost; where a face fills the picture, at a padded one.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ SHOULDERS = [11, 12]
 # A face wider than this share of the picture's shorter side is a close-up.
 CLOSE_UP = 0.3
 BORDER = 0.35
-# A person whose region is smaller than this share of the longer side is also looked at alone.
-SMALL = 0.75
+# Square in which a person is also looked at alone: side, and centre below the point between the
+# eyes, in face widths; where it is smaller than `SMALL` of the picture's longer side.
+CHEST, SMALL = (6.0, 1.5), 0.85
 
 
 class PersonSegmenter:
@@ -56,11 +57,11 @@ class PersonSegmenter:
         person = self._on(picture, size)
         largest = max((face.width for face in faces), default=0.0)
         if largest > CLOSE_UP * min(picture.shape[:2]):
-            return (person + self._padded(picture, size)) / 2
-        canvas = picture.shape[1], picture.shape[0]
-        for body in bodies:
-            if body.square.side < SMALL * max(canvas):
-                person = self._refined(picture, person, body.square)
+            return np.asarray((person + self._padded(picture, size)) / 2, np.float32)
+        mirrored = self._on(np.ascontiguousarray(picture[:, ::-1]), size)[:, ::-1]
+        person = np.asarray((person + mirrored) / 2, np.float32)
+        for face in faces:
+            person = self._refined(picture, person, _square(face))
         seen = [body for body in bodies if (body.points[SHOULDERS, 3] >= MIN_PRESENCE).all()]
         if not seen:
             return person
@@ -86,14 +87,22 @@ class PersonSegmenter:
         return np.asarray(cv2.resize(inside, size, interpolation=cv2.INTER_LINEAR), np.float32)
 
     def _refined(self, picture: Pixels, person: Floats, square: TurnedSquare) -> Floats:
-        """The map with what is found in an upright square round one person."""
+        """The map, in a square round one person averaged with what is found in that alone."""
         canvas = picture.shape[1], picture.shape[0]
+        if square.side > SMALL * max(canvas):
+            return person
         size = person.shape[1], person.shape[0]
-        upright = TurnedSquare(x=square.x, y=square.y, side=square.side)
-        found = self._run(upright.cut(picture, 2 * self._model.input_size[0], cv2.BORDER_REPLICATE))
-        near = upright.paste(found, canvas, size)
-        weight = upright.paste(_window(len(found)), canvas, size)
-        return np.asarray(person + (near - person) * weight, np.float32)
+        found = self._run(square.cut(picture, 2 * self._model.input_size[0], cv2.BORDER_REPLICATE))
+        near = square.paste(found, canvas, size)
+        weight = square.paste(_window(len(found)), canvas, size)
+        return np.asarray(person + 0.5 * (near - person) * weight, np.float32)
+
+
+def _square(face: FaceMesh) -> TurnedSquare:
+    """The square round a person's head and chest."""
+    x, y = (float(one) for one in face.eyes.mean(axis=0))
+    side, below = CHEST
+    return TurnedSquare(x=x, y=y + below * face.width, side=side * face.width)
 
 
 def _window(side: int) -> Floats:

@@ -18,6 +18,7 @@ import torch
 from inference.people.body_landmarks import Body, BodyEstimator
 from inference.people.face_mesh import FaceMesh, FaceMeshEstimator
 from inference.people.human_parser import HumanParser, Part
+from inference.people.part_cleaning import without_islands
 from inference.people.part_features import part_features
 from inference.people.person_segmenter import PersonSegmenter
 from inference.people.turned_square import Floats, TurnedSquare
@@ -103,7 +104,7 @@ class PhotoReader:
         for face in reversed(faces):
             for square, side in _squares(face):
                 parts = self._parse_square(view, parts, face, square, side)
-        return People(faces=faces, bodies=bodies, size=looked, parts=_within(parts, person))
+        return People(faces=faces, bodies=bodies, size=looked, parts=without_islands(_within(parts, person)))
 
     def _parse_whole(self, view: _View) -> Floats:
         """The parts in the whole picture, without a face."""

@@ -72,6 +72,7 @@ class LoadedModels:
         self.catalog = catalog
         self.photo_note = ""
         self._photo_retry = 0.0
+        self._photo_lock = threading.Lock()
         self._readers: dict[str, PhotoReader] = {}
         self._segmenters: dict[str, Segmenter] = {}
         self._poses: dict[str, PoseEstimator] = {}
@@ -110,7 +111,8 @@ class LoadedModels:
         models = self.catalog.family(family).photo
         if models is None or not models.words:
             return None
-        with self._lock:
+        # Not the segmenter's lock, because this download takes long.
+        with self._photo_lock:
             if family not in self._readers and time.monotonic() >= self._photo_retry:
                 try:
                     folders = fetch(models.detectors), fetch(models.parser)

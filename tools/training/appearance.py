@@ -49,11 +49,13 @@ class Appearance:
         return cls(rng=rng, bank=bank, backdrop=backdrop, colours=colours)
 
 
-def render(labels: Labels, drawn: Floats, look: Appearance, scale: float) -> Floats:
+def render(
+    labels: Labels, drawn: Floats, look: Appearance, scale: float, eyes: Floats | None = None
+) -> Floats:
     """A picture (h, w, 3) in 0-255 of a part map.
 
     `drawn` is the drawing (h, w, 3), NaN where its detail does not belong to the part; `scale` is
-    the face's width in pixels.
+    the face's width in pixels, `eyes` (2, 2) where they are, None without a face.
     """
     rng = look.rng
     picture = _ground(labels, look)
@@ -64,7 +66,40 @@ def render(labels: Labels, drawn: Floats, look: Appearance, scale: float) -> Flo
             picture[inside] = surface[inside]
     if rng.random() < 0.75:
         _clear_lenses(picture, labels, drawn, look, scale)
+    if eyes is not None and rng.random() < 0.8:
+        _deepen_eyes(picture, labels, eyes, scale, look)
     return _lit(picture, labels, rng, scale)
+
+
+def _deepen_eyes(
+    picture: Floats, labels: Labels, eyes: Floats, scale: float, look: Appearance
+) -> None:
+    """Shadowed eyes, lashes and brows, so that they do not look like glasses."""
+    rng, size = look.rng, (labels.shape[1], labels.shape[0])
+    x = np.arange(size[0], dtype=np.float32)[None]
+    y = np.arange(size[1], dtype=np.float32)[:, None]
+    line = eyes[1] - eyes[0]
+    angle = float(np.arctan2(line[1], line[0]))
+    cos, sin = np.cos(angle), np.sin(angle)
+    dark = np.ones(labels.shape, np.float32)
+    spots = (  # centre below the eye, half width, half height, darkest: in face widths
+        (0.0, rng.uniform(0.08, 0.18), rng.uniform(0.05, 0.12), rng.uniform(0, 0.55)),
+        (0.0, rng.uniform(0.05, 0.09), rng.uniform(0.015, 0.04), rng.uniform(0, 0.8)),
+        (
+            rng.uniform(-0.2, -0.1),
+            rng.uniform(0.1, 0.15),
+            rng.uniform(0.012, 0.035),
+            rng.uniform(0, 0.8),
+        ),
+    )
+    for eye in eyes:
+        across = (cos * (x - eye[0]) + sin * (y - eye[1])) / scale
+        down = (cos * (y - eye[1]) - sin * (x - eye[0])) / scale
+        for below, wide, high, strength in spots:
+            distance = (across / wide) ** 2 + ((down - below) / high) ** 2
+            dark *= 1 - strength * np.exp(-(distance**1.5) / 2)
+    inside = labels == Part.FACE
+    picture[inside] *= dark[inside][:, None]
 
 
 def _surface(

@@ -133,8 +133,9 @@ def sample_lesson(sketches: Sketches, bank: TextureBank, rng: np.random.Generato
         face = None
     labels = _mutated(labels, scale, rng)
     appearance = Appearance.sample(rng, bank, backdrop=_bent(sketches.any(rng), matrix, rng)[1])
+    eyes = None if face is None else one.eyes @ matrix[:, :2].T + matrix[:, 2]
     drawn = np.where((labels == bent)[..., None], image.astype(np.float32), np.float32(np.nan))
-    picture = camera(render(labels, drawn, appearance, scale), rng)
+    picture = camera(render(labels, drawn, appearance, scale, eyes), rng)
     if face is not None and rng.random() < NO_FACE:
         face = None
     person = _believed(labels, rng)
