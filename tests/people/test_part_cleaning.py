@@ -1,0 +1,67 @@
+"""Tests of removing islands from part maps."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from inference.people.human_parser import Part
+from inference.people.part_cleaning import LEAST, without_islands
+from inference.people.turned_square import Floats
+
+SIDE = 100
+FACE = (slice(20, 60), slice(30, 70))  # 1,600 pixels
+
+
+def part_map(**pieces: tuple[Part, Part, int]) -> Floats:
+    """A face on background; each piece is a part, its second best and its side in pixels."""
+    parts = np.full((len(Part), SIDE, SIDE), 0.01, np.float32)
+    parts[Part.BACKGROUND] = 1
+    parts[:, FACE[0], FACE[1]] = 0.01
+    parts[Part.FACE][FACE] = 1
+    for part, second, side in pieces.values():
+        place = (slice(70, 70 + side), slice(10, 10 + side))
+        parts[:, place[0], place[1]] = 0.01
+        parts[part][place], parts[second][place] = 0.6, 0.3
+    return np.asarray(parts / parts.sum(axis=0), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("part", "side", "stays"),
+    [
+        (Part.SKIN, 5, False),
+        (Part.SKIN, 9, True),
+        (Part.HAIR, 4, False),
+        (Part.HAIR, 8, True),
+        (Part.HAT, 8, False),
+        (Part.HAT, 12, True),
+        (Part.GLASSES, 4, False),
+        (Part.CLOTHES, 5, False),
+        (Part.CLOTHES, 20, True),
+        (Part.EAR, 1, False),
+        (Part.EAR, 4, True),
+    ],
+    ids=lambda one: one.name.lower() if isinstance(one, Part) else str(one),
+)
+def test_a_piece_too_small_for_its_part_becomes_the_second_best(
+    part: Part, side: int, stays: bool
+) -> None:
+    second = Part.BACKGROUND
+    labels = without_islands(part_map(piece=(part, second, side))).argmax(axis=0)
+    assert labels[70, 10] == (part if stays else second)
+    assert (labels[FACE] == Part.FACE).all()
+
+
+def test_probabilities_still_sum_to_one() -> None:
+    cleaned = without_islands(part_map(piece=(Part.SKIN, Part.CLOTHES, 4)))
+    np.testing.assert_allclose(cleaned.sum(axis=0), 1, atol=1e-6)
+
+
+def test_without_a_head_nothing_changes() -> None:
+    parts = np.zeros((len(Part), 8, 8), np.float32)
+    parts[Part.CLOTHES] = 1
+    np.testing.assert_array_equal(without_islands(parts), parts)
+
+
+def test_background_is_never_an_island() -> None:
+    assert Part.BACKGROUND not in LEAST
