@@ -76,8 +76,8 @@ def train(job: Job) -> None:
     bank = TextureBank.make(1)
     ready = _feed(bank, Sketches(SKETCHES), trainer.step)
     fixed = np.random.default_rng(5)
-    unseen = Sketches(HELD_OUT, held_out=True)
-    tests = [sample_lesson(unseen, TextureBank.make(2), fixed) for _ in range(HELD_OUT)]
+    unseen, other = Sketches(HELD_OUT, held_out=True), TextureBank.make(2)
+    tests = [sample_lesson(unseen, other, fixed) for _ in range(HELD_OUT)]
 
     def loss_of() -> Tensor:
         features, shares = _batch(ready.get())
