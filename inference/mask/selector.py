@@ -110,9 +110,13 @@ class Selector:
         found = self.finder.heatmaps(photo, texts, family)
         heats = {heat.phrase: heat for heat in found}
         drawn = _drawn(mask_image, photo.size) if mask_image else None
-        shape = next((one.logits.shape[::-1] for one in found), (HEAT_GRID, HEAT_GRID))
-        all_of_it = View(whole=photo.size, box=Box.whole(photo.size), size=shape)
-        coarse = _combined(recipe, lambda union: to_scores(_union(heats, union)), drawn, all_of_it)
+        # Heatmaps of the photo reader and of the segmenter differ in size.
+        sizes = [one.logits.shape[::-1] for one in found]
+        shape = max(sizes, key=math.prod, default=(HEAT_GRID, HEAT_GRID))
+        whole = View(whole=photo.size, box=Box.whole(photo.size), size=shape)
+        coarse = _combined(
+            recipe, lambda union: to_scores(resample(_union(heats, union), whole)), drawn, whole
+        )
         canvas = Canvas.plan(photo.size, recipe, centre(coarse))
         view = View(whole=photo.size, box=canvas.box, size=fit_within(canvas.size, GRID))
         small = View(whole=photo.size, box=canvas.box, size=fit_within(canvas.size, HEAT_GRID))
