@@ -69,6 +69,8 @@ class LoadedModels:
         self._checks = checks
         self.compiles = device.compiles if compiled is None else compiled
         self._lock = threading.Lock()
+        # The segmenter does not wait for a download of the photo reader's models.
+        self._photo_lock = threading.Lock()
         self.catalog = catalog
         self.photo_note = ""
         self._photo_retry = 0.0
@@ -110,7 +112,7 @@ class LoadedModels:
         models = self.catalog.family(family).photo
         if models is None or not models.words:
             return None
-        with self._lock:
+        with self._photo_lock:
             if family not in self._readers and time.monotonic() >= self._photo_retry:
                 try:
                     folders = fetch(models.detectors), fetch(models.parser)
