@@ -1,9 +1,13 @@
-"""Draw the example portraits: `python tools/make_examples.py`."""
+"""Draw the example portraits and list the examples: `python tools/make_examples.py`.
+
+The photograph among the examples is not drawn; where it comes from is in assets/examples/README.md.
+"""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,9 +24,9 @@ COLOURS_KEPT = 256  # enough for flat drawings; the files shrink to a third
 
 @dataclass(frozen=True, kw_only=True)
 class Example:
-    """A held-out drawing and an example prompt for it."""
+    """A picture and an example prompt for it; `seed` is that of a held-out drawing."""
 
-    seed: int
+    seed: int | None = None
     name: str
     title: str
     prompt: str
@@ -53,7 +57,17 @@ EXAMPLES = (
         title="In the library",
         prompt="portrait of a woman wearing a red dress, on a sunny beach",
     ),
+    Example(
+        name="astronaut",
+        title="Astronaut (photograph)",
+        prompt="portrait of a woman in a red dress, in a library",
+    ),
 )
+
+
+def listed(examples: Iterable[Example]) -> str:
+    """The text of examples.toml."""
+    return "\n".join(map(_toml, examples))
 
 
 def _toml(example: Example) -> str:
@@ -62,24 +76,26 @@ def _toml(example: Example) -> str:
         f'file = "{example.name}.png"\n'
         f'title = "{example.title}"\n'
         f'prompt = "{example.prompt}"\n'
-        f"seed = {example.seed}\n"
+        + (f"seed = {example.seed}\n" if example.seed is not None else "")
     )
 
 
 def main() -> None:
-    """Draw all examples and write their list."""
+    """Draw the examples with a seed, and write the list of all."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=ROOT / "assets" / "examples")
     out: Path = parser.parse_args().out
     out.mkdir(parents=True, exist_ok=True)
     for example in EXAMPLES:
+        if example.seed is None:
+            continue
         image = Image.fromarray(draw_seed(example.seed, SIZE, with_masks=False).image)
         path = out / f"{example.name}.png"
         image.quantize(COLOURS_KEPT, dither=Image.Dither.NONE).convert("RGB").save(
             path, optimize=True
         )
         print(path.name, path.stat().st_size)
-    (out / "examples.toml").write_text("\n".join(map(_toml, EXAMPLES)), encoding="utf-8")
+    (out / "examples.toml").write_text(listed(EXAMPLES), encoding="utf-8")
 
 
 if __name__ == "__main__":

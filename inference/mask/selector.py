@@ -110,10 +110,7 @@ class Selector:
         found = self.finder.heatmaps(photo, texts, family)
         heats = {heat.phrase: heat for heat in found}
         drawn = _drawn(mask_image, photo.size) if mask_image else None
-        shape = next((one.logits.shape[::-1] for one in found), (HEAT_GRID, HEAT_GRID))
-        all_of_it = View(whole=photo.size, box=Box.whole(photo.size), size=shape)
-        coarse = _combined(recipe, lambda union: to_scores(_union(heats, union)), drawn, all_of_it)
-        canvas = Canvas.plan(photo.size, recipe, centre(coarse))
+        canvas = Canvas.plan(photo.size, recipe, centre(_coarse(recipe, heats, drawn, photo.size)))
         view = View(whole=photo.size, box=canvas.box, size=fit_within(canvas.size, GRID))
         small = View(whole=photo.size, box=canvas.box, size=fit_within(canvas.size, HEAT_GRID))
         preview = resize(photo.pixels[canvas.box.slices], view.size)
@@ -193,6 +190,18 @@ def _combined(
         positive.append(np.rint(on_grid).astype(np.uint8))
     nothing: Scores = np.zeros(view.size[::-1], dtype=np.uint8)
     return combine(positive or [nothing], negative)
+
+
+def _coarse(
+    recipe: Recipe, heats: Mapping[str, Heatmap], drawn: Scores | None, photo: Size
+) -> Scores:
+    """A recipe's words and a mask image over a whole photo, at the finest heatmap's resolution."""
+    sizes = [heat.logits.shape[::-1] for heat in heats.values()]
+    size = max(sizes, key=math.prod, default=(HEAT_GRID, HEAT_GRID))
+    view = View(whole=photo, box=Box.whole(photo), size=size)
+    return _combined(
+        recipe, lambda union: to_scores(resample(_union(heats, union), view)), drawn, view
+    )
 
 
 def _drawn(mask_image: Photo, photo: Size) -> Scores:

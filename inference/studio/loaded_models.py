@@ -40,7 +40,7 @@ _TITLES = {
     "rooms": "room segmenter", "checker": "safety checker",
 }  # fmt: skip
 # Seconds before models that could not be downloaded are asked for again.
-RETRY_SECONDS = 60.0
+RETRY_SECONDS = 600.0
 
 
 class LoadedModels:
@@ -69,10 +69,11 @@ class LoadedModels:
         self._checks = checks
         self.compiles = device.compiles if compiled is None else compiled
         self._lock = threading.Lock()
+        # The segmenter does not wait for a download of the photo reader's models.
+        self._photo_lock = threading.Lock()
         self.catalog = catalog
         self.photo_note = ""
         self._photo_retry = 0.0
-        self._photo_lock = threading.Lock()
         self._readers: dict[str, PhotoReader] = {}
         self._segmenters: dict[str, Segmenter] = {}
         self._poses: dict[str, PoseEstimator] = {}
@@ -111,7 +112,6 @@ class LoadedModels:
         models = self.catalog.family(family).photo
         if models is None or not models.words:
             return None
-        # Not the segmenter's lock, because this download takes long.
         with self._photo_lock:
             if family not in self._readers and time.monotonic() >= self._photo_retry:
                 try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from inference.control.pose_estimator import PoseEstimator
 from inference.errors import EmptyMask, InvalidPhoto, WordsNotFound
 from inference.mask.guided_upsampling import GuidedFilter
 from inference.mask.heatmap import (
+    Heatmap,
     Scores,
     at_least,
     binarize,
@@ -360,6 +362,24 @@ def test_the_canvas_is_what_the_recipe_asks_for(
     assert selection.field.short_side == min(generation_size(size, NATIVE))
     if "w" not in fields:
         np.testing.assert_array_equal(selection.picture(), photo.pixels[box.slices])
+
+
+def test_heatmaps_of_two_sizes_are_combined(bench: Bench) -> None:
+    finder = bench.selector.finder
+
+    class TwoReaders(HeatmapFinder):
+        def heatmaps(
+            self, photo: Photo, phrases: Sequence[str], family: str
+        ) -> tuple[Heatmap, ...]:
+            face, hair = finder.heatmaps(photo, phrases, family)
+            fine = np.kron(face.logits, np.ones((2, 2), np.float32))
+            return Heatmap(phrase=face.phrase, logits=fine), hair
+
+    fields = {"mask_prompt": "face", "mask_negative": "hair"}
+    selector = Selector(finder=TwoReaders(segmenter=bench._get))
+    found = selector.select(Photo.of(picture()), Recipe.parse(fields), "pack", NATIVE)
+    apart = found.detection.scores.astype(int) - bench.select(**fields).detection.scores
+    assert np.abs(apart).mean() < 12
 
 
 def test_a_crop_is_centred_on_what_was_found(bench: Bench) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ import pytest
 
 from inference import Photo, Progress, Recipe, Result, Studio
 from inference.catalog.catalog import Catalog
-from inference.errors import InvalidRecipe, NoDevice
+from inference.catalog.hub import fetch
+from inference.catalog.schema import Source
+from inference.errors import HubUnreachable, InvalidRecipe, NoDevice
 from inference.picture.progress import Stage
 from inference.recipe.lora_tags import split_lora_tags
 from inference.runtime.device import Device
@@ -102,3 +105,31 @@ def test_without_a_loan_nothing_is_compiled_ahead_and_the_page_starts(
     list(studio.warm_up())
     assert studio.fallback_reason == ""
     assert studio.models().device.title == "a GPU for each painting"
+
+
+def test_drawings_do_not_wait_while_the_models_for_photographs_are_downloaded(
+    tiny_catalog: Path, tmp_path: Path
+) -> None:
+    tiny = tiny_catalog.read_text().replace("words = []", 'words = ["face"]')
+    tiny = tiny.replace('folder = "', f'folder = "{tiny_catalog.parent}/')
+    (tmp_path / "mine.toml").write_text(tiny)
+    models = LoadedModels(Catalog.load(tmp_path / "mine.toml"), Device.cpu())
+    begun, over = threading.Event(), threading.Event()
+
+    def slow(_source: Source) -> Path:
+        begun.set()
+        assert over.wait(60)
+        raise HubUnreachable("No network: connect it.")
+
+    reader = threading.Thread(target=models.photo_reader, args=("pack", slow))
+    reader.start()
+    asked = threading.Thread(target=models.segmenter, args=("pack", fetch))
+    try:
+        assert begun.wait(60)
+        asked.start()
+        asked.join(60)
+        assert not asked.is_alive()
+    finally:
+        over.set()
+        reader.join(60)
+    assert models.photo_note == "Photographs are read less well: No network: connect it."
