@@ -143,6 +143,7 @@ class Selector:
             words=(*(word(one, False) for one in wanted), *(word(one, True) for one in unwanted)),
             drawn=drawn is not None,
             preview=preview,
+            reader=self.finder.reader_of(photo, family) if texts else "",
         )
 
     def keypoints(self, photo: Photo, family: str, estimator: PoseEstimator) -> Keypoints:

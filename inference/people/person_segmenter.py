@@ -56,7 +56,7 @@ class PersonSegmenter:
         person = self._on(picture, size)
         largest = max((face.width for face in faces), default=0.0)
         if largest > CLOSE_UP * min(picture.shape[:2]):
-            return (person + self._padded(picture, size)) / 2
+            return np.asarray((person + self._padded(picture, size)) / 2, np.float32)
         canvas = picture.shape[1], picture.shape[0]
         for body in bodies:
             if body.square.side < SMALL * max(canvas):
