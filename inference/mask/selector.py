@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -110,9 +110,13 @@ class Selector:
         found = self.finder.heatmaps(photo, texts, family)
         heats = {heat.phrase: heat for heat in found}
         drawn = _drawn(mask_image, photo.size) if mask_image else None
-        shape = next((one.logits.shape[::-1] for one in found), (HEAT_GRID, HEAT_GRID))
-        all_of_it = View(whole=photo.size, box=Box.whole(photo.size), size=shape)
-        coarse = _combined(recipe, lambda union: to_scores(_union(heats, union)), drawn, all_of_it)
+        finest = _finest(one.logits for one in found)
+        all_of_it = View(whole=photo.size, box=Box.whole(photo.size), size=finest)
+
+        def rough(union: Phrases) -> Scores:
+            return to_scores(resample(_union(heats, union), all_of_it))
+
+        coarse = _combined(recipe, rough, drawn, all_of_it)
         canvas = Canvas.plan(photo.size, recipe, centre(coarse))
         view = View(whole=photo.size, box=canvas.box, size=fit_within(canvas.size, GRID))
         small = View(whole=photo.size, box=canvas.box, size=fit_within(canvas.size, HEAT_GRID))
@@ -127,20 +131,15 @@ class Selector:
                 lambda: to_scores(guide().sharpen(resample(_union(heats, union), view))),
             )
 
-        def word(phrase: Phrase, negative: bool) -> Word:
-            heat = heats[phrase.text]
-            return Word(
-                phrase=phrase.text, negative=negative, threshold=phrase.threshold,
-                score=heat.peak, heat=to_scores(resample(heat.logits, small)),
-            )  # fmt: skip
-
+        words = [_word(one, heats[one.text], small, negative=False) for one in wanted]
+        words += [_word(one, heats[one.text], small, negative=True) for one in unwanted]
         return Detection(
             photo=photo,
             canvas=canvas,
             native=native,
             short_side=min(generation_size(canvas.size, native)),
             scores=_combined(recipe, sharp, drawn, view),
-            words=(*(word(one, False) for one in wanted), *(word(one, True) for one in unwanted)),
+            words=tuple(words),
             drawn=drawn is not None,
             preview=preview,
             reader=self.finder.reader_of(photo, family) if texts else "",
@@ -165,12 +164,25 @@ class Selector:
         return self._points.get(f"{family} {photo.digest}", find)
 
 
+def _word(phrase: Phrase, heat: Heatmap, view: View, *, negative: bool) -> Word:
+    """A phrase with its scores on a canvas."""
+    return Word(
+        phrase=phrase.text, negative=negative, threshold=phrase.threshold,
+        score=heat.peak, heat=to_scores(resample(heat.logits, view)),
+    )  # fmt: skip
+
+
 def _union(heats: Mapping[str, Heatmap], phrases: Phrases) -> Floats:
     """Logits of the union of phrases: their maximum, at the finest resolution among them."""
     maps = [heats[one.text].logits for one in phrases]
-    size = max((one.shape[::-1] for one in maps), key=lambda size: size[0] * size[1])
-    fine = [cv2.resize(one, size, interpolation=cv2.INTER_LINEAR) for one in maps]
+    fine = [cv2.resize(one, _finest(maps), interpolation=cv2.INTER_LINEAR) for one in maps]
     return np.asarray(np.max(fine, axis=0), np.float32)
+
+
+def _finest(maps: Iterable[Floats]) -> Size:
+    """Size of the largest map; that of words' scores if there is none."""
+    sizes = [(one.shape[1], one.shape[0]) for one in maps]
+    return max(sizes, key=math.prod, default=(HEAT_GRID, HEAT_GRID))
 
 
 def _judged_together(phrases: Phrases) -> list[Phrases]:
