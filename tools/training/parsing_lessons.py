@@ -31,6 +31,7 @@ _OVAL_CENTRE, _OVAL_AXES = (0.0, 0.21), (0.84, 0.83)
 # round a body, as in that round a head, and anything.
 _FACE_WIDTHS = ((20.0, 34.0, 0.3), (34.0, 72.0, 0.55), (20.0, 120.0, 0.15))
 NO_FACE = 0.1
+BEHIND = 0.06
 CUT_OFF = 0.35
 
 
@@ -128,7 +129,7 @@ def sample_lesson(sketches: Sketches, bank: TextureBank, rng: np.random.Generato
     bent, image = _bent(one, matrix, rng)
     labels = bent.copy()
     face = _moved_face(one, matrix, rng)
-    if rng.random() < 0.06:  # seen from behind
+    if rng.random() < BEHIND:  # seen from behind
         labels[np.isin(labels, (Part.FACE, Part.EAR, Part.GLASSES))] = Part.HAIR
         face = None
     labels = _mutated(labels, scale, rng)
