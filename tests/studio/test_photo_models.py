@@ -6,10 +6,11 @@ All other models are tiny; the detectors are the real ones, in a wheel of an ind
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -196,6 +197,27 @@ def test_a_job_on_a_photograph_downloads_them_with_progress_and_paints(
     *_, grid = studio.paint_grid(photo, Grid.of(RECIPE, columns=Axis.parse("seed=5, 6")))
     assert result_html(grid).count(DRAWS) == 1
     assert len(index.requests) == done
+
+
+def test_they_are_downloaded_before_a_gpu_is_lent(
+    catalog: Catalog, index: WheelIndex, wheel: tuple[str, bytes], photo: Photo
+) -> None:
+    index.add(*wheel)
+    asked: list[int] = []
+
+    def lend(task: Callable[..., Generator[Any]], _seconds: object) -> Any:
+        def there(*given: Any) -> Generator[Any]:
+            asked.append(len(index.requests))
+            yield from task(*given)
+
+        return there
+
+    studio = Studio(catalog=catalog, style="drawn", compiled=False, lend=lend)
+    *_, result = studio.paint(photo, RECIPE)
+    assert isinstance(result, Result)
+    assert result.hint == DRAWS
+    assert asked == [len(index.requests)]
+    assert asked[0] > 0
 
 
 @pytest.mark.parametrize(
