@@ -1,4 +1,10 @@
-// Results of the phrases below the mask: a chip for each phrase, the repainted share, warnings.
+// Results of the phrases below the mask: a chip for each phrase, the repainted share, which reader
+// looked, warnings.
+
+const READERS = {
+  photograph: "People were found in it by models for photographs, which look for people and their parts.",
+  drawing: "It is like the drawings that the built-in segmenter knows, which looks for all words.",
+};
 
 const percent = share => share > 0 && share < 0.1 ? `${(100 * share).toFixed(1)}%` : `${Math.round(100 * share)}%`;
 
@@ -15,7 +21,17 @@ function makeChips() {
   });
   const share = document.createElement("span");
   share.className = "share";
-  part(".mc-words").replaceChildren(...chips, share);
+  part(".mc-words").replaceChildren(...chips, share, ...makeReader(maskCanvas.sent.reader));
+}
+
+/** A quiet text that says which reader looked; nothing for others. */
+function makeReader(reader) {
+  if (!READERS[reader]) return [];
+  const span = document.createElement("span");
+  span.className = "reader";
+  span.textContent = `read as a ${reader}`;
+  span.title = READERS[reader];
+  return [span];
 }
 
 function refreshWords() {

@@ -45,6 +45,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 THREADS_END_SECONDS = 20
+NOWHERE = "http://127.0.0.1:9/simple"  # refuses connections
 TINY_PACK = """
 [families.pack.segmenter]
 folder = "segmenter"
@@ -134,10 +135,11 @@ def real_repositories(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Pat
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
-    """An empty local hub, with an empty model cache in tmp_path."""
+    """An empty local hub and no package index, with an empty model cache in tmp_path."""
     monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
     for name in ("HF_HUB_CACHE", "HF_HUB_OFFLINE", "HF_TOKEN"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PIP_INDEX_URL", NOWHERE)
     with HubServer() as server:
         monkeypatch.setenv("HF_ENDPOINT", server.url)
         yield server

@@ -2,10 +2,10 @@
 
 Stages, in order of dependency: tokenizer, text, vae, segmenter, parser, depth, rooms, latents,
 painter, controlnet, joint, encoder, adapter, lora, decoder, sharpener, pose, enlarger, judges,
-export, familiarity; `all` runs them one after the other. Every stage but the first resumes from its checkpoint
-in `--work` when started again; `restore` makes the checkpoints from the pack in `--out`; `export`
-may run at any time after a save. The judges are no part of the pack: `tools/eval_pack.py` measures
-with them.
+export, familiarity; `all` runs them one after the other. Every stage but the first resumes from its
+checkpoint in `--work` when started again; `restore` makes the checkpoints from the pack in `--out`;
+`export` may run at any time after a save, and `familiarity`, which is fitted to the exported
+segmenter, after it. The judges are no part of the pack: `tools/eval_pack.py` measures with them.
 """
 
 from __future__ import annotations

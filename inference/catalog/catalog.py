@@ -25,6 +25,8 @@ from inference.errors import InvalidCatalog, InvalidRecipe, MissingModel
 
 _BUILT_IN = Path(__file__).with_name("catalog.toml")
 
+# Key of the embedded models' family, which is always available.
+PACK = "pack"
 # Key of the control for faces, which recipes cannot name; see `Family`.
 FACE = "face"
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from inference.control.openpose_skeleton import Keypoints
 from inference.people.body_landmarks import Body, face_of
 from inference.people.face_mesh import SIDES, FaceMesh
-from inference.people.photo_reader import People
 from inference.picture.geometry import Size
+
+if TYPE_CHECKING:
+    from inference.people.photo_reader import People
 
 #: BlazePose's point for each of COCO's: nose, eyes, ears, shoulders, elbows, wrists, hips, knees,
 #: ankles; of each pair the person's left one first.
@@ -57,7 +61,7 @@ def largest_person(people: People, size: Size) -> Keypoints:
     else:
         face = people.faces[0] if people.faces else None
     points = to_coco(body, face)
-    points[:, :2] *= np.array(size, np.float32) / np.array(people.size, np.float32)
+    points[:, :2] *= np.divide(size, people.size, dtype=np.float32)
     return points
 
 

@@ -52,6 +52,7 @@ def mask_view(detection: Detection, settings: MaskSettings) -> dict[str, Any]:
             for word in detection.words
         ],
         "drawn": detection.drawn,
+        "reader": detection.reader,
         "photoSize": detection.photo.size,
         "box": (box.left, box.top, box.right, box.bottom),
         "canvas": detection.canvas.size,

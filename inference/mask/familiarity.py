@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -54,7 +55,7 @@ class Familiarity:
 
     def save(self, folder: Path) -> None:
         """Write it to a model's folder."""
-        values = {
+        values: dict[str, NDArray[Any]] = {
             "mean": self.mean,
             "whitening": self.whitening.astype(np.float16),
             "limit": np.array([self.limit], np.float32),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from inference.mask.heatmap import Floats, Heatmap
+from inference.mask.selection import DRAWING, PHOTOGRAPH
 from inference.people.part_words import WITHOUT_PEOPLE, probability, word_of
 from inference.picture.photo import Photo
 from inference.runtime.cache import Cache
@@ -94,6 +95,17 @@ class HeatmapFinder:
             if reader is None:
                 return None
             return self._people.get(photo.digest, lambda: reader.read(photo.pixels))
+
+    def reader_of(self, photo: Photo, family: str) -> str:
+        """Which reader looked at a photo: `PHOTOGRAPH`, `DRAWING`, or "" for a general segmenter.
+
+        `PHOTOGRAPH`: the photo reader, which found people. `DRAWING`: the segmenter that knows
+        drawings.
+        """
+        people = self.people(photo, family)
+        if people is not None and people.anybody:
+            return PHOTOGRAPH
+        return "" if self.is_photograph(photo, family) else DRAWING
 
     def _look(self, photo: Photo, family: str) -> Activations:
         """The segmenter's activations for a photo."""

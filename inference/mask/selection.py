@@ -14,6 +14,8 @@ from inference.picture.geometry import Box, Canvas, Size, View
 from inference.picture.photo import Photo, Pixels
 from inference.recipe.recipe import Recipe
 
+# Values of `Detection.reader`.
+PHOTOGRAPH, DRAWING = "photograph", "drawing"
 # Usual range of the repainted share of the picture; outside it the user is warned.
 USUAL_SHARES = 0.01, 0.98
 
@@ -69,6 +71,8 @@ class Detection:
         words: one per phrase, positive ones first.
         drawn: whether a mask image was combined with the words.
         preview: (h, w, 3), the canvas at the resolution of the scores.
+        reader: `PHOTOGRAPH` where the photo reader found people, `DRAWING` where the segmenter
+            knows such drawings, "" otherwise.
     """
 
     photo: Photo
@@ -79,6 +83,7 @@ class Detection:
     words: tuple[Word, ...]
     drawn: bool
     preview: Pixels = field(repr=False)
+    reader: str = ""
 
     @property
     def view(self) -> View:

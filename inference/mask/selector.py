@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -124,22 +124,18 @@ class Selector:
                 lambda: to_scores(guide().sharpen(resample(_union(heats, union), view))),
             )
 
-        def word(phrase: Phrase, negative: bool) -> Word:
-            heat = heats[phrase.text]
-            return Word(
-                phrase=phrase.text, negative=negative, threshold=phrase.threshold,
-                score=heat.peak, heat=to_scores(resample(heat.logits, small)),
-            )  # fmt: skip
-
+        words = [_word(one, heats[one.text], small, negative=False) for one in wanted]
+        words += [_word(one, heats[one.text], small, negative=True) for one in unwanted]
         return Detection(
             photo=photo,
             canvas=canvas,
             native=native,
             short_side=min(generation_size(canvas.size, native)),
             scores=_combined(recipe, sharp, drawn, view),
-            words=(*(word(one, False) for one in wanted), *(word(one, True) for one in unwanted)),
+            words=tuple(words),
             drawn=drawn is not None,
             preview=preview,
+            reader=self.finder.reader_of(photo, family) if texts else "",
         )
 
     def keypoints(self, photo: Photo, family: str, estimator: PoseEstimator) -> Keypoints:
@@ -161,12 +157,25 @@ class Selector:
         return self._points.get(f"{family} {photo.digest}", find)
 
 
+def _word(phrase: Phrase, heat: Heatmap, view: View, *, negative: bool) -> Word:
+    """A phrase with its scores on a canvas."""
+    return Word(
+        phrase=phrase.text, negative=negative, threshold=phrase.threshold,
+        score=heat.peak, heat=to_scores(resample(heat.logits, view)),
+    )  # fmt: skip
+
+
 def _union(heats: Mapping[str, Heatmap], phrases: Phrases) -> Floats:
     """Logits of the union of phrases: their maximum, at the finest resolution among them."""
     maps = [heats[one.text].logits for one in phrases]
-    size = max((one.shape[::-1] for one in maps), key=lambda size: size[0] * size[1])
-    fine = [cv2.resize(one, size, interpolation=cv2.INTER_LINEAR) for one in maps]
+    fine = [cv2.resize(one, _finest(maps), interpolation=cv2.INTER_LINEAR) for one in maps]
     return np.asarray(np.max(fine, axis=0), np.float32)
+
+
+def _finest(maps: Iterable[Floats]) -> Size:
+    """Size of the largest map; that of words' scores if there is none."""
+    sizes = [(one.shape[1], one.shape[0]) for one in maps]
+    return max(sizes, key=math.prod, default=(HEAT_GRID, HEAT_GRID))
 
 
 def _judged_together(phrases: Phrases) -> list[Phrases]:
@@ -196,8 +205,7 @@ def _coarse(
     recipe: Recipe, heats: Mapping[str, Heatmap], drawn: Scores | None, photo: Size
 ) -> Scores:
     """A recipe's words and a mask image over a whole photo, at the finest heatmap's resolution."""
-    sizes = [heat.logits.shape[::-1] for heat in heats.values()]
-    size = max(sizes, key=math.prod, default=(HEAT_GRID, HEAT_GRID))
+    size = _finest(heat.logits for heat in heats.values())
     view = View(whole=photo, box=Box.whole(photo), size=size)
     return _combined(
         recipe, lambda union: to_scores(resample(_union(heats, union), view)), drawn, view

@@ -8,33 +8,24 @@ random appearance.
 from __future__ import annotations
 
 import json
-from enum import IntEnum
+from itertools import pairwise
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
+from inference.errors import DamagedDownload, MissingModel
 from inference.people.part_features import CHANNELS, Floats
+from inference.people.parts import Part
 from inference.runtime.library_errors import check_finite
+from inference.runtime.load_lock import MODEL_CONSTRUCTION
 
 WIDTHS = (32, 48, 72, 112, 144)
-
-
-class Part(IntEnum):
-    """The classes of the parser; SKIN is neck, arms and hands."""
-
-    BACKGROUND = 0
-    FACE = 1
-    EAR = 2
-    SKIN = 3
-    HAIR = 4
-    HAT = 5
-    GLASSES = 6
-    CLOTHES = 7
 
 
 class _Block(nn.Module):
@@ -49,9 +40,9 @@ class _Block(nn.Module):
         self.shortcut = nn.Conv2d(inputs, outputs, 1, stride, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = F.silu(self.first_norm(self.first(x)))
+        y = functional.silu(self.first_norm(self.first(x)))
         y = self.second_norm(self.second(y))
-        return F.silu(y + self.shortcut(x))
+        return functional.silu(y + self.shortcut(x))
 
 
 class ParsingNetwork(nn.Module):
@@ -67,9 +58,7 @@ class ParsingNetwork(nn.Module):
             _Block(low, high, 2) for low, high in zip(inputs, widths, strict=True)
         )
         self.overall = nn.Linear(widths[-1], widths[-1])
-        self.up = nn.ModuleList(
-            _Block(high + low, low) for low, high in zip(widths[:-1], widths[1:], strict=True)
-        )
+        self.up = nn.ModuleList(_Block(high + low, low) for low, high in pairwise(widths))
         self.out = nn.Conv2d(widths[0], len(Part), 1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -79,7 +68,7 @@ class ParsingNetwork(nn.Module):
             levels.append(x)
         x = x + self.overall(x.mean(dim=(2, 3)))[..., None, None]
         for block, skip in zip(reversed(self.up), reversed(levels[:-1]), strict=True):
-            wide = F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
+            wide = functional.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
             x = block(torch.cat([wide, skip], dim=1))
         logits: Tensor = self.out(x)
         return logits
@@ -94,11 +83,28 @@ class HumanParser:
 
     @classmethod
     def load(cls, folder: Path, device: torch.device) -> Self:
-        """Load `config.json` and `model.safetensors` from a local folder."""
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        network = ParsingNetwork(tuple(config["widths"]))
-        weights = load_file(folder / "model.safetensors")
-        network.load_state_dict({name: value.float() for name, value in weights.items()})
+        """Load `config.json` and `model.safetensors` from a local folder.
+
+        Raises:
+            MissingModel: a file is missing.
+            DamagedDownload: a file is damaged.
+        """
+        config, weights = folder / "config.json", folder / "model.safetensors"
+        for path in (config, weights):
+            if not path.is_file():
+                raise MissingModel(
+                    f"The human parser's {path.name} is missing: install Masquerade again."
+                )
+        try:
+            widths = tuple(json.loads(config.read_text(encoding="utf-8"))["widths"])
+            values = {name: value.float() for name, value in load_file(weights).items()}
+            with MODEL_CONSTRUCTION:
+                network = ParsingNetwork(widths)
+            network.load_state_dict(values)
+        except (ValueError, TypeError, LookupError, RuntimeError, SafetensorError) as error:
+            raise DamagedDownload(
+                "The human parser's files are damaged: install Masquerade again."
+            ) from error
         return cls(network, device)
 
     @torch.inference_mode()

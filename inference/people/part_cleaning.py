@@ -8,7 +8,7 @@ from types import MappingProxyType
 import cv2
 import numpy as np
 
-from inference.people.human_parser import Part
+from inference.people.parts import Part
 from inference.people.turned_square import Floats
 
 # Least area of a piece, as a share of the largest head's.

@@ -1,4 +1,4 @@
-"""Input channels of the human parser: colours, person, face coordinates and the photo's own colours.
+"""Input channels of the human parser: colours, person, face coordinates, colour models.
 
 The last four channels are colour models of this one picture (GrabCut's idea with one Gaussian
 each; Rother et al. 2004): how well a pixel's colour agrees with that inside the face, above the

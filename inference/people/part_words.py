@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
-from inference.people.human_parser import Part
-from inference.people.photo_reader import People
+from inference.people.parts import Part
 from inference.people.turned_square import Floats
+
+if TYPE_CHECKING:
+    from inference.people.photo_reader import People
 
 _PERSON = tuple(part for part in Part if part != Part.BACKGROUND)
 #: The parts that each word covers. `head` takes in hair and hat but not the neck.

@@ -9,21 +9,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import cv2
 import numpy as np
-import torch
 
 from inference.people.body_landmarks import Body, BodyEstimator
 from inference.people.face_mesh import FaceMesh, FaceMeshEstimator
-from inference.people.human_parser import HumanParser, Part
+from inference.people.human_parser import HumanParser
 from inference.people.part_cleaning import without_islands
 from inference.people.part_features import part_features
+from inference.people.parts import Part
 from inference.people.person_segmenter import PersonSegmenter
 from inference.people.turned_square import Floats, TurnedSquare
 from inference.picture.geometry import Size, fit_within
 from inference.picture.photo import Pixels
+
+if TYPE_CHECKING:
+    import torch
 
 # Longer sides, in pixels, of the picture that is looked at and of the maps of its parts.
 LONGEST, GRID = 1280, 384
@@ -104,7 +107,9 @@ class PhotoReader:
         for face in reversed(faces):
             for square, side in _squares(face):
                 parts = self._parse_square(view, parts, face, square, side)
-        return People(faces=faces, bodies=bodies, size=looked, parts=without_islands(_within(parts, person)))
+        return People(
+            faces=faces, bodies=bodies, size=looked, parts=without_islands(_within(parts, person))
+        )
 
     def _parse_whole(self, view: _View) -> Floats:
         """The parts in the whole picture, without a face."""

@@ -32,7 +32,7 @@ class Result:
         kept_pixels: number of pixels that the mask keeps.
         kept_pixels_changed: number of those that differ from the upload in any image.
         unread: the end of the prompt that was too long to be read, "" for none.
-        hint: a sentence for the user about how to improve the result, "" for none.
+        hint: sentences for the user about how to improve the result, "" for none.
         thrifty: whether it was painted in smaller pieces because memory ran out.
         withheld: indices of images that the safety checker flagged; they are replaced by gray.
     """

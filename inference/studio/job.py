@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from inference.catalog.catalog import PACK
 from inference.catalog.hub import fetch
 from inference.catalog.schema import Style
 from inference.control.control_maps import CONTROLS, Scene
@@ -21,7 +22,7 @@ from inference.finishing.face_restorer import HOW_TO_INSTALL, FaceRestorer
 from inference.finishing.finisher import Finished, Finisher
 from inference.mask.heatmap import Heatmap
 from inference.mask.inpaint_crop import InpaintCrop
-from inference.mask.selection import Selection
+from inference.mask.selection import PHOTOGRAPH, Selection
 from inference.mask.selector import Selector
 from inference.painting.inpainting import ControlInput, InpaintInput, Paint, Painting, report_steps
 from inference.picture.compositing import kept_pixels_changed, resize
@@ -39,6 +40,8 @@ from inference.studio.painting_cache import PaintingCache
 if TYPE_CHECKING:
     from inference.painting.painter import Painter
     from inference.studio.loaded_models import LoadedModels
+
+DRAWS = "The built-in style draws: for a photographic scene choose a full-size style such as Photo."
 
 
 @dataclass(kw_only=True)
@@ -93,7 +96,8 @@ class Job:
         with self._timed(Stage.FINISHING):
             finished = yield from finisher.run(painted.pictures, crop)
         unread = painter.unread(painter_recipe.prompt, use_lpw=painter_recipe.use_lpw)
-        yield replace(self._result(finished, control_map), unread=unread)
+        hint = self._hint(selection)
+        yield replace(self._result(finished, control_map), unread=unread, hint=hint)
 
     def _finisher(
         self, painter: Painter, painter_recipe: Recipe, likeness: Pixels | None
@@ -199,14 +203,14 @@ class Job:
             seconds=dict(self._seconds),
             kept_pixels=int(np.count_nonzero(alpha == 0)),
             kept_pixels_changed=max(changed),
-            hint=self._hint(),
         )
 
-    def _hint(self) -> str:
-        """A sentence for the user about how to improve the result, "" for none."""
+    def _hint(self, selection: Selection) -> str:
+        """Sentences for the user about how to improve the result, "" for none."""
         restores = self.models.catalog.family(self.style.family).restorer is not None
         faint = self.recipe.face_correct and restores and not FaceRestorer.is_installed()
-        return HOW_TO_INSTALL if faint else ""
+        drawn = self.style.family == PACK and selection.detection.reader == PHOTOGRAPH
+        return " ".join((HOW_TO_INSTALL,) * faint + (DRAWS,) * drawn)
 
     def _painter_recipe(self) -> Recipe:
         """The painter's recipe: the recipe with the style's words and settings."""

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from inference.catalog.catalog import Catalog
+from inference.catalog.catalog import PACK, Catalog
 from inference.catalog.hub import fetch
 from inference.catalog.schema import Style
 from inference.errors import MasqueradeError, ModelUnavailable
@@ -40,14 +40,10 @@ from inference.studio.painting_cache import PaintingCache
 from inference.studio.retry import with_retry
 
 if TYPE_CHECKING:
-    from inference.mask.segmenter import Segmenter
-    from inference.people.photo_reader import PhotoReader
     from inference.studio.loaded_models import LoadedModels
 
 Event = TypeVar("Event")
 
-# Key of the embedded models' family, which is always available.
-PACK = "pack"
 # Seconds between two events of a job that waits.
 POLL_SECONDS = 0.5
 
@@ -85,7 +81,10 @@ class Studio:
         self._models_lock = threading.Lock()
         self._job_lock = threading.Lock()
         self._selector = Selector(
-            finder=HeatmapFinder(segmenter=self._segmenter, reader=self._photo_reader)
+            finder=HeatmapFinder(
+                segmenter=lambda family: self.models().segmenter(family, fetch),
+                reader=lambda family: self.models().photo_reader(family, fetch),
+            )
         )
         self._maps: Cache[Pixels] = Cache(16)
         self._paintings = PaintingCache(kept_paintings)
@@ -211,6 +210,7 @@ class Studio:
         """Download the models in this process, then paint on an allocated GPU."""
         assert self._gpu_lease is not None
         yield from download(job.models, job.style, job.recipe)
+        yield from load_photo_reader(job.models, job.style)
         yield from self._gpu_lease.paint(job.photo, job.recipe, job.mask_image)
 
     def _paint_here(self, job: Job) -> Generator[Progress | Result]:
@@ -297,9 +297,3 @@ class Studio:
                 yield from work
         finally:
             self._job_lock.release()
-
-    def _segmenter(self, family: str) -> Segmenter:
-        return self.models().segmenter(family, fetch)
-
-    def _photo_reader(self, family: str) -> PhotoReader | None:
-        return self.models().photo_reader(family, fetch)

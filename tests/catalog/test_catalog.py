@@ -46,7 +46,8 @@ def sketch(fields: str = "", *, base: str = LOCAL) -> str:
 def all_sources() -> Iterator[Source]:
     for family in BUILT_IN.families():
         own = (family.segmenter, family.pose, family.configs, family.enlarger)
-        own += (family.depth, family.rooms, family.checker, family.photo)
+        own += (family.depth, family.rooms, family.checker)
+        own += (family.photo.detectors, family.photo.parser) if family.photo else ()
         yield from (source for source in own if source is not None)
         controls = [*family.controls.values(), *([family.face] if family.face else [])]
         yield from (part.source for part in (*controls, *family.loras.values()))
@@ -264,16 +265,19 @@ def test_a_users_entry_replaces_the_built_in_one_field_by_field(tmp_path: Path) 
 
 def test_a_source_is_replaced_as_a_whole(tmp_path: Path) -> None:
     text = f"""
-    [families.pack.photo]
+    [families.pack.photo.detectors]
     package = "other==2.0"
     files = {{ "other/x.tflite" = "{"0" * 64}" }}
-    [families.sd15.photo]
+    [families.sd15.photo.detectors]
     folder = "mine"
     """
     catalog = Catalog.load(written(tmp_path / "mine.toml", text))
     files = {"other/x.tflite": "0" * 64}
-    assert catalog.family("pack").photo == WheelSource(package="other==2.0", files=files)
-    assert catalog.family("sd15").photo == LocalSource(folder=tmp_path / "mine")
+    pack, full = catalog.family("pack").photo, catalog.family("sd15").photo
+    assert pack is not None
+    assert pack.detectors == WheelSource(package="other==2.0", files=files)
+    assert full is not None
+    assert full.detectors == LocalSource(folder=tmp_path / "mine")
 
 
 @pytest.mark.parametrize(
@@ -303,8 +307,9 @@ def test_a_source_is_replaced_as_a_whole(tmp_path: Path) -> None:
         (sketch(base="repo = 'a/b'\nfiles = ['x.bin']"), "'x.bin' does not end in one of"),
         (sketch(base="repo = 'a/b'\nfiles = ['x.tflite']"), "'x.tflite' does not end in one of"),
         (
-            f"[families.pack.photo]\npackage = 'a'\nfiles = {{ 'a/x.tflite' = '{'0' * 64}' }}",
-            r"mistake in \[pack.photo.package.package\]",
+            f"[families.pack.photo.detectors]\npackage = 'a'\n"
+            f"files = {{ 'a/x.tflite' = '{'0' * 64}' }}",
+            r"mistake in \[pack.photo.detectors.package.package\]",
         ),
     ],
 )

@@ -25,7 +25,7 @@ from inference.errors import (
     MissingModel,
     ModelUnavailable,
 )
-from tests.support.wheel_index import Fault, WheelIndex, sha256, tiny_wheel
+from tests.support.wheel_index import Fault, WheelIndex, sha256, tiny_wheel, use_alone
 
 # Random bytes do not shrink in the wheel, so that half of it takes pip several reads.
 MODEL = random.Random(0).randbytes(3_000_000)
@@ -56,18 +56,9 @@ ELSEWHERE = "py3-none-win_arm64"
 @pytest.fixture
 def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WheelIndex]:
     """An index with one wheel, the only one that pip knows; an empty cache and temporary folder."""
-    (tmp_path / "temporary").mkdir()
-    for name in ("PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_NO_INDEX", "HF_HUB_OFFLINE"):
-        monkeypatch.delenv(name, raising=False)
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "PIP_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
-    monkeypatch.setenv("PIP_DEFAULT_TIMEOUT", "60")
-    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
     with WheelIndex() as index:
         index.add(*WHEEL)
-        monkeypatch.setenv("PIP_INDEX_URL", index.url)
+        use_alone(index, monkeypatch, tmp_path)
         yield index
 
 
@@ -433,11 +424,16 @@ def test_a_hash_may_be_in_either_case(digits: str) -> None:
 # --- the built-in source ------------------------------------------------------------------------
 
 
+def detectors_of(family: str) -> WheelSource:
+    photo = Catalog.load().family(family).photo
+    assert photo is not None
+    assert isinstance(photo.detectors, WheelSource)
+    return photo.detectors
+
+
 @pytest.mark.parametrize("family", ["pack", "sd15"])
 def test_each_family_has_the_models_for_photographs(family: str) -> None:
-    photo = Catalog.load().family(family).photo
-    assert isinstance(photo, WheelSource)
-    assert set(photo.names.values()) == {
+    assert set(detectors_of(family).names.values()) == {
         "LICENSE",
         "face_detection_short_range.tflite",
         "face_landmark.tflite",
@@ -448,9 +444,8 @@ def test_each_family_has_the_models_for_photographs(family: str) -> None:
 
 
 def test_the_real_wheel_has_the_files_that_the_catalog_names(photo_models: Path) -> None:
-    photo = Catalog.load().family("pack").photo
-    assert isinstance(photo, WheelSource)
-    assert set(contents(photo_models)) == set(photo.names.values())
-    for path, digits in photo.files.items():
-        data = (photo_models / photo.names[path]).read_bytes()
+    source = detectors_of("pack")
+    assert set(contents(photo_models)) == set(source.names.values())
+    for path, digits in source.files.items():
+        data = (photo_models / source.names[path]).read_bytes()
         assert (data[4:8], sha256(data)) == (b"TFL3", digits)

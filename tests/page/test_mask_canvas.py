@@ -240,6 +240,7 @@ def test_percent_and_pixels_show_each_other(page: Page) -> None:
 def test_each_word_says_its_score_and_its_share_and_shows_its_heatmap(page: Page) -> None:
     chip = page.locator("#mask .chip").first
     expect(chip).to_have_text(re.compile(r"foreground [01]\.\d\d · \d\d%"))
+    expect(page.locator("#mask .mc-words > :last-child")).to_have_text("read as a drawing")
     combined = drawn_mask(page)
     chip.click()
     expect(chip).to_have_attribute("aria-pressed", "true")

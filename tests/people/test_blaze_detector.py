@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from inference.control import body_landmarks, face_mesh
+from inference.people import body_landmarks, face_mesh
 from inference.people.blaze_detector import (
     Detection,
     anchors,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from inference.people.human_parser import Part
 from inference.people.part_cleaning import LEAST, without_islands
+from inference.people.parts import Part
 from inference.people.turned_square import Floats
 
 SIDE = 100

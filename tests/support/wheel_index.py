@@ -2,20 +2,24 @@
 
 with WheelIndex() as index:
     index.add(*tiny_wheel({"tiny/model.tflite": b"..."}))
-    monkeypatch.setenv("PIP_INDEX_URL", index.url)
+    use_alone(index, monkeypatch, tmp_path)
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
+import os
 import threading
 from collections.abc import Mapping
 from enum import Enum, auto
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import TracebackType
 from zipfile import ZIP_DEFLATED, ZipFile
+
+import pytest
 
 
 class Fault(Enum):
@@ -96,6 +100,20 @@ class WheelIndex:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def use_alone(index: WheelIndex, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Make it the only index that pip knows, with an empty cache and temporary folder."""
+    (folder / "temporary").mkdir()
+    for name in ("PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_NO_INDEX", "HF_HUB_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "PIP_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_DEFAULT_TIMEOUT", "60")
+    monkeypatch.setenv("TMPDIR", str(folder / "temporary"))
+    monkeypatch.setenv("HF_HUB_CACHE", str(folder / "cache"))
+    monkeypatch.setenv("PIP_INDEX_URL", index.url)
 
 
 def _handler(index: WheelIndex) -> type[BaseHTTPRequestHandler]:

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.people.human_parser import Part
+from inference.people.parts import Part
 from tools.training.textures import TextureBank, colour, hair_colour, noise, skin_colour
 
 Floats = NDArray[np.float32]

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
-import queue
-import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional as F
 
-from inference.people.human_parser import WIDTHS, ParsingNetwork, Part
+from inference.people.human_parser import WIDTHS, ParsingNetwork
+from inference.people.parts import Part
 from tools.training.common import Job, Trainer, averaged
 from tools.training.parsing_lessons import Lesson, Sketches, sample_lesson
 from tools.training.textures import TextureBank
 
-BATCH = 12
+BATCH, AHEAD = 12, 4
 SKETCHES, HELD_OUT = 4000, 120
 # Loss weights of `Part`s: rare ones count more.
 WEIGHTS = (1.0, 1.0, 1.3, 1.2, 1.2, 1.2, 1.3, 1.0)
@@ -56,17 +60,27 @@ def measure(network: ParsingNetwork, lessons: list[Lesson]) -> dict[str, float]:
     return {part.name.lower(): round(float(np.mean(v or [0])), 3) for part, v in scores.items()}
 
 
-def _feed(bank: TextureBank, sketches: Sketches, first: int) -> queue.Queue[list[Lesson]]:
-    """Batches made in a background thread."""
-    ready: queue.Queue[list[Lesson]] = queue.Queue(maxsize=4)
+@contextmanager
+def _made_ahead(
+    bank: TextureBank, sketches: Sketches, first: int
+) -> Iterator[Callable[[], list[Lesson]]]:
+    """Context manager with a function that returns batches made in a background thread."""
     rng = np.random.default_rng(first + 11)
 
-    def work() -> None:
-        while True:
-            ready.put([sample_lesson(sketches, bank, rng) for _ in range(BATCH)])
+    def make() -> list[Lesson]:
+        return [sample_lesson(sketches, bank, rng) for _ in range(BATCH)]
 
-    threading.Thread(target=work, daemon=True).start()
-    return ready
+    with ThreadPoolExecutor(1) as pool:
+        ahead = deque(pool.submit(make) for _ in range(AHEAD))
+
+        def take() -> list[Lesson]:
+            ahead.append(pool.submit(make))
+            return ahead.popleft().result()
+
+        try:
+            yield take
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def train(job: Job) -> None:
@@ -74,24 +88,33 @@ def train(job: Job) -> None:
     torch.manual_seed(0)
     trainer = Trainer(job, "parser", ParsingNetwork(), lr=2e-3, decay=0.998)
     bank = TextureBank.make(1)
-    ready = _feed(bank, Sketches(SKETCHES), trainer.step)
     fixed = np.random.default_rng(5)
     unseen, other = Sketches(HELD_OUT, held_out=True), TextureBank.make(2)
     tests = [sample_lesson(unseen, other, fixed) for _ in range(HELD_OUT)]
 
-    def loss_of() -> Tensor:
-        features, shares = _batch(ready.get())
-        return _loss(trainer.model(features), shares)
-
     def report() -> None:
         print("parser IoU", measure(trainer.average, tests), flush=True)
 
-    trainer.run(loss_of, report)
+    with _made_ahead(bank, Sketches(SKETCHES), trainer.step) as take:
+
+        def loss_of() -> Tensor:
+            features, shares = _batch(take())
+            return _loss(trainer.model(features), shares)
+
+        trainer.run(loss_of, report)
 
 
 def load(job: Job) -> ParsingNetwork:
     """The trained network."""
     return averaged(job.work, "parser", ParsingNetwork())
+
+
+def restored(folder: Path) -> ParsingNetwork:
+    """The network of an exported folder."""
+    network = ParsingNetwork()
+    weights = load_file(folder / "model.safetensors")
+    network.load_state_dict({name: value.float() for name, value in weights.items()})
+    return network
 
 
 def save(job: Job) -> None:

@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.people.human_parser import Part
 from inference.people.part_features import part_features
+from inference.people.parts import Part
 from tools.portraits import HELD_OUT_SEED, Portrait, PortraitSpec, draw, sample_spec
 from tools.portraits.figure import figure_of
 from tools.portraits.spec import GLASSES, HATS, people_of
@@ -27,10 +27,11 @@ SIDE = 192
 DRAWN = (320, 384)
 # The face's outline in the head's frame: the mesh that finds it ends in the middle of the forehead.
 _OVAL_CENTRE, _OVAL_AXES = (0.0, 0.21), (0.84, 0.83)
-# Ranges of the face's width in pixels of a lesson with their shares: as in the parser's square round
-# a body, as in that round a head, and anything.
+# Ranges of the face's width in pixels of a lesson with their shares: as in the parser's square
+# round a body, as in that round a head, and anything.
 _FACE_WIDTHS = ((20.0, 34.0, 0.3), (34.0, 72.0, 0.55), (20.0, 120.0, 0.15))
 NO_FACE = 0.1
+BEHIND = 0.06
 CUT_OFF = 0.35
 
 
@@ -128,7 +129,7 @@ def sample_lesson(sketches: Sketches, bank: TextureBank, rng: np.random.Generato
     bent, image = _bent(one, matrix, rng)
     labels = bent.copy()
     face = _moved_face(one, matrix, rng)
-    if rng.random() < 0.06:  # seen from behind
+    if rng.random() < BEHIND:  # seen from behind
         labels[np.isin(labels, (Part.FACE, Part.EAR, Part.GLASSES))] = Part.HAIR
         face = None
     labels = _mutated(labels, scale, rng)

@@ -26,6 +26,7 @@ from tools.training import (
     encoder,
     enlarger,
     lora,
+    parser,
     pose,
     rooms,
     segmenter,
@@ -129,6 +130,7 @@ def train(job: Job) -> None:
         "segmenter": lambda: _filled(
             segmenter.build_segmenter(tokens.load(job)), job.out / "segmenter"
         ),
+        "parser": lambda: parser.restored(job.out / "parser"),
         "pose": lambda: _filled(pose.build_pose(), job.out / "pose"),
         "depth": lambda: _filled(depth.build_depth(), job.out / "depth"),
         "rooms": lambda: _filled(rooms.build_rooms(), job.out / "rooms"),
@@ -142,6 +144,7 @@ def train(job: Job) -> None:
         "enlarger": lambda: _filled(enlarger.build_enlarger(), job.out / "enlarger"),
     }
     for stage, build in models.items():
-        if not (job.work / f"{stage}.pt").exists():
+        # A pack may be older than a stage.
+        if stage in history and not (job.work / f"{stage}.pt").exists():
             _save(job, stage, build(), history[stage])
             print(f"restored {stage}")

@@ -1,0 +1,273 @@
+"""Tests of who answers a phrase: the segmenter, or the photo reader for people in photographs.
+
+The segmenter is CLIPSeg at tiny size; the photo reader is one whose people are made.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from inference.control.photo_pose import largest_person
+from inference.control.pose_estimator import PoseEstimator
+from inference.mask.browser_view import mask_view
+from inference.mask.familiarity import Familiarity
+from inference.mask.heatmap import Heatmap
+from inference.mask.heatmap_finder import EPSILON, HeatmapFinder
+from inference.mask.segmenter import Segmenter
+from inference.mask.selector import Selector, _union
+from inference.people.part_words import PARTS, probability
+from inference.people.parts import Part
+from inference.people.photo_reader import People
+from inference.picture.photo import Photo, Pixels
+from inference.recipe.mask_settings import Phrase
+from inference.recipe.recipe import Recipe
+from tests.support import tiny_detectors
+from tests.support.hub_repositories import save_segmenter
+from tests.support.made_people import body_of
+
+CPU = torch.device("cpu")
+COARSE, FINE = (32, 32), (96, 72)  # of the segmenter and of the reader
+FACE = (slice(20, 40), slice(10, 30))
+
+
+def photo(seed: int = 0) -> Photo:
+    pixels = np.random.default_rng(seed).integers(0, 256, (120, 90, 3), dtype=np.uint8)
+    return Photo.of(pixels)
+
+
+def people(anybody: bool = True) -> People:
+    """A face, hair above it, clothes below; or nobody."""
+    parts = np.zeros((len(Part), *FINE), np.float32)
+    parts[Part.BACKGROUND] = 1
+    if anybody:
+        for part, rows in (
+            (Part.HAIR, slice(10, 20)),
+            (Part.FACE, FACE[0]),
+            (Part.CLOTHES, slice(40, 96)),
+        ):
+            parts[:, rows, FACE[1]] = 0
+            parts[part, rows, FACE[1]] = 1
+    return People(faces=(), bodies=(body_of(),) if anybody else (), size=(400, 600), parts=parts)
+
+
+@dataclass(kw_only=True)
+class MadeReader:
+    """In the place of a `PhotoReader`; counts the photographs that it is given."""
+
+    anybody: bool = True
+    words: frozenset[str] = frozenset(PARTS)
+    read_ones: list[Pixels] = field(default_factory=list)
+
+    def read(self, pixels: Pixels) -> People:
+        self.read_ones.append(pixels)
+        return people(self.anybody)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("segmenter")
+    save_segmenter(folder)
+    return folder
+
+
+def segmenter_with(folder: Path, limit: float | None) -> Segmenter:
+    """The tiny segmenter; with a limit, one that knows only what is as near."""
+    segmenter = Segmenter.load(folder, CPU)
+    if limit is not None:
+        width = 2 * segmenter._model.config.vision_config.hidden_size
+        segmenter._familiarity = Familiarity(
+            mean=np.zeros(width, np.float32),
+            whitening=np.eye(width, dtype=np.float32),
+            limit=limit,
+        )
+    return segmenter
+
+
+GENERAL, PHOTOGRAPHS, DRAWINGS = None, 0.0, np.inf  # limits: what a picture is taken for
+
+
+def finder_with(
+    folder: Path, limit: float | None, reader: MadeReader | None = None
+) -> HeatmapFinder:
+    segmenter, made = segmenter_with(folder, limit), reader
+    given: Any = {} if made is None else {"reader": lambda _family: made}
+    return HeatmapFinder(segmenter=lambda _family: segmenter, **given)
+
+
+def answer(finder: HeatmapFinder, phrase: str) -> str:
+    """Who answers a phrase."""
+    shape = finder.heatmaps(photo(), (phrase,), "pack")[0].logits.shape
+    return {COARSE: "segmenter", FINE: "reader"}[shape]
+
+
+# --- who answers --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("limit", [GENERAL, PHOTOGRAPHS, DRAWINGS], ids=str)
+def test_without_a_reader_the_segmenter_answers_all(folder: Path, limit: float | None) -> None:
+    finder, segmenter = finder_with(folder, limit), segmenter_with(folder, limit)
+    words = ("face", "person", "dog")
+    expected = segmenter.segment(segmenter.encode_image(photo().pixels), words)
+    for one, other in zip(finder.heatmaps(photo(), words, "pack"), expected, strict=True):
+        assert one.phrase == other.phrase
+        np.testing.assert_allclose(one.logits, other.logits, atol=1e-5)
+    assert finder.people(photo(), "pack") is None
+
+
+@pytest.mark.parametrize(
+    ("limit", "phrase", "expected"),
+    [
+        (PHOTOGRAPHS, "face", "reader"),
+        (PHOTOGRAPHS, "the woman", "reader"),
+        (PHOTOGRAPHS, "background", "reader"),
+        (PHOTOGRAPHS, "sunglasses", "reader"),
+        (PHOTOGRAPHS, "dog", "segmenter"),
+        (PHOTOGRAPHS, "red hat", "segmenter"),
+        (GENERAL, "face", "reader"),
+        (GENERAL, "dog", "segmenter"),
+        (DRAWINGS, "face", "segmenter"),
+        (DRAWINGS, "background", "segmenter"),
+        (DRAWINGS, "dog", "segmenter"),
+    ],
+)
+def test_people_in_photographs_are_the_readers_and_all_else_the_segmenters(
+    folder: Path, limit: float | None, phrase: str, expected: str
+) -> None:
+    assert answer(finder_with(folder, limit, MadeReader()), phrase) == expected
+
+
+@pytest.mark.parametrize(
+    ("limit", "phrase", "expected"),
+    [
+        (PHOTOGRAPHS, "face", "reader"),
+        (PHOTOGRAPHS, "person", "reader"),
+        (PHOTOGRAPHS, "foreground", "segmenter"),
+        (PHOTOGRAPHS, "scenery", "segmenter"),
+        (PHOTOGRAPHS, "dog", "segmenter"),
+        (GENERAL, "face", "segmenter"),
+        (GENERAL, "foreground", "segmenter"),
+        (DRAWINGS, "face", "segmenter"),
+    ],
+)
+def test_of_a_photograph_of_nobody_only_a_segmenter_of_drawings_is_not_asked_for_people(
+    folder: Path, limit: float | None, phrase: str, expected: str
+) -> None:
+    reader = MadeReader(anybody=False)
+    finder = finder_with(folder, limit, reader)
+    assert answer(finder, phrase) == expected
+    if expected == "reader":
+        assert finder.heatmaps(photo(), (phrase,), "pack")[0].peak < 0.01
+
+
+def test_a_word_that_the_reader_does_not_answer_is_the_segmenters(folder: Path) -> None:
+    finder = finder_with(folder, PHOTOGRAPHS, MadeReader(words=frozenset({"face"})))
+    answers = {word: answer(finder, word) for word in ("face", "hair", "person")}
+    assert answers == {"face": "reader", "hair": "segmenter", "person": "segmenter"}
+
+
+def test_the_readers_heatmap_has_the_probability_as_its_score(folder: Path) -> None:
+    finder = finder_with(folder, PHOTOGRAPHS, MadeReader())
+    heat = finder.heatmaps(photo(), ("face",), "pack")[0]
+    assert heat.phrase == "face"
+    expected = np.clip(probability(people(), "face"), EPSILON, 1 - EPSILON)
+    np.testing.assert_allclose(1 / (1 + np.exp(-heat.logits)), expected, atol=1e-5)
+
+
+def test_heatmaps_come_in_the_order_of_the_phrases(folder: Path) -> None:
+    finder = finder_with(folder, PHOTOGRAPHS, MadeReader())
+    for phrases in (("dog", "face", "cat", "hair"), ("hair", "dog"), ()):
+        found = finder.heatmaps(photo(), phrases, "pack")
+        assert tuple(heat.phrase for heat in found) == phrases
+
+
+def test_a_photograph_is_read_once_and_a_drawing_never(folder: Path) -> None:
+    reader = MadeReader()
+    finder = finder_with(folder, PHOTOGRAPHS, reader)
+    for words in (("face",), ("hair", "dog"), ("face", "hat")):
+        finder.heatmaps(photo(), words, "pack")
+    assert len(reader.read_ones) == 1
+    finder.heatmaps(photo(1), ("face",), "pack")
+    assert len(reader.read_ones) == 2
+    never = MadeReader()
+    finder_with(folder, DRAWINGS, never).heatmaps(photo(), ("face",), "pack")
+    assert not never.read_ones
+
+
+@pytest.mark.parametrize(
+    ("limit", "reader", "expected"),
+    [
+        (PHOTOGRAPHS, MadeReader(), "photograph"),
+        (PHOTOGRAPHS, MadeReader(anybody=False), ""),
+        (PHOTOGRAPHS, None, ""),
+        (DRAWINGS, MadeReader(), "drawing"),
+        (DRAWINGS, None, "drawing"),
+        (GENERAL, MadeReader(), "photograph"),
+        (GENERAL, MadeReader(anybody=False), ""),
+        (GENERAL, None, ""),
+    ],
+)
+def test_the_page_is_told_which_reader_looked(
+    folder: Path, limit: float | None, reader: MadeReader | None, expected: str
+) -> None:
+    selector = Selector(finder=finder_with(folder, limit, reader))
+    recipe = Recipe(mask_prompt="face", mask_negative="")
+    detection = selector.select(photo(), recipe, "pack", 64).detection
+    assert detection.reader == expected
+    assert mask_view(detection, recipe)["reader"] == expected
+
+
+def test_without_words_nobody_looks(folder: Path) -> None:
+    reader = MadeReader()
+    selector = Selector(finder=finder_with(folder, PHOTOGRAPHS, reader))
+    recipe = Recipe(mask_prompt="", mask_negative="")
+    assert selector.select(photo(), recipe, "pack", 64).detection.reader == ""
+    assert not reader.read_ones
+
+
+# --- both together ------------------------------------------------------------------------------
+
+
+def test_the_union_has_the_finest_resolution_and_the_higher_score() -> None:
+    coarse = Heatmap(phrase="dog", logits=np.full((4, 3), -1, np.float32))
+    coarse.logits[:, 0] = 2
+    fine = Heatmap(phrase="hair", logits=np.full((16, 12), -3, np.float32))
+    fine.logits[:, 8:] = 4
+    heats = {"dog": coarse, "hair": fine}
+    for order in (("dog", "hair"), ("hair", "dog")):
+        found = _union(heats, tuple(Phrase(text=one, threshold=None) for one in order))
+        assert found.shape == (16, 12)
+        np.testing.assert_allclose(found[:, :2], 2, atol=1e-6)
+        np.testing.assert_allclose(found[:, 6:8], -1, atol=1e-6)
+        np.testing.assert_allclose(found[:, 8:], 4, atol=1e-6)
+
+
+@pytest.mark.parametrize("words", ["hair, dog", "dog, hair", "dog", "hair"])
+def test_words_of_both_are_selected_together(folder: Path, words: str) -> None:
+    selector = Selector(finder=finder_with(folder, PHOTOGRAPHS, MadeReader()))
+    recipe = Recipe(mask_prompt=words, mask_negative="face", mask_threshold=0.9)
+    selection = selector.select(photo(), recipe, "pack", 64)
+    assert [word.phrase for word in selection.words] == [*words.split(", "), "face"]
+    inside = selection.field.distance > 0
+    assert inside[16:22, 18:30].all() == ("hair" in words)  # the middle of the hair
+    assert not inside[30:45, 18:30].any()
+
+
+def test_key_points_are_those_of_the_largest_person_in_a_photograph(folder: Path) -> None:
+    estimator = PoseEstimator(tiny_detectors.vitpose(), tiny_detectors.vitpose_processor(), CPU)
+    read = largest_person(people(), photo().size)
+    for limit, reader, is_read in (
+        (PHOTOGRAPHS, MadeReader(), True),
+        (PHOTOGRAPHS, MadeReader(anybody=False), False),
+        (DRAWINGS, MadeReader(), False),
+        (GENERAL, MadeReader(), False),
+    ):
+        selector = Selector(finder=finder_with(folder, limit, reader))
+        found = selector.keypoints(photo(), "pack", estimator)
+        assert np.array_equal(found, read) == is_read
