@@ -18,7 +18,7 @@ from PIL import Image
 from transformers import CLIPSegForImageSegmentation, CLIPSegProcessor, CLIPTokenizer
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
-from inference.mask.familiarity import Familiarity
+from inference.mask.familiarity import Familiarity, grain
 from inference.mask.heatmap import Heatmap
 from inference.picture.photo import Pixels
 from inference.runtime.library_errors import check_finite
@@ -28,9 +28,15 @@ from inference.runtime.pretrained import Pretrained
 
 @dataclass(frozen=True, kw_only=True)
 class Activations:
-    """The vision tower's output for one photo: a (1, tokens, width) tensor per extracted layer."""
+    """The vision tower's output for one photo.
+
+    Attributes:
+        layers: a (1, tokens, width) tensor per extracted layer.
+        grain: the photo's `familiarity.grain`; 0 for models of all kinds of pictures.
+    """
 
     layers: tuple[torch.Tensor, ...] = field(repr=False)
+    grain: float = 0.0
 
 
 class Segmenter(Pretrained):
@@ -76,7 +82,8 @@ class Segmenter(Pretrained):
             pixels.to(self._device), output_hidden_states=True
         ).hidden_states
         layers = tuple(hidden[i + 1] for i in self._model.extract_layers)
-        return Activations(layers=check_finite(layers))
+        texture = 0.0 if self.is_general else grain(picture)
+        return Activations(layers=check_finite(layers), grain=texture)
 
     @property
     def is_general(self) -> bool:
@@ -85,7 +92,7 @@ class Segmenter(Pretrained):
 
     def knows(self, seen: Activations) -> bool:
         """Whether a photo is like the few kinds of pictures that the model was trained on."""
-        return self._familiarity is None or self._familiarity.knows(seen.layers)
+        return self._familiarity is None or self._familiarity.knows(seen.layers, seen.grain)
 
     @torch.inference_mode()
     def segment(self, seen: Activations, phrases: Sequence[str]) -> tuple[Heatmap, ...]:

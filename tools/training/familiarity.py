@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from inference.mask.familiarity import Familiarity, description
+from inference.mask.familiarity import Familiarity, description, grain
 from inference.mask.segmenter import Segmenter
 from tools.portraits import HELD_OUT_SEED, draw_seed
 from tools.training.common import Job
 
-DRAWINGS, UNSEEN = 2000, 1000
+DRAWINGS, UNSEEN = 1200, 1000
 FIRST_UNSEEN = HELD_OUT_SEED + 100_000  # others are used for evaluation
-SIZES = ((192, 192), (384, 480), (320, 320), (240, 300))
+SIZES = ((240, 240), (384, 480), (320, 320), (240, 300))
 KEPT = 0.998  # share of unseen drawings within the limit
 SHRINKAGE = 0.05  # of the covariance towards a multiple of the identity
 
@@ -49,10 +49,15 @@ def fit(folder: Path) -> Familiarity:
     covariance += SHRINKAGE * spread * np.eye(len(covariance))
     whitening = np.linalg.inv(np.linalg.cholesky(covariance)).astype(np.float32)
     mean = known.mean(axis=0)
-    unseen = np.stack([describe(FIRST_UNSEEN + k) for k in range(UNSEEN)])
+    pictures = [drawing(FIRST_UNSEEN + k) for k in range(UNSEEN)]
+    unseen = np.stack([description(segmenter.encode_image(one).layers) for one in pictures])
     distances = np.linalg.norm((unseen - mean) @ whitening.T, axis=1)
-    limit = float(np.quantile(distances, KEPT))
-    return Familiarity(mean=mean, whitening=whitening, limit=limit)
+    return Familiarity(
+        mean=mean,
+        whitening=whitening,
+        limit=float(np.quantile(distances, KEPT)),
+        grain_limit=float(np.quantile([grain(one) for one in pictures], KEPT)),
+    )
 
 
 def train(job: Job) -> None:
@@ -61,4 +66,4 @@ def train(job: Job) -> None:
     folder = job.out / "segmenter"
     found = fit(folder)
     found.save(folder)
-    print(f"familiarity: limit {found.limit:.2f}")
+    print(f"familiarity: limits {found.limit:.2f} and {found.grain_limit:.2f}")
