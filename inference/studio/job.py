@@ -209,8 +209,11 @@ class Job:
         """Sentences for the user about how to improve the result, "" for none."""
         restores = self.models.catalog.family(self.style.family).restorer is not None
         faint = self.recipe.face_correct and restores and not FaceRestorer.is_installed()
-        drawn = self.style.family == PACK and selection.detection.reader == PHOTOGRAPH
-        return " ".join((HOW_TO_INSTALL,) * faint + (DRAWS,) * drawn)
+        reader = selection.detection.reader
+        drawn = self.style.family == PACK and reader == PHOTOGRAPH
+        unread = "" if reader else self.models.photo_note
+        sentences = ((HOW_TO_INSTALL, faint), (DRAWS, drawn), (unread, bool(unread)))
+        return " ".join(sentence for sentence, applies in sentences if applies)
 
     def _painter_recipe(self) -> Recipe:
         """The painter's recipe: the recipe with the style's words and settings."""

@@ -200,7 +200,7 @@ def test_enlarging_beats_lanczos(bench: Bench) -> None:
 
 def test_the_pack_is_small_and_holds_nothing_but_safe_weights(bench: Bench) -> None:
     files = list(bench.pack_files())
-    assert sum(path.stat().st_size for path in files) <= 30_000_000
+    assert sum(path.stat().st_size for path in files) <= 40_000_000
     assert {path.suffix for path in files} <= {".safetensors", ".json", ".txt", ".md"}
 
 

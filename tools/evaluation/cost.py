@@ -16,7 +16,7 @@ from tools.evaluation.bench import FAMILY, Bench, sitter
 from tools.evaluation.prompt import recipe
 from tools.evaluation.table import Row, at_most, note
 
-MEGABYTES, LOAD_SECONDS, PAINT_SECONDS = 30, 3, 10
+MEGABYTES, LOAD_SECONDS, PAINT_SECONDS = 40, 3, 10
 TRIES = 2
 ROOT = Path(__file__).resolve().parents[2]
 
