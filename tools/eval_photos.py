@@ -2,8 +2,8 @@
 
 All measurements use the product's own code, as for a user's photo; `tools/evaluation/photos.py`
 says what the folder holds. `--each` lists every photograph; `--sheet FILE` writes the photographs
-with what their words cover; `--worst FILE` the three masks that miss their goals most, as masks alone:
-white where both agree, orange where the word was missed, blue where it was seen wrongly;
+with what their words cover; `--worst FILE` the three masks that miss their goals most, as masks
+alone: white where both agree, orange where the word was missed, blue where it was seen wrongly;
 `--drawings 500` also tells held-out drawings apart.
 """
 

@@ -13,7 +13,7 @@ from typing import Self
 import cv2
 import numpy as np
 
-from inference.people.body_landmarks import MIN_PRESENCE, Body
+from inference.people.body_landmarks import MIN_PRESENCE, Body, face_of
 from inference.people.face_mesh import FaceMesh
 from inference.people.turned_square import Floats, TurnedSquare
 from inference.picture.geometry import Size
@@ -60,8 +60,9 @@ class PersonSegmenter:
             return np.asarray((person + self._padded(picture, size)) / 2, np.float32)
         mirrored = self._on(np.ascontiguousarray(picture[:, ::-1]), size)[:, ::-1]
         person = np.asarray((person + mirrored) / 2, np.float32)
-        for face in faces:
-            person = self._refined(picture, person, _square(face))
+        hidden = (body.square for body in bodies if face_of(body, faces) is None)
+        for square in (*map(_chest, faces), *map(_upright, hidden)):
+            person = self._refined(picture, person, square)
         seen = [body for body in bodies if (body.points[SHOULDERS, 3] >= MIN_PRESENCE).all()]
         if not seen:
             return person
@@ -98,7 +99,11 @@ class PersonSegmenter:
         return np.asarray(person + 0.5 * (near - person) * weight, np.float32)
 
 
-def _square(face: FaceMesh) -> TurnedSquare:
+def _upright(square: TurnedSquare) -> TurnedSquare:
+    return TurnedSquare(x=square.x, y=square.y, side=square.side)
+
+
+def _chest(face: FaceMesh) -> TurnedSquare:
     """The square round a person's head and chest."""
     x, y = (float(one) for one in face.eyes.mean(axis=0))
     side, below = CHEST

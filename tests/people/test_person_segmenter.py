@@ -96,14 +96,14 @@ def test_a_small_figure_is_looked_at_alone(segmenter: PersonSegmenter) -> None:
     size = (960, 720)
     body = hidden_body(square, size)
     without, found = (segmenter.find(picture, (), bodies, size) for bodies in ((), (body,)))
-    assert overlap(found, mask) > overlap(without, mask) + 0.1
+    assert overlap(found, mask) > overlap(without, mask) + 0.02
     assert overlap(found, mask) > 0.7
     far = np.ones((720, 960), dtype=bool)
     far[572 - 100 : 572 + 100, 754 - 100 : 754 + 100] = False
     np.testing.assert_array_equal(found[far], without[far])
 
 
-@pytest.mark.parametrize(("side", "is_alone"), [(0.7, True), (0.8, False)])
+@pytest.mark.parametrize(("side", "is_alone"), [(0.8, True), (0.9, False)])
 def test_a_figure_as_large_as_the_picture_is_not(
     segmenter: PersonSegmenter, side: float, is_alone: bool
 ) -> None:
