@@ -1,4 +1,4 @@
-"""Removes islands from part maps: pieces too small to be what they are said to be."""
+"""Cleans part maps of pieces too small for what they are said to be, and of hats that are hair."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from inference.people.parts import Part
 from inference.people.turned_square import Floats
+from inference.picture.photo import Pixels
 
 # Least area of a piece, as a share of the largest head's.
 LEAST: Mapping[Part, float] = MappingProxyType(
@@ -24,7 +25,10 @@ LEAST: Mapping[Part, float] = MappingProxyType(
     }
 )
 HEAD = (Part.FACE, Part.EAR, Part.HAIR, Part.HAT, Part.GLASSES)
-# What remains of an island's probability.
+# Least area of the hair, as a share of the hat's, whose colour is compared with the hat's, and the
+# largest difference of both medians, in 8-bit Lab, of one colour.
+HAIR_OF_HAT, SAME_COLOUR = 0.15, 14.0
+# What remains of the probability of what is cleaned away.
 REMAINS = 0.05
 
 
@@ -44,6 +48,27 @@ def without_islands(parts: Floats) -> Floats:
         small[0] = False
         cleaned[part][small[pieces]] *= REMAINS
     return np.asarray(cleaned / cleaned.sum(axis=0), np.float32)
+
+
+def without_false_hats(parts: Floats, picture: Pixels) -> Floats:
+    """Probabilities of parts where a hat of the colour of the hair is hair.
+
+    Args:
+        parts: (parts, h, w), of sum 1.
+        picture: (h, w, 3) uint8 RGB.
+    """
+    labels = parts.argmax(axis=0)
+    hat, hair = labels == Part.HAT, labels == Part.HAIR
+    if hair.sum() < HAIR_OF_HAT * hat.sum() or not hat.any():
+        return parts
+    lab = cv2.cvtColor(picture, cv2.COLOR_RGB2LAB).astype(np.float32)
+    difference = np.median(lab[hat], axis=0) - np.median(lab[hair], axis=0)
+    if float(np.linalg.norm(difference)) > SAME_COLOUR:
+        return parts
+    changed = parts.copy()
+    changed[Part.HAIR] += (1 - REMAINS) * changed[Part.HAT]
+    changed[Part.HAT] *= REMAINS
+    return changed
 
 
 def _largest(mask: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> int:

@@ -17,10 +17,11 @@ import numpy as np
 from inference.people.body_landmarks import Body, BodyEstimator
 from inference.people.face_mesh import FaceMesh, FaceMeshEstimator
 from inference.people.human_parser import HumanParser
-from inference.people.part_cleaning import without_islands
+from inference.people.part_cleaning import without_false_hats, without_islands
 from inference.people.part_features import part_features
 from inference.people.parts import Part
 from inference.people.person_segmenter import PersonSegmenter
+from inference.people.rims import RIMS, rim_contrast
 from inference.people.turned_square import Floats, TurnedSquare
 from inference.picture.geometry import Size, fit_within
 from inference.picture.photo import Pixels
@@ -36,6 +37,8 @@ HEAD_SIDE, BODY_SIDE = 256, 320
 # Width of the border of a square in which it fades into the coarser one, of its side.
 FADE = 0.12
 EPSILON = 1e-4
+# Factors of the odds of glasses, for faces with rims and without.
+RIMMED, BARE = 3.0, 0.02
 # Least share of the picture that people cover.
 LEAST_PERSON = 0.002
 
@@ -105,26 +108,19 @@ class PhotoReader:
         view = _View(picture=picture, person=person, size=size)
         parts = self._parse_whole(view)
         for face in reversed(faces):
+            glasses = RIMMED if rim_contrast(picture, face) >= RIMS else BARE
             for square, side in _squares(face):
-                parts = self._parse_square(view, parts, face, square, side)
-        return People(
-            faces=faces, bodies=bodies, size=looked, parts=without_islands(_within(parts, person))
-        )
+                found = _with_odds(self._parse(view, square, side, face), glasses)
+                parts = view.blend(parts, found, square)
+        small = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+        parts = without_islands(without_false_hats(_within(parts, person), small))
+        return People(faces=faces, bodies=bodies, size=looked, parts=parts)
 
     def _parse_whole(self, view: _View) -> Floats:
         """The parts in the whole picture, without a face."""
         height, width = view.picture.shape[:2]
         square = TurnedSquare(x=width / 2, y=height / 2, side=float(max(width, height)))
-        found = self._parse(view, square, BODY_SIDE, None)
-        return view.paste(found, square)
-
-    def _parse_square(
-        self, view: _View, parts: Floats, face: FaceMesh, square: TurnedSquare, side: int
-    ) -> Floats:
-        """The parts with those found in a square, which fades out at its border."""
-        found = view.paste(self._parse(view, square, side, face), square)
-        weight = view.paste(_window(side // 2)[None], square)[0]
-        return np.asarray(parts + (found - parts) * weight, np.float32)
+        return view.paste(_with_odds(self._parse(view, square, BODY_SIDE, None), BARE), square)
 
     def _parse(self, view: _View, square: TurnedSquare, side: int, face: FaceMesh | None) -> Floats:
         picture = square.cut(view.picture, side, cv2.BORDER_REPLICATE)
@@ -156,6 +152,11 @@ class _View:
         """Maps (n, side, side) of a square over the whole picture, (n, h, w)."""
         return np.stack([square.paste(one, self.canvas, self.size) for one in values])
 
+    def blend(self, parts: Floats, found: Floats, square: TurnedSquare) -> Floats:
+        """Maps with those found in a square, which fades out at its border."""
+        weight = self.paste(_window(found.shape[-1])[None], square)[0]
+        return np.asarray(parts + (self.paste(found, square) - parts) * weight, np.float32)
+
     def cut_person(self, square: TurnedSquare, side: int) -> Floats:
         """Where people are, in a square sampled at `side`²."""
         scale = self.size[0] / self.canvas[0]
@@ -185,6 +186,13 @@ def _window(side: int) -> Floats:
     """Weights (side, side): 1 inside, falling to 0 at the edge."""
     ramp = np.clip((0.5 - np.abs((np.arange(side) + 0.5) / side - 0.5)) / FADE, 0, 1)
     return np.asarray(np.minimum.outer(ramp, ramp), np.float32)
+
+
+def _with_odds(parts: Floats, glasses: float) -> Floats:
+    """Probabilities of parts, of sum 1, with that of glasses multiplied by a factor."""
+    changed = parts.copy()
+    changed[Part.GLASSES] *= glasses
+    return np.asarray(changed / changed.sum(axis=0), np.float32)
 
 
 def _within(parts: Floats, person: Floats) -> Floats:

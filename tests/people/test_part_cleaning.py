@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from inference.people.part_cleaning import LEAST, without_islands
+from inference.people.part_cleaning import LEAST, without_false_hats, without_islands
 from inference.people.parts import Part
 from inference.people.turned_square import Floats
 
@@ -65,3 +65,35 @@ def test_without_a_head_nothing_changes() -> None:
 
 def test_background_is_never_an_island() -> None:
     assert Part.BACKGROUND not in LEAST
+
+
+@pytest.mark.parametrize(
+    ("hat", "hair", "hair_pixels", "stays"),
+    [
+        ((20, 20, 20), (22, 18, 20), 900, False),
+        ((20, 20, 20), (32, 26, 24), 900, False),
+        ((20, 20, 160), (20, 20, 20), 900, True),
+        ((20, 20, 20), (200, 180, 120), 900, True),
+        ((20, 20, 20), (20, 20, 20), 50, True),
+        ((20, 20, 20), (20, 20, 20), 0, True),
+    ],
+    ids=["one colour", "nearly one", "blue on black", "black on blond", "little hair", "no hair"],
+)
+def test_a_hat_of_the_colour_of_the_hair_is_hair(
+    hat: tuple[int, int, int], hair: tuple[int, int, int], hair_pixels: int, stays: bool
+) -> None:
+    picture = np.full((SIDE, SIDE, 3), 128, np.uint8)
+    parts = np.full((len(Part), SIDE, SIDE), 0.01, np.float32)
+    parts[Part.BACKGROUND] = 1
+    rows = hair_pixels // 30
+    for part, place, colour in (
+        (Part.HAT, (slice(0, 20), slice(0, 30)), hat),
+        (Part.HAIR, (slice(30, 30 + rows), slice(0, 30)), hair),
+    ):
+        parts[:, place[0], place[1]] = 0.01
+        parts[part][place] = 1
+        picture[place] = colour
+    parts /= parts.sum(axis=0)
+    labels = without_false_hats(parts, picture).argmax(axis=0)
+    assert labels[10, 10] == (Part.HAT if stays else Part.HAIR)
+    assert labels[90, 90] == Part.BACKGROUND
