@@ -25,7 +25,7 @@ STAGE_MINUTES = {
     "text": 3.0,
     "vae": 26.0,
     "segmenter": 96.0,
-    "parser": 60.0,
+    "parser": 75.0,
     "depth": 12.0,
     "rooms": 12.0,
     "latents": 0.0,

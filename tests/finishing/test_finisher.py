@@ -292,7 +292,7 @@ def test_the_likeness_decides_how_a_face_is_painted_and_only_there(
 def test_a_photo_without_a_face_is_told_before_anything_is_painted(with_face: Studio) -> None:
     picture = photo(seed=9)
     nowhere = np.full((64, 64), -5, dtype=np.float32)
-    with_face._selector._heat.keep(
+    with_face._selector.finder._heat.keep(
         repr(("pack", picture.digest, "face")), Heatmap(phrase="face", logits=nowhere)
     )
     with pytest.raises(InvalidPhoto, match="no face to take a likeness from"):

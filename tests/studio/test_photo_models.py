@@ -145,7 +145,8 @@ def test_meanwhile_the_segmenter_answers_and_a_job_is_painted(
     assert selection.detection.reader == ""
     *_, result = studio.paint(photo, recipe)
     assert isinstance(result, Result)
-    assert result.hint == ""
+    assert result.hint == studio.models().photo_note
+    assert result.hint.startswith("Photographs are read less well: ")
     assert len(index.requests) == asked
 
 
