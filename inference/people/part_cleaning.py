@@ -1,4 +1,4 @@
-"""Cleans part maps of pieces too small for what they are said to be, and of hats that are hair."""
+"""Cleans part maps: of small pieces, hats of the hair's colour and skin of another hue."""
 
 from __future__ import annotations
 
@@ -28,6 +28,8 @@ HEAD = (Part.FACE, Part.EAR, Part.HAIR, Part.HAT, Part.GLASSES)
 # Least area of the hair, as a share of the hat's, whose colour is compared with the hat's, and the
 # largest difference of both medians, in 8-bit Lab, of one colour.
 HAIR_OF_HAT, SAME_COLOUR = 0.15, 14.0
+# Largest difference of two medians of a and b, in 8-bit Lab, of the skin of one person.
+SAME_HUE = 9.0
 # What remains of the probability of what is cleaned away.
 REMAINS = 0.05
 
@@ -69,6 +71,28 @@ def without_false_hats(parts: Floats, picture: Pixels) -> Floats:
     changed[Part.HAIR] += (1 - REMAINS) * changed[Part.HAT]
     changed[Part.HAT] *= REMAINS
     return changed
+
+
+def without_false_skin(parts: Floats, picture: Pixels) -> Floats:
+    """Probabilities of parts where pieces of skin of another hue than the faces become second best.
+
+    Args:
+        parts: (parts, h, w), of sum 1.
+        picture: (h, w, 3) uint8 RGB.
+    """
+    labels = parts.argmax(axis=0)
+    face, skin = labels == Part.FACE, labels == Part.SKIN
+    if not face.any() or not skin.any():
+        return parts
+    hues = cv2.cvtColor(picture, cv2.COLOR_RGB2LAB)[..., 1:].astype(np.float32)
+    expected = np.median(hues[face], axis=0)
+    count, pieces = cv2.connectedComponents(skin.astype(np.uint8))
+    changed = parts.copy()
+    for piece in (pieces == k for k in range(1, count)):
+        difference = np.median(hues[piece], axis=0) - expected
+        if float(np.linalg.norm(difference)) > SAME_HUE:
+            changed[Part.SKIN][piece] *= REMAINS
+    return np.asarray(changed / changed.sum(axis=0), np.float32)
 
 
 def _largest(mask: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> int:

@@ -1,11 +1,16 @@
-"""Tests of removing islands from part maps."""
+"""Tests of cleaning part maps."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from inference.people.part_cleaning import LEAST, without_false_hats, without_islands
+from inference.people.part_cleaning import (
+    LEAST,
+    without_false_hats,
+    without_false_skin,
+    without_islands,
+)
 from inference.people.parts import Part
 from inference.people.turned_square import Floats
 
@@ -97,3 +102,26 @@ def test_a_hat_of_the_colour_of_the_hair_is_hair(
     labels = without_false_hats(parts, picture).argmax(axis=0)
     assert labels[10, 10] == (Part.HAT if stays else Part.HAIR)
     assert labels[90, 90] == Part.BACKGROUND
+
+
+@pytest.mark.parametrize(
+    ("colour", "stays"),
+    [
+        ((200, 150, 120), True),
+        ((120, 84, 64), True),
+        ((230, 175, 145), True),
+        ((230, 230, 230), False),
+        ((60, 60, 160), False),
+    ],
+    ids=["as the face", "in the shade", "in the light", "white", "blue"],
+)
+def test_skin_of_another_hue_than_the_face_is_something_else(
+    colour: tuple[int, int, int], stays: bool
+) -> None:
+    picture = np.full((SIDE, SIDE, 3), 128, np.uint8)
+    picture[FACE] = (200, 150, 120)
+    picture[70:80, 10:20] = colour
+    parts = part_map(piece=(Part.SKIN, Part.CLOTHES, 10))
+    labels = without_false_skin(parts, picture).argmax(axis=0)
+    assert labels[75, 15] == (Part.SKIN if stays else Part.CLOTHES)
+    assert (labels[FACE] == Part.FACE).all()
