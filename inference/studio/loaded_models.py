@@ -107,6 +107,12 @@ class LoadedModels:
                 self._segmenters[family] = Segmenter.load(folder, self.device.torch_device)
             return self._segmenters[family]
 
+    def lacks_photo_reader(self, family: str) -> bool:
+        """Whether `photo_reader` would load something, or try to."""
+        models = self.catalog.family(family).photo
+        wanted = models is not None and bool(models.words)
+        return wanted and family not in self._readers and time.monotonic() >= self._photo_retry
+
     def photo_reader(self, family: str, fetch: Fetch) -> PhotoReader | None:
         """The family's photo reader; None, with `photo_note` set, where it is unavailable."""
         models = self.catalog.family(family).photo

@@ -75,6 +75,9 @@ def load_photo_reader(models: LoadedModels, style: Style) -> Generator[Progress]
         Cancelled: the generator was closed during a download.
     """
 
+    if not models.lacks_photo_reader(style.family):
+        return
+
     def work(watch: TaskHandle[DownloadProgress]) -> None:
         models.photo_reader(
             style.family, partial(fetch, progress=watch.report, cancelled=watch.cancelled)
