@@ -180,15 +180,13 @@ class PhotoModels(Entry):
     Attributes:
         detectors: MediaPipe's small models of faces, bodies and people.
         parser: the human parser.
-        words: the words that they answer; the segmenter answers all others.
+        words: the words that they answer, all that they know if None; the segmenter answers all
+            others.
     """
 
     detectors: Source
     parser: Source
-    words: tuple[str, ...] = (
-        "person", "foreground", "background", "head", "face", "hair", "skin", "clothes", "hat",
-        "glasses",
-    )  # fmt: skip
+    words: tuple[str, ...] | None = None
 
 
 class FastMode(Entry):

@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from inference.people.parts import Part
 from inference.people.turned_square import Floats
@@ -40,7 +41,7 @@ def without_islands(parts: Floats) -> Floats:
     A piece is a connected set of pixels whose most likely part is the same.
     """
     labels = parts.argmax(axis=0)
-    head = _largest(np.isin(labels, HEAD))
+    head = largest_piece(np.isin(labels, HEAD))
     if not head:
         return parts
     cleaned = parts.copy()
@@ -95,7 +96,7 @@ def without_false_skin(parts: Floats, picture: Pixels) -> Floats:
     return np.asarray(changed / changed.sum(axis=0), np.float32)
 
 
-def _largest(mask: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> int:
-    """Pixels of the largest connected part of a mask."""
+def largest_piece(mask: NDArray[np.bool_]) -> int:
+    """Pixels of the largest connected piece of a mask; 0 for an empty one."""
     stats = cv2.connectedComponentsWithStats(mask.astype(np.uint8))[2]
     return int(stats[1:, cv2.CC_STAT_AREA].max()) if len(stats) > 1 else 0

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from inference.people.part_cleaning import largest_piece
 from inference.people.parts import Part
 from inference.people.turned_square import Floats
 
@@ -70,14 +71,8 @@ def probability(people: People, word: str) -> Floats:
     if word == "background":
         return np.asarray(found, np.float32)
     head = people.parts[list(PARTS["head"])].sum(axis=0) > 0.5
-    least = max(LEAST_OF_PICTURE * head.size, LEAST_OF_HEAD * float(_largest(head)))
+    least = max(LEAST_OF_PICTURE * head.size, LEAST_OF_HEAD * float(largest_piece(head)))
     return _without_specks(np.asarray(found, np.float32), least)
-
-
-def _largest(mask: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> int:
-    """Pixels of the largest connected part of a mask."""
-    stats = cv2.connectedComponentsWithStats(mask.astype(np.uint8))[2]
-    return int(stats[1:, cv2.CC_STAT_AREA].max()) if len(stats) > 1 else 0
 
 
 def _without_specks(found: Floats, least: float) -> Floats:

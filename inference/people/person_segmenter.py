@@ -15,7 +15,7 @@ import numpy as np
 
 from inference.people.body_landmarks import MIN_PRESENCE, Body, face_of
 from inference.people.face_mesh import FaceMesh
-from inference.people.turned_square import Floats, TurnedSquare
+from inference.people.turned_square import Floats, TurnedSquare, fading
 from inference.picture.geometry import Size
 from inference.picture.photo import Pixels
 from inference.runtime.tflite import TfliteModel, picture_tensor
@@ -95,7 +95,7 @@ class PersonSegmenter:
         size = person.shape[1], person.shape[0]
         found = self._run(square.cut(picture, 2 * self._model.input_size[0], cv2.BORDER_REPLICATE))
         near = square.paste(found, canvas, size)
-        weight = square.paste(_window(len(found)), canvas, size)
+        weight = square.paste(fading(len(found)), canvas, size)
         return np.asarray(person + 0.5 * (near - person) * weight, np.float32)
 
 
@@ -108,12 +108,6 @@ def _chest(face: FaceMesh) -> TurnedSquare:
     x, y = (float(one) for one in face.eyes.mean(axis=0))
     side, below = CHEST
     return TurnedSquare(x=x, y=y + below * face.width, side=side * face.width)
-
-
-def _window(side: int) -> Floats:
-    """Weights (side, side): 1 inside, falling to 0 at the edge."""
-    ramp = np.clip(8 * np.minimum(np.arange(side) + 0.5, side - 0.5 - np.arange(side)) / side, 0, 1)
-    return np.asarray(np.minimum.outer(ramp, ramp), np.float32)
 
 
 def _joined(person: Floats, bodies: Sequence[Body], size: Size) -> Floats:

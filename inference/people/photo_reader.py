@@ -22,7 +22,7 @@ from inference.people.part_features import part_features
 from inference.people.parts import Part
 from inference.people.person_segmenter import PersonSegmenter
 from inference.people.rims import RIMS, rim_contrast
-from inference.people.turned_square import Floats, TurnedSquare
+from inference.people.turned_square import Floats, TurnedSquare, fading
 from inference.picture.geometry import Size, fit_within
 from inference.picture.photo import Pixels
 
@@ -34,8 +34,6 @@ LONGEST, GRID = 1280, 384
 # Squares that are parsed: side, and centre below the point between the eyes, in face widths.
 HEAD, BODY = (4.4, 0.25), (12.0, 3.6)
 HEAD_SIDE, BODY_SIDE = 256, 320
-# Width of the border of a square in which it fades into the coarser one, of its side.
-FADE = 0.12
 EPSILON = 1e-4
 # Factors of the odds of glasses, for faces with rims and without.
 RIMMED, BARE = 3.0, 0.02
@@ -154,7 +152,7 @@ class _View:
 
     def blend(self, parts: Floats, found: Floats, square: TurnedSquare) -> Floats:
         """Maps with those found in a square, which fades out at its border."""
-        weight = self.paste(_window(found.shape[-1])[None], square)[0]
+        weight = square.paste(fading(found.shape[-1]), self.canvas, self.size)
         return np.asarray(parts + (self.paste(found, square) - parts) * weight, np.float32)
 
     def cut_person(self, square: TurnedSquare, side: int) -> Floats:
@@ -164,8 +162,7 @@ class _View:
             x=square.x * scale, y=square.y * scale, side=square.side * scale, angle=square.angle
         )
         gray = np.rint(self.person * 255).astype(np.uint8)
-        rgb = np.repeat(gray[..., None], 3, axis=2)
-        return np.asarray(small.cut(rgb, side, cv2.BORDER_REPLICATE)[..., 0] / 255, np.float32)
+        return np.asarray(small.cut(gray, side, cv2.BORDER_REPLICATE) / 255, np.float32)
 
 
 def _squares(face: FaceMesh) -> Iterator[tuple[TurnedSquare, int]]:
@@ -180,12 +177,6 @@ def _squares(face: FaceMesh) -> Iterator[tuple[TurnedSquare, int]]:
         TurnedSquare(x=middle_x, y=middle_y, side=side * face.width, angle=face.upright),
         HEAD_SIDE,
     )
-
-
-def _window(side: int) -> Floats:
-    """Weights (side, side): 1 inside, falling to 0 at the edge."""
-    ramp = np.clip((0.5 - np.abs((np.arange(side) + 0.5) / side - 0.5)) / FADE, 0, 1)
-    return np.asarray(np.minimum.outer(ramp, ramp), np.float32)
 
 
 def _with_odds(parts: Floats, glasses: float) -> Floats:

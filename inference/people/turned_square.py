@@ -18,6 +18,8 @@ from inference.picture.photo import Pixels
 
 T = TypeVar("T", np.uint8, np.float32)
 Floats = NDArray[np.float32]
+# Width of the border over which a square fades out, of its side.
+FADE = 0.12
 #: (2, 3) float64: maps (x, y, 1) to (x, y).
 Affine = NDArray[np.float64]
 
@@ -65,14 +67,14 @@ class TurnedSquare:
         """The square, sampled at `side`²; what lies outside the picture is black by default.
 
         Args:
-            picture: (H, W, 3) uint8.
+            picture: (H, W, 3) or (H, W) uint8.
             side: of the result, in pixels.
             border: OpenCV's border mode.
         """
         within = self._bounds((picture.shape[1], picture.shape[0]))
         part = picture[within.slices]
         if not part.size:
-            return np.zeros((side, side, 3), dtype=np.uint8)
+            return np.zeros((side, side, *picture.shape[2:]), dtype=np.uint8)
         shrink = max(1.0, self.side / side / 1.5)  # linear sampling reads two pixels a side
         size = tuple(max(1, round(length / shrink)) for length in within.size)
         if shrink > 1:
@@ -109,6 +111,12 @@ class TurnedSquare:
         right, bottom = (min(most, int(np.ceil(one)) + 1)
                          for one, most in zip(high, canvas, strict=True))  # fmt: skip
         return Box(left=left, top=top, right=max(left, right), bottom=max(top, bottom))
+
+
+def fading(side: int) -> Floats:
+    """Weights (side, side) of a square: 1 inside, falling to 0 over `FADE` of it at its border."""
+    ramp = np.clip((0.5 - np.abs((np.arange(side) + 0.5) / side - 0.5)) / FADE, 0, 1)
+    return np.asarray(np.minimum.outer(ramp, ramp), dtype=np.float32)
 
 
 def warp(

@@ -22,6 +22,7 @@ from inference.errors import MissingModel, ModelUnavailable
 from inference.finishing.enlarger import Enlarger
 from inference.finishing.face_restorer import FaceRestorer
 from inference.mask.segmenter import Segmenter
+from inference.people.part_words import PARTS
 from inference.people.photo_reader import PhotoReader
 from inference.runtime.device import Device
 from inference.runtime.library_logging import silence
@@ -110,19 +111,20 @@ class LoadedModels:
     def lacks_photo_reader(self, family: str) -> bool:
         """Whether `photo_reader` would load something, or try to."""
         models = self.catalog.family(family).photo
-        wanted = models is not None and bool(models.words)
+        wanted = models is not None and models.words != ()
         return wanted and family not in self._readers and time.monotonic() >= self._photo_retry
 
     def photo_reader(self, family: str, fetch: Fetch) -> PhotoReader | None:
         """The family's photo reader; None, with `photo_note` set, where it is unavailable."""
         models = self.catalog.family(family).photo
-        if models is None or not models.words:
+        if models is None or models.words == ():
             return None
         with self._photo_lock:
             if family not in self._readers and time.monotonic() >= self._photo_retry:
                 try:
                     folders = fetch(models.detectors), fetch(models.parser)
-                    device, words = self.device.torch_device, frozenset(models.words)
+                    device = self.device.torch_device
+                    words = frozenset(PARTS if models.words is None else models.words)
                     self._readers[family] = PhotoReader.load(*folders, device, words)
                     self.photo_note = ""
                 except ModelUnavailable as error:
