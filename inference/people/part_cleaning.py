@@ -32,7 +32,7 @@ HAIR_OF_HAT, SAME_COLOUR = 0.15, 14.0
 # Largest difference of two medians of a and b, in 8-bit Lab, of the skin of one person.
 SAME_HUE = 9.0
 # What remains of the probability of what is cleaned away.
-REMAINS = 0.05
+REMAINS = 1e-6
 
 
 def without_islands(parts: Floats) -> Floats:

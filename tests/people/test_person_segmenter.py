@@ -137,3 +137,11 @@ def test_odd_shapes_are_no_trouble(segmenter: PersonSegmenter, shape: tuple[int,
         found = segmenter.find(grey, faces, bodies, (12, 7))
         assert found.shape == (7, 12)
         assert np.isfinite(found).all()
+
+
+def test_the_mirrored_picture_has_the_mirrored_mask(segmenter: PersonSegmenter) -> None:
+    picture = np.ascontiguousarray(portrait(9).image[:, 40:])  # not symmetric
+    found = segmenter.find(picture, (), (), SIZE)
+    other = segmenter.find(np.ascontiguousarray(picture[:, ::-1]), (), (), SIZE)
+    np.testing.assert_allclose(other[:, ::-1], found, atol=0.02)
+    assert np.abs(other - found).max() > 0.5
