@@ -65,6 +65,9 @@ def _work(options: argparse.Namespace, stdout: TextIO, stderr: TextIO) -> int:
         return _exit(stderr, str(error), EXIT_FAILURE)
     except MasqueradeError as error:
         return _exit(stderr, str(error), EXIT_USAGE)
+    # Once each: they are the same for most photos of a folder.
+    for note in dict.fromkeys(note for outcome in outcomes for note in outcome.notes):
+        stderr.write(f"{_printable(note)}\n")
     return EXIT_FAILURE if any(outcome.error for outcome in outcomes) else EXIT_OK
 
 

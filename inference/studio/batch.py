@@ -33,6 +33,7 @@ class Outcome:
         seconds: duration.
         seed: the seed of the first picture; None where nothing was painted.
         kept_pixels_changed: the result's count; None where nothing was painted.
+        notes: what the result says to the user; see `Result.notes`.
         error: the error's message, "" without an error.
     """
 
@@ -42,6 +43,7 @@ class Outcome:
     seconds: float = 0.0
     seed: int | None = None
     kept_pixels_changed: int | None = None
+    notes: tuple[str, ...] = ()
     error: str = ""
 
 
@@ -162,6 +164,7 @@ def _one(
         seconds=time.monotonic() - started,
         seed=result.recipe.seed,
         kept_pixels_changed=result.kept_pixels_changed,
+        notes=result.notes,
     )
 
 

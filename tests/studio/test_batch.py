@@ -214,6 +214,19 @@ def command(*arguments: object) -> tuple[int, list[str], str]:
     return status, out.getvalue().splitlines(), err.getvalue()
 
 
+def test_the_command_tells_a_note_of_several_photos_once(
+    studio: Studio, tiny_catalog: Path, folder: Path, tmp_path: Path
+) -> None:
+    (folder / "b.jpg").unlink()
+    recipe = halved(studio, prompt="a" * 75 + " garden")
+    written = block_of(recipe, tmp_path / "recipe.txt", "use_lpw=false")
+    status, lines, notes = command(
+        written, folder, "-o", tmp_path / "out", "--style", "drawn", "--catalog", tiny_catalog
+    )
+    assert (status, len(lines)) == (0, 2)
+    assert notes == "Too long, so not read: «garden».\n"
+
+
 def test_the_command_writes_a_line_for_each_photo(
     studio: Studio, tiny_catalog: Path, folder: Path, tmp_path: Path
 ) -> None:
