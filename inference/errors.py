@@ -9,6 +9,7 @@
     │   ├── HubUnreachable     no answer, or a broken one, from the model hub
     │   ├── DamagedDownload    a file is truncated or has the wrong hash
     │   ├── MissingModel       unknown key, absent folder, absent or closed repository
+    │   │   └── MissingRevision    … or the repository has no such branch or commit
     │   └── InvalidCatalog     a catalog file has a mistake
     ├── NoDevice               no GPU was allocated for this painting (ZeroGPU)
     ├── OutOfMemory            the device has too little memory for this picture
@@ -80,6 +81,10 @@ class DamagedDownload(ModelUnavailable):
 
 class MissingModel(ModelUnavailable):
     """Unknown catalog key, missing folder, or missing or inaccessible repository."""
+
+
+class MissingRevision(MissingModel):
+    """A repository has no such branch, tag or commit."""
 
 
 class InvalidCatalog(ModelUnavailable):

@@ -40,8 +40,8 @@ ALONE = {
         "painting.checkpoints", "painting.ip_adapter", "studio.loaded_models",
     },
     "torch": {
-        "runtime", "people.human_parser", "control", "mask.segmenter", "mask.familiarity",
-        "painting", "finishing",
+        "catalog.pickled_weights", "runtime", "people.human_parser", "control", "mask.segmenter",
+        "mask.familiarity", "painting", "finishing",
     },
     "onnxruntime": {"finishing.face_restorer"},
     "ai_edge_litert": {"runtime.tflite"},

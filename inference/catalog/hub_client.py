@@ -12,7 +12,13 @@ from pathlib import Path
 
 from inference.catalog.download import Activity, is_offline
 from inference.catalog.schema import HubSource
-from inference.errors import DamagedDownload, HubUnreachable, MissingModel, ModelUnavailable
+from inference.errors import (
+    DamagedDownload,
+    HubUnreachable,
+    MissingModel,
+    MissingRevision,
+    ModelUnavailable,
+)
 
 #: Seconds that the hub may take to list a repository, at the first request and at the next ones.
 LISTING_TIMEOUTS_S = (5.0, 10.0, 15.0)
@@ -151,7 +157,7 @@ def _translate(error: Exception, source: HubSource, what: str) -> ModelUnavailab
             f"{repo} is closed: accept its terms on its page on the hub, then set HF_TOKEN."
         )
     if isinstance(error, RevisionNotFoundError):
-        return MissingModel(
+        return MissingRevision(
             f"{repo} has no revision {source.revision!r}: correct its entry in the catalog."
         )
     if status in (401, 404):

@@ -61,11 +61,15 @@ class HubSource(_Origin):
     """Files of one repository on the model hub.
 
     `revision` is a branch, a tag or a commit. `files` are patterns of paths within the repository,
-    in which `*` does not cross a `/`; each must match something.
+    in which `*` does not cross a `/`; each must match something. Where weights are not there as
+    safetensors, these are taken instead, or pickles: `conversion`, a branch that has them, such as
+    `refs/pr/41`; `single_file`, a file at the root with the whole checkpoint.
     """
 
     repo: str = Field(pattern=r"^[\w.-]+/[\w.-]+$")
     revision: str = "main"
+    conversion: str = Field(default="", pattern=r"^(refs/pr/\d+)?$")
+    single_file: _SingleFile | None = None
     files: tuple[str, ...] = Field(min_length=1)
 
     @field_validator("files")

@@ -22,8 +22,7 @@ from inference.mask.familiarity import Familiarity, grain
 from inference.mask.heatmap import Heatmap
 from inference.picture.photo import Pixels
 from inference.runtime.library_errors import check_finite
-from inference.runtime.load_lock import MODEL_CONSTRUCTION
-from inference.runtime.pretrained import Pretrained
+from inference.runtime.pretrained import Pretrained, load_model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,10 +57,7 @@ class Segmenter(Pretrained):
     @classmethod
     def load(cls, folder: Path, device: torch.device) -> Self:
         """Load model and processor from a local folder, in float32: they are small."""
-        with MODEL_CONSTRUCTION:
-            model = CLIPSegForImageSegmentation.from_pretrained(
-                folder, dtype=torch.float32, use_safetensors=True, local_files_only=True
-            )
+        model = load_model(CLIPSegForImageSegmentation, folder)
         # Explicit classes, because the class names in repositories' files have changed over time.
         processor = CLIPSegProcessor(
             image_processor=ViTImageProcessorPil.from_pretrained(folder, local_files_only=True),

@@ -20,11 +20,12 @@ from diffusers import (
     StableDiffusionInpaintPipeline,
     UNet2DConditionModel,
 )
+from diffusers.loaders.single_file_utils import SingleFileComponentError
 from torch import nn
 from transformers import CLIPTextModel
 
 from inference.catalog.catalog import Catalog
-from inference.catalog.hub import Fetch, weights_variant
+from inference.catalog.hub import Fetch, single_file, weights_variant
 from inference.catalog.schema import ControlModel, Source, Style
 from inference.painting.ahead_of_time import AheadOfTimeCompiler
 from inference.painting.denoiser import Denoiser, RunDenoiser
@@ -35,6 +36,7 @@ from inference.recipe.recipe import Recipe
 from inference.runtime.device import Device
 from inference.runtime.library_logging import silence
 from inference.runtime.load_lock import MODEL_CONSTRUCTION
+from inference.runtime.pretrained import misfit
 
 Pipeline: TypeAlias = StableDiffusionInpaintPipeline
 Parts: TypeAlias = dict[str, nn.Module]
@@ -50,6 +52,11 @@ PARTS: dict[str, tuple[str, Any]] = {
     "vae": ("the autoencoder", AutoencoderKL),
     "unet": ("the UNet", UNet2DConditionModel),
 }
+# Configs without which a folder does not describe a single-file checkpoint.
+OWN_CONFIGS = (
+    "model_index.json", "unet/config.json", "vae/config.json", "text_encoder/config.json",
+    "scheduler/scheduler_config.json", "tokenizer/tokenizer_config.json",
+)  # fmt: skip
 
 
 def silent(_what: str) -> None:
@@ -126,20 +133,21 @@ class Checkpoints:
                 use_safetensors=True,
                 local_files_only=True,
             )
+        _check_whole(model)
         painter.add_control(control.key, model.to(memory_format=self._device.layout))
 
     def _load(self, style: Style, fetch: Fetch, reading: Reading) -> Painter:
         base = fetch(style.base)
         vae = None if style.vae is None else fetch(style.vae)
-        source = self._catalog.family(style.family).configs
-        configs = fetch(source) if source and style.checkpoint else None
+        file = base / style.checkpoint if style.checkpoint else single_file(style.base, base)
         parts: Parts = {}
         if vae is not None:
             parts["vae"] = self._load_part("vae", vae, reading)
-        if style.checkpoint is not None:
-            reading(PARTS["unet"][0])
+        if file is not None:
+            configs = self._configs(style, base, fetch)
+            reading(file.name)
             with MODEL_CONSTRUCTION:
-                pipe = self._load_single_file(base / style.checkpoint, configs, parts)
+                pipe = self._load_single_file(file, configs, parts)
         else:
             for name in PARTS:
                 if name not in parts:
@@ -148,6 +156,7 @@ class Checkpoints:
                 pipe = self._load_folder(base, parts)
         policy = self._device.memory()
         for model in (pipe.unet, pipe.vae):
+            _check_whole(model)
             model.to(memory_format=self._device.layout)
         painter = Painter(pipe, self._device.torch_device, self._run, policy)
         log.info("style %s is loaded on %s, %s", style.key, self._device.title, policy.title)
@@ -167,15 +176,35 @@ class Checkpoints:
             )
         return model
 
+    def _configs(self, style: Style, base: Path, fetch: Fetch) -> Path | None:
+        """The folder with the configs of a single-file checkpoint: its own, or the family's."""
+        source = self._catalog.family(style.family).configs
+        names = {*OWN_CONFIGS} - ({"vae/config.json"} if style.vae else set())
+        if all((base / name).is_file() for name in names):
+            return base
+        return None if source is None else fetch(source)
+
     def _load_single_file(self, file: Path, configs: Path | None, parts: Parts) -> Pipeline:
-        return Pipeline.from_single_file(
-            file,
-            config=configs,
-            dtype=self._device.dtype,
-            safety_checker=None,
-            local_files_only=True,
-            **parts,
-        )
+        """Load a whole checkpoint.
+
+        Raises:
+            InvalidCatalog: it lacks something, or the configs are those of another kind of model.
+        """
+        try:
+            return Pipeline.from_single_file(
+                file,
+                config=None if configs is None else str(configs),
+                dtype=self._device.dtype,
+                safety_checker=None,
+                feature_extractor=None,
+                image_encoder=None,
+                requires_safety_checker=False,
+                local_files_only=True,
+                **parts,
+            )
+        # The third: a weight is missing, and has no value to be moved.
+        except (SingleFileComponentError, ValueError, NotImplementedError, KeyError) as error:
+            raise misfit(file.name) from error
 
     def _load_folder(self, folder: Path, parts: Parts) -> Pipeline:
         """The pipeline of a folder, of which all `PARTS` are loaded."""
@@ -230,3 +259,13 @@ def run_first_step(painter: Painter, recipe: Recipe, side: int) -> None:
     )
     with closing(painter.paint(patch, recipe.with_seed())) as events:
         next(event for event in events if isinstance(event, DenoisingStep))
+
+
+def _check_whole(model: torch.nn.Module) -> None:
+    """Check that no weight was missing; diffusers leaves such a one without a value.
+
+    Raises:
+        InvalidCatalog: one was.
+    """
+    if any(parameter.is_meta for parameter in model.parameters()):
+        raise misfit(type(model).__name__)

@@ -100,6 +100,7 @@ class HubServer:
 
     def __init__(self) -> None:
         self.repos: dict[str, _Repo] = {}
+        self.branches: dict[tuple[str, str], _Repo] = {}
         self.requests: list[tuple[str, str]] = []
         self.fault: Fault | None = None
         self.fault_count: int | None = None
@@ -117,6 +118,12 @@ class HubServer:
         """Serve `folder` as repository `name`, whose branch main is at `commit`."""
         commit = commit or hashlib.sha1(name.encode()).hexdigest()
         self.repos[name] = _Repo(name=name, folder=folder, commit=commit)
+
+    def add_branch(self, name: str, branch: str, folder: Path) -> None:
+        """Serve `folder` as another branch of a repository, such as refs/pr/1."""
+        commit = hashlib.sha1(f"{name} {branch}".encode()).hexdigest()
+        repo = _Repo(name=name, folder=folder, commit=commit)
+        self.branches |= {(name, branch): repo, (name, commit): repo}
 
     def downloads(self) -> list[str]:
         """The paths of all requested files, in order."""
@@ -201,7 +208,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _describe(self, question: str) -> None:
         """`owner/name[/revision/x]` lists the files flat, `owner/name/tree/x` as a tree."""
-        owner, name, *rest = question.split("/")
+        owner, name, *rest = question.split("/", 3)
         repo = self._find(f"{owner}/{name}", rest[1] if len(rest) > 1 else "main")
         if repo is None:
             return
@@ -247,10 +254,11 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(body, headers)
 
     def _find(self, name: str, revision: str) -> _Repo | None:
-        repo = self.server_state.repos.get(name)
+        hub = self.server_state
+        repo = hub.branches.get((name, revision)) or hub.repos.get(name)
         if repo is None:
             self._refuse(HTTPStatus.UNAUTHORIZED, "RepoNotFound")
-        elif revision not in ("main", repo.commit):
+        elif revision not in ("main", repo.commit) and (name, revision) not in hub.branches:
             self._refuse(HTTPStatus.NOT_FOUND, "RevisionNotFound")
             repo = None
         return repo
