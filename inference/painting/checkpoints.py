@@ -73,6 +73,7 @@ class Checkpoints:
 
     Attributes:
         loaded: the painter; None before the first.
+        title: title of the style that it was last used for.
     """
 
     def __init__(self, catalog: Catalog, device: Device, *, compiled: bool) -> None:
@@ -83,6 +84,7 @@ class Checkpoints:
         if compiled:
             self._run = AheadOfTimeCompiler() if device.is_lent else StepCompiler()
         self.loaded: Painter | None = None
+        self.title = ""
         # Styles that agree in base, single file and VAE share one checkpoint in memory.
         self._base: tuple[Source, str | None, Source | None] | None = None
 
@@ -103,7 +105,7 @@ class Checkpoints:
         wanted = [self._catalog.control(style.family, key) for key in controls]
         base = (style.base, style.checkpoint, style.vae)
         if self.loaded is None or self._base != base:
-            self.loaded = None
+            self.loaded, self.title = None, ""
             self.loaded, self._base = self._load(style, fetch, reading), base
         painter = self.loaded
         painter.adapters.detach()  # LoRAs are loaded into the UNet's own layers
@@ -113,6 +115,7 @@ class Checkpoints:
                 reading(f"the LoRA {lora.title}")
                 painter.loras.add(key, fetch(lora.source) / lora.file)
         painter.loras.use(style.loras)
+        self.title = style.title
         for control in wanted:
             if not painter.has_control(control.key):
                 reading(f"the control {control.title}")

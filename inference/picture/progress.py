@@ -51,6 +51,24 @@ class Progress:
     control_map: Pixels | None = field(default=None, repr=False)
     seconds_left: float | None = None
 
+    @property
+    def text(self) -> str:
+        """All that is known in one line for the user."""
+        parts = [str(self.stage), self.detail]
+        if self.steps:
+            parts.append(f"step {self.step} of {self.steps}")
+        if self.seconds_left is not None:
+            parts.append(f"{duration(self.seconds_left)} left")
+        return " · ".join(part for part in parts if part)
+
     def report(self) -> dict[str, object]:
         """Stage and steps, ready for JSON."""
         return {"stage": str(self.stage), "step": self.step, "steps": self.steps}
+
+
+def duration(seconds: float) -> str:
+    """A time for the user: seconds below 100, else minutes, else hours and minutes."""
+    if seconds < 99.5:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"

@@ -12,7 +12,7 @@ from inference.studio.model_status import ModelStatus
 
 def status_html(status: ModelStatus) -> str:
     """Which models are loaded and where they run, or the progress of loading."""
-    state = "ready" if status.ready else "loading"
+    state = "loading" if status.loading else "ready"
     return f"<span class='{state}' role='status'>{escape(status.text)}</span>"
 
 
@@ -26,21 +26,9 @@ def progress_html(progress: Progress) -> str:
     done = f"value='{progress.step}' max='{progress.steps}'" if progress.steps else ""
     if progress.share is not None:
         done = f"value='{progress.share:.3f}'"
-    parts = [str(progress.stage), progress.detail]
-    if progress.steps:
-        parts.append(f"step {progress.step} of {progress.steps}")
-    if progress.seconds_left is not None:
-        parts.append(f"{duration(progress.seconds_left)} left")
-    text = " · ".join(part for part in parts if part)
-    return f"<p class='message' role='status'>{escape(text)}</p><progress {done}></progress>"
-
-
-def duration(seconds: float) -> str:
-    """A time for the user: seconds below 100, else minutes, else hours and minutes."""
-    if seconds < 99.5:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
+    return (
+        f"<p class='message' role='status'>{escape(progress.text)}</p><progress {done}></progress>"
+    )
 
 
 def result_html(done: Result | GridResult) -> str:
