@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -11,8 +10,8 @@ from inference.catalog.download import Activity, DownloadProgress, Report
 from inference.catalog.hub import PendingDownload, fetch, pending
 from inference.catalog.schema import Source
 
-# Seconds over which the rate is measured.
-RATE_SECONDS = 10.0
+# Seconds over which the rate is measured, and those before it is told.
+RATE_SECONDS, FIRST_SECONDS = 20.0, 3.0
 
 
 class DownloadPlan:
@@ -77,27 +76,32 @@ class DownloadPlan:
 
 
 class TransferRate:
-    """The rate of a transfer over the last `RATE_SECONDS`, pauses left out.
+    """The rate of a transfer: a moving average over `RATE_SECONDS`, pauses left out.
 
     Attributes:
-        value: bytes per second; None before anything was measured.
+        value: bytes per second; None until `FIRST_SECONDS` were measured.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.value: float | None = None
         self._clock = clock
-        self._seen: deque[tuple[float, int]] = deque()
+        self._mean = 0.0
+        self._measured = 0.0  # seconds
+        self._last: tuple[float, int] | None = None
 
     def add(self, bytes_done: int) -> None:
         """Note how many bytes have been transferred until now."""
         now = self._clock()
-        self._seen.append((now, bytes_done))
-        while now - self._seen[0][0] > RATE_SECONDS:
-            self._seen.popleft()
-        seconds, first = now - self._seen[0][0], self._seen[0][1]
+        since, before = self._last or (now, bytes_done)
+        seconds = now - since
+        if self._last is None or seconds >= 1:
+            self._last = now, bytes_done
         if seconds >= 1:
-            self.value = (bytes_done - first) / seconds
+            self._measured += seconds
+            share = min(1.0, seconds / min(self._measured, RATE_SECONDS))
+            self._mean += share * ((bytes_done - before) / seconds - self._mean)
+            self.value = self._mean if self._measured >= FIRST_SECONDS else None
 
     def pause(self) -> None:
-        """Begin a new measurement; the value stays until it has one."""
-        self._seen.clear()
+        """Leave out the time until the next bytes."""
+        self._last = None

@@ -110,15 +110,17 @@ def test_a_source_that_was_not_planned_is_fetched_too(hub: HubServer) -> None:
     ("transfer", "rate"),
     [
         ([(0, 0)], None),
-        ([(0, 0), (0.5, MIB)], None),
-        ([(0, 0), (2, 4 * MIB)], 2 * MIB),
-        ([(0, 0), (100, MIB), (101, 3 * MIB)], 2 * MIB),
-        ([(0, 0), (2, 4 * MIB), "pause", (60, 4 * MIB)], 2 * MIB),
-        ([(0, 0), (2, 4 * MIB), "pause", (60, 4 * MIB), (62, 12 * MIB)], 4 * MIB),
+        ([(0, 0), (2, 4)], None),
+        ([(0, 0), (4, 8)], 2.0),
+        ([(0, 0), (2, 4), (4, 12)], 3.0),
+        ([(0, 0), (20, 40), (30, 40)], 1.0),
+        ([(0, 0), (20, 40), (60, 200)], 4.0),
+        ([(0, 0), (20, 40), "pause", (60, 40)], 2.0),
+        ([(0, 0), (20, 40), "pause", (60, 40), (80, 120)], 4.0),
     ],
-    ids=["one", "too short", "steady", "old ones", "pause", "after a pause"],
+    ids=["one", "too short", "steady", "mean", "stalled", "old ones", "pause", "after a pause"],
 )
-def test_the_rate_is_that_of_the_last_seconds(
+def test_the_rate_is_a_mean_over_the_last_seconds(
     transfer: list[tuple[float, int] | str], rate: float | None
 ) -> None:
     now = [0.0]

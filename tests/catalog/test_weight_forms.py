@@ -10,8 +10,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from inference.catalog import hub
+from inference.catalog import hub, hub_cache, hub_client
 from inference.catalog.catalog import HubSource
+from inference.catalog.download import DownloadProgress
 from inference.catalog.hub_client import HubFile, HubListing
 from inference.catalog.weight_forms import WeightForm, choose
 from inference.errors import HubUnreachable, MissingModel, MissingRevision, ModelUnavailable
@@ -189,9 +190,9 @@ def test_every_form_is_fetched_once_and_told(
 ) -> None:
     change(repository)
     server.add(REPO, repository)
-    seen: list[hub.DownloadProgress] = []
+    seen: list[DownloadProgress] = []
     folder = hub.fetch(SOURCE, progress=seen.append)
-    assert hub.taken_form(SOURCE) == (form, "main")
+    assert hub_cache.taken_form(SOURCE) == (form, "main")
     assert {p.relative_to(folder).as_posix() for p in folder.rglob("*.*")} == {"config.json", *kept}
     for name in kept:
         held = load_file(folder / name)
@@ -211,7 +212,7 @@ def test_a_conversion_branch_gives_the_whole_folder(server: HubServer, repositor
     server.add(REPO, repository)
     server.add_branch(REPO, "refs/pr/7", converted)
     folder = hub.fetch(SOURCE)
-    assert hub.taken_form(SOURCE) == (WeightForm.CONVERSION, "refs/pr/7")
+    assert hub_cache.taken_form(SOURCE) == (WeightForm.CONVERSION, "refs/pr/7")
     assert not [path for path in server.downloads() if path.endswith(".bin")]
     assert (folder / "config.json").is_file()
     server.close()
@@ -260,7 +261,7 @@ def test_a_pinned_commit_that_is_gone_is_told(server: HubServer, repository: Pat
     server.add(REPO, repository)
     pinned = SOURCE.model_copy(update={"revision": GONE})
     hub.fetch(pinned)
-    assert hub.taken_form(pinned) == (WeightForm.SAFETENSORS, "main")
+    assert hub_cache.taken_form(pinned) == (WeightForm.SAFETENSORS, "main")
     server.close()
     assert hub.is_ready(pinned)
 
@@ -273,7 +274,10 @@ def test_what_other_programs_left_in_any_form_is_used_without_network(
     commit = server.repos[REPO].commit
     server.close()
     snapshot = (
-        Path(hub.cache_folder()) / f"models--{REPO.replace('/', '--')}" / "snapshots" / commit
+        Path(hub_client.cache_folder())
+        / f"models--{REPO.replace('/', '--')}"
+        / "snapshots"
+        / commit
     )
     shutil.copytree(repository, snapshot)
     (snapshot.parents[1] / "refs").mkdir()
@@ -286,7 +290,7 @@ def test_without_network_and_cache_the_hub_is_named(server: HubServer) -> None:
     server.close()
     with pytest.raises(HubUnreachable):
         hub.fetch(SOURCE)
-    assert hub.taken_form(SOURCE) is None
+    assert hub_cache.taken_form(SOURCE) is None
 
 
 def test_a_pickle_that_is_refused_leaves_nothing_behind(
@@ -297,6 +301,6 @@ def test_a_pickle_that_is_refused_leaves_nothing_behind(
     server.add(REPO, repository)
     with pytest.raises(ModelUnavailable, match=rf"{FILE}.bin of {REPO} was refused"):
         hub.fetch(SOURCE)
-    assert hub.taken_form(SOURCE) is None
+    assert hub_cache.taken_form(SOURCE) is None
     assert not hub.is_ready(SOURCE)
-    assert not list(hub.cache_folder().rglob(f"{FILE}*.safetensors*"))
+    assert not list(hub_client.cache_folder().rglob(f"{FILE}*.safetensors*"))
