@@ -115,7 +115,8 @@ class Checkpoints:
         policy = self._device.memory()
         for model in (pipe.unet, pipe.vae):
             model.to(memory_format=self._device.layout)
-        painter = Painter(pipe, self._device.torch_device, self._run, policy)
+        weighting = self._catalog.family(style.family).weighting
+        painter = Painter(pipe, self._device.torch_device, self._run, policy, weighting)
         log.info("style %s is loaded on %s, %s", style.key, self._device.title, policy.title)
         return painter
 

@@ -43,6 +43,7 @@ from inference.painting.schedulers import (
     step_options,
 )
 from inference.picture.photo import Pixels
+from inference.recipe.prompt_weights import Weighting
 from inference.recipe.recipe import Recipe
 from inference.runtime.device import StepThrottle
 from inference.runtime.library_errors import check_finite
@@ -80,6 +81,7 @@ class Painter:
         device: torch.device,
         run: RunDenoiser = Denoiser.__call__,
         policy: MemoryPolicy | None = None,
+        weighting: Weighting = "scaled",
     ) -> None:
         """Wrap a loaded checkpoint.
 
@@ -88,6 +90,7 @@ class Painter:
             device: where they run.
             run: runs a denoising step; uncompiled by default.
             policy: which models stay on the device; all of them by default.
+            weighting: how weights in a prompt act.
         """
         policy = policy or MemoryPolicy()
         offloader = ModelOffloader(device, offload=policy.offload)
@@ -99,7 +102,7 @@ class Painter:
         self._autoencoder = Autoencoder(
             pipe.vae, offloader, pipe.vae_scale_factor, policy.tile_beyond
         )
-        self._conditioner = Conditioner(pipe, offloader)
+        self._conditioner = Conditioner(pipe, offloader, weighting)
         self.loras = self._conditioner.loras
         self.adapters = self._conditioner.adapters
 
