@@ -19,6 +19,7 @@ from pydantic import (
 
 from inference.errors import InvalidRecipe
 from inference.recipe.lora_tags import LORA_WEIGHTS
+from inference.recipe.prompt_weights import Weighting
 from inference.recipe.recipe import CFG_SCALE, ControlMode, Recipe
 
 #: Suffixes of formats that cannot run code when loaded; pickles (.bin, .ckpt, .pt) are refused. An
@@ -230,10 +231,12 @@ class Family(Entry):
         face: IP-Adapter for the likeness of faces, which recipes cannot name.
         fast: settings and LoRAs that a recipe's `fast` selects.
         controls, loras: models that recipes can name.
+        weighting: how weights in a prompt act.
     """
 
     key: str
     title: str
+    weighting: Weighting = "scaled"
     segmenter: Source
     pose: Source
     configs: Source | None = None

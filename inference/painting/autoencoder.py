@@ -7,6 +7,7 @@ import numpy.typing as npt
 import torch
 from diffusers import AutoencoderKL
 from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
+from torch.nn import functional
 
 from inference.painting.latent_preview import LatentPreview
 from inference.picture.photo import Pixels
@@ -116,6 +117,13 @@ class Autoencoder:
 def to_tensor(picture: Pixels) -> torch.Tensor:
     """(H, W, 3) uint8 → (1, 3, H, W) float32 in 0–1."""
     return torch.from_numpy(picture.astype(np.float32) / 255).permute(2, 0, 1)[None]
+
+
+def latent_mask(repaint: Bools, latents: torch.Tensor) -> torch.Tensor:
+    """(n, 1, h, w) for latents of n pictures, 1 where `repaint`, (H, W), is true."""
+    mask = torch.from_numpy(repaint.astype(np.float32))[None, None]
+    small = functional.interpolate(mask, size=latents.shape[-2:])
+    return small.expand(len(latents), -1, -1, -1).to(latents)
 
 
 def _to_pixels(image: torch.Tensor) -> Pixels:

@@ -161,7 +161,8 @@ class Checkpoints:
         for model in (pipe.unet, pipe.vae):
             _check_whole(model)
             model.to(memory_format=self._device.layout)
-        painter = Painter(pipe, self._device.torch_device, self._run, policy)
+        weighting = self._catalog.family(style.family).weighting
+        painter = Painter(pipe, self._device.torch_device, self._run, policy, weighting)
         log.info("style %s is loaded on %s, %s", style.key, self._device.title, policy.title)
         return painter
 

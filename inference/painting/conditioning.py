@@ -19,6 +19,7 @@ from inference.painting.ip_adapter import ImagePrompts, IPAdapters
 from inference.painting.lora import Loras
 from inference.painting.multi_diffusion import Window
 from inference.painting.prompt_embeddings import PromptEncoder
+from inference.recipe.prompt_weights import Weighting
 from inference.recipe.recipe import Recipe
 from inference.runtime.cache import Cache, digest
 from inference.runtime.memory import ModelOffloader
@@ -76,10 +77,15 @@ class Conditioning:
 class Conditioner:
     """The ControlNets, LoRAs, IP-Adapters and text encoder of one checkpoint. Not thread-safe."""
 
-    def __init__(self, pipe: StableDiffusionInpaintPipeline, offloader: ModelOffloader) -> None:
+    def __init__(
+        self,
+        pipe: StableDiffusionInpaintPipeline,
+        offloader: ModelOffloader,
+        weighting: Weighting = "scaled",
+    ) -> None:
         self.loras = Loras(pipe)
         self.adapters = IPAdapters(pipe, offloader)
-        self.prompt_encoder = PromptEncoder(pipe, self.loras, offloader)
+        self.prompt_encoder = PromptEncoder(pipe, self.loras, offloader, weighting)
         self.controlnets: dict[str, ControlNetModel] = {}
         self._unet = pipe.unet
         self._factor = pipe.vae_scale_factor

@@ -17,14 +17,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
-import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812 - the usual name
 from diffusers import ControlNetModel, StableDiffusionInpaintPipeline
 from diffusers.utils.torch_utils import randn_tensor
 
 from inference.errors import OutOfMemory
-from inference.painting.autoencoder import Autoencoder
+from inference.painting.autoencoder import Autoencoder, latent_mask
 from inference.painting.conditioning import Conditioner, Conditioning
 from inference.painting.denoiser import Denoiser, RunDenoiser
 from inference.painting.inpainting import (
@@ -43,6 +41,7 @@ from inference.painting.schedulers import (
     step_options,
 )
 from inference.picture.photo import Pixels
+from inference.recipe.prompt_weights import Weighting
 from inference.recipe.recipe import Recipe
 from inference.runtime.device import StepThrottle
 from inference.runtime.library_errors import check_finite
@@ -83,6 +82,7 @@ class Painter:
         device: torch.device,
         run: RunDenoiser = Denoiser.__call__,
         policy: MemoryPolicy | None = None,
+        weighting: Weighting = "scaled",
     ) -> None:
         """Wrap a loaded checkpoint.
 
@@ -91,21 +91,21 @@ class Painter:
             device: where they run.
             run: runs a denoising step; uncompiled by default.
             policy: which models stay on the device; all of them by default.
+            weighting: how weights in a prompt act.
         """
         policy = policy or MemoryPolicy()
         offloader = ModelOffloader(device, offload=policy.offload)
-        for model in (pipe.text_encoder, pipe.unet, pipe.vae):
+        parts = pipe.text_encoder, pipe.unet, pipe.vae
+        for model in parts:
             offloader.place(model)
         self._pipe = pipe
         self._device = device
         self._run = run
-        self._autoencoder = Autoencoder(
-            pipe.vae, offloader, pipe.vae_scale_factor, policy.tile_beyond
-        )
-        self._conditioner = Conditioner(pipe, offloader)
-        self._long_calls: LongCalls | None = None
-        if run is Denoiser.__call__ and takes_long(pipe.unet, device):
-            self._long_calls = LongCalls.watching(pipe.text_encoder, pipe.unet, pipe.vae)
+        factor, tile_beyond = pipe.vae_scale_factor, policy.tile_beyond
+        self._autoencoder = Autoencoder(pipe.vae, offloader, factor, tile_beyond)
+        self._conditioner = Conditioner(pipe, offloader, weighting)
+        is_long = run is Denoiser.__call__ and takes_long(pipe.unet, device)
+        self._long_calls = LongCalls.watching(*parts) if is_long else None
         self.loras = self._conditioner.loras
         self.adapters = self._conditioner.adapters
 
@@ -209,7 +209,7 @@ class Painter:
             step_options=step_options(scheduler, generators),
             latents=latents,
             noise=noise,
-            mask=_mask(patch, noise),
+            mask=latent_mask(patch.repaint, noise),
             known=known if mask_latents is None else None,
             windows=windows,
             conditioning=conditioning,
@@ -237,7 +237,7 @@ class Painter:
         noise = self._noise(patch, generators)
         if inpainting:
             masked = self._autoencoder.encode(patch.picture, generators, hidden=patch.repaint)
-            mask_latents = torch.cat([_mask(patch, noise), masked], dim=1)
+            mask_latents = torch.cat([latent_mask(patch.repaint, noise), masked], dim=1)
         else:
             self._noise(patch, generators)
         return noise, known, mask_latents
@@ -281,12 +281,6 @@ class Painter:
 
     def _preview(self, clean: partial[torch.Tensor]) -> Pixels:
         return self._autoencoder.preview(clean())
-
-
-def _mask(patch: InpaintInput, noise: torch.Tensor) -> torch.Tensor:
-    """(n, 1, h, w), 1 where the painter may paint."""
-    mask = torch.from_numpy(patch.repaint.astype(np.float32))[None, None]
-    return F.interpolate(mask, size=noise.shape[-2:]).expand(len(noise), -1, -1, -1).to(noise)
 
 
 @torch.inference_mode()

@@ -1,10 +1,15 @@
 """Prompt embeddings: weighted words, and prompts longer than the text encoder's window.
 
-A long prompt is encoded window by window. For words of weight w, the embeddings z of their window
-are extrapolated from z₀, the embeddings of the window without these words: z + (w − 1)·(z − z₀).
-The usual method, scaling only the embeddings of the words' own tokens, does not reach what
-attention carried from them to other tokens. The embeddings of an unweighted prompt that fits the
-window are bit-identical to those of diffusers' `encode_prompt`.
+A long prompt is encoded window by window; BREAK starts a window too. There are two ways to weigh:
+
+- scaled, as in AUTOMATIC1111's web UI and in diffusers' `lpw_stable_diffusion`: the embeddings of
+  the words' own tokens are multiplied by w, then those of the window scaled to their former mean.
+- extrapolated: the embeddings z of a window move away from z₀, those of the window without the
+  words: z + (w − 1)·(z − z₀). This also reaches what attention carried from the words to other
+  tokens, without which a weight has no effect on a text encoder as small as the pack's.
+
+The embeddings of an unweighted prompt that fits the window are bit-identical to those of
+diffusers' `encode_prompt`.
 """
 
 from __future__ import annotations
@@ -16,7 +21,7 @@ import torch
 from diffusers import StableDiffusionInpaintPipeline
 
 from inference.painting.lora import Loras
-from inference.recipe.prompt_weights import WeightedText, parse_weights
+from inference.recipe.prompt_weights import WeightedText, Weighting, parse_weights
 from inference.runtime.cache import Cache
 from inference.runtime.library_errors import check_finite
 from inference.runtime.memory import ModelOffloader
@@ -27,6 +32,8 @@ MAX_WINDOWS = 48
 MAX_WEIGHTS = 8
 # Tokens before the end of a full window among which a comma or the end of a word is sought.
 LOOK_BACK = 20
+# Means below this part of the standard deviation are zero but for chance, and are not restored.
+NO_MEAN = 1e-3
 WORD_END = "</w>"  # as CLIP's tokenizer marks it
 KEPT_TEXTS = 16
 
@@ -43,8 +50,13 @@ class PromptEncoder:
     """The tokenizer and text encoder of one pipeline, with a cache. Not thread-safe."""
 
     def __init__(
-        self, pipe: StableDiffusionInpaintPipeline, loras: Loras, offloader: ModelOffloader
+        self,
+        pipe: StableDiffusionInpaintPipeline,
+        loras: Loras,
+        offloader: ModelOffloader,
+        weighting: Weighting = "scaled",
     ) -> None:
+        self._weigh = self._scaled if weighting == "scaled" else self._extrapolated
         self._pipe = pipe
         self._loras = loras
         self._device = offloader.device
@@ -95,16 +107,31 @@ class PromptEncoder:
     def _encode_window(self, tokens: list[_Token]) -> torch.Tensor:
         """Embeddings of one window, (1, tokens, width), with its weights applied."""
         embeddings = self._run(tokens)
-        weights = sorted({token.weight for token in tokens} - {1.0})
-        if not weights:
+        if all(token.weight == 1 for token in tokens):
             return embeddings
+        # Far from 1, half precision could overflow.
+        return self._weigh(tokens, embeddings.float()).to(embeddings.dtype)
+
+    def _scaled(self, tokens: list[_Token], embeddings: torch.Tensor) -> torch.Tensor:
+        """Multiply each token's embedding by its weight, and restore the window's mean."""
+        factors = embeddings.new_ones(embeddings.shape[1])
+        factors[1 : len(tokens) + 1] = factors.new_tensor([token.weight for token in tokens])
+        scaled = embeddings * factors[None, :, None]
+        before, after = embeddings.mean(), scaled.mean()
+        if abs(after) < NO_MEAN * scaled.std() or before * after <= 0:
+            return scaled
+        return scaled * (before / after)
+
+    def _extrapolated(self, tokens: list[_Token], embeddings: torch.Tensor) -> torch.Tensor:
+        """Move the embeddings away from those of the window without the words."""
+        weights = sorted({token.weight for token in tokens} - {1.0})
         empty = self._run([])
-        weighed = embeddings.float().clone()  # far from 1, half precision could overflow
+        weighed = embeddings.clone()
         for group in np.array_split(weights, min(len(weights), MAX_WEIGHTS)):
             seen = [token.weight not in group for token in tokens]
             without = self._run(tokens, seen, empty)
-            weighed += (float(group.mean()) - 1) * (embeddings.float() - without.float())
-        return weighed.to(embeddings.dtype)
+            weighed += (float(group.mean()) - 1) * (embeddings - without.float())
+        return weighed
 
     def _run(
         self,
@@ -138,17 +165,26 @@ class PromptEncoder:
     ) -> tuple[list[list[_Token]], list[_Token]]:
         """The tokens of each window, at least one window, and the tokens beyond the last.
 
-        All windows but the last end after a comma, else after a word.
+        A full window ends after a comma, else after a word. A BREAK ends one as in the web UI, so
+        that two in a row leave an empty one.
         """
-        tokens = self._tokens(pieces)
+        sections = self._sections(pieces)
         if not use_lpw:
-            return [tokens[: self._window]], tokens[self._window :]
+            return [sections[0][: self._window]], sections[0][self._window :]
+        windows = [window for section in sections for window in self._split(section)]
+        if len(windows) > 1 and not windows[-1]:
+            windows.pop()
+        beyond = [token for window in windows[MAX_WINDOWS:] for token in window]
+        return windows[:MAX_WINDOWS], beyond
+
+    def _split(self, tokens: list[_Token]) -> list[list[_Token]]:
+        """The windows of a section, at least one."""
         windows: list[list[_Token]] = []
-        while len(tokens) > self._window and len(windows) < MAX_WINDOWS - 1:
+        while len(tokens) > self._window:
             end = self._end([token.id for token in tokens[: self._window]])
             windows.append(tokens[:end])
             tokens = tokens[end:]
-        return [*windows, tokens[: self._window]], tokens[self._window :]
+        return [*windows, tokens]
 
     def _end(self, ids: list[int]) -> int:
         """Number of tokens of a full window up to its last comma, else its last whole word."""
@@ -158,17 +194,20 @@ class PromptEncoder:
         words = [k + 1 for k in range(first, len(names)) if names[k].endswith(WORD_END)]
         return (commas or words or [len(names)])[-1]
 
-    def _tokens(self, pieces: tuple[WeightedText, ...]) -> list[_Token]:
-        tokens: list[_Token] = []
+    def _sections(self, pieces: tuple[WeightedText, ...]) -> list[list[_Token]]:
+        """The tokens between the BREAKs, at least one section."""
+        sections: list[list[_Token]] = [[]]
         start = 0
-        for text, weight in pieces:
+        for text, weight, starts_window in pieces:
+            if starts_window:
+                sections.append([])
             read = self._pipe.tokenizer(
                 text, add_special_tokens=False, return_offsets_mapping=True, verbose=False
             )
             places = zip(read.input_ids, read.offset_mapping, strict=True)
-            tokens += [_Token(one, weight, start + place[0]) for one, place in places]
+            sections[-1] += [_Token(one, weight, start + place[0]) for one, place in places]
             start += len(text)
-        return tokens
+        return sections
 
 
 def _pieces(text: str, use_lpw: bool) -> tuple[WeightedText, ...]:

@@ -30,6 +30,15 @@ def pipe(tmp_path: Path) -> StableDiffusionInpaintPipeline:
 
 @pytest.fixture
 def prompt_encoder(pipe: StableDiffusionInpaintPipeline) -> PromptEncoder:
+    return PromptEncoder(pipe, Loras(pipe), ModelOffloader(CPU), "extrapolated")
+
+
+@pytest.fixture
+def web_ui(pipe: StableDiffusionInpaintPipeline) -> PromptEncoder:
+    """An encoder whose weights act as in the web UI; its embeddings' mean is not zero."""
+    with torch.no_grad():
+        norm = next(m for name, m in pipe.text_encoder.named_modules() if "final_layer" in name)
+        norm.bias.add_(-0.1)
     return PromptEncoder(pipe, Loras(pipe), ModelOffloader(CPU))
 
 
@@ -117,7 +126,7 @@ def test_more_weight_leads_farther_from_other_words(colour: str, other: str) -> 
     pipe = StableDiffusionInpaintPipeline.from_pretrained(
         PACK, safety_checker=None, requires_safety_checker=False, dtype=torch.float32
     )
-    prompt_encoder = PromptEncoder(pipe, Loras(pipe), ModelOffloader(CPU))
+    prompt_encoder = PromptEncoder(pipe, Loras(pipe), ModelOffloader(CPU), "extrapolated")
     coat = "portrait of a person wearing a {} coat, space"
     way = read(prompt_encoder, coat.format(colour)) - read(prompt_encoder, coat.format(other))
     along = [
@@ -125,6 +134,79 @@ def test_more_weight_leads_farther_from_other_words(colour: str, other: str) -> 
         for w in (0.4, 1, 1.6)
     ]
     assert along[0] < along[1] < along[2]
+
+
+def by_formula(embeddings: torch.Tensor, weights: list[float]) -> torch.Tensor:
+    """One window, (77, width), with each token's weight, as in the web UI and `lpw`."""
+    factors = torch.tensor([1.0, *weights] + [1.0] * (len(embeddings) - 1 - len(weights)))
+    scaled = embeddings * factors[:, None]
+    return scaled * (embeddings.mean() / scaled.mean())
+
+
+@pytest.mark.parametrize(
+    ("text", "plain", "weights"),
+    [
+        ("a (red:1.1) coat", "a red coat", [1, 1.1, 1.1, 1.1, 1, 1, 1, 1]),
+        ("a (red:1.3) coat", "a red coat", [1, 1.3, 1.3, 1.3, 1, 1, 1, 1]),
+        ("a (red:1.5) coat", "a red coat", [1, 1.5, 1.5, 1.5, 1, 1, 1, 1]),
+        ("a (red:0.7) coat", "a red coat", [1, 0.7, 0.7, 0.7, 1, 1, 1, 1]),
+        ("a (red:0) coat", "a red coat", [1, 0, 0, 0, 1, 1, 1, 1]),
+        ("a ((red)) coat", "a red coat", [1, 1.21, 1.21, 1.21, 1, 1, 1, 1]),
+        ("a [red] coat", "a red coat", [1, *[1 / 1.1] * 3, 1, 1, 1, 1]),
+        ("(a (red:1.5):1.2) coat", "a red coat", [1.2, 1.8, 1.8, 1.8, 1, 1, 1, 1]),
+        ("a (red coat", "a red coat", [1, *[1.1] * 7]),
+        (r"a \(red\) coat", "a (red) coat", []),
+    ],
+)
+def test_scaled_weights_are_those_of_the_web_ui(
+    web_ui: PromptEncoder, text: str, plain: str, weights: list[float]
+) -> None:
+    expected = by_formula(read(web_ui, plain, use_lpw=False), weights)
+    torch.testing.assert_close(read(web_ui, text), expected)
+
+
+def test_scaled_weights_hold_in_the_negative_prompt_and_in_each_window(
+    web_ui: PromptEncoder,
+) -> None:
+    coat = "a (red:1.5) coat"
+    with torch.inference_mode():
+        _, negative = web_ui.encode("rain", coat, use_lpw=True)
+    assert torch.equal(negative[0], read(web_ui, coat))
+    first, second = read(web_ui, f"{'x' * 70}, {coat}").split(77)
+    assert torch.equal(first, read(web_ui, "x" * 70 + ","))
+    assert torch.equal(second, read(web_ui, coat))
+
+
+def test_without_a_mean_to_restore_weights_only_scale(
+    pipe: StableDiffusionInpaintPipeline,
+) -> None:
+    web_ui = PromptEncoder(pipe, Loras(pipe), ModelOffloader(CPU))
+    plain, weighed = read(web_ui, "a red coat"), read(web_ui, "a (red:1.5) coat")
+    assert abs(plain.mean()) < 1e-6
+    torch.testing.assert_close(weighed[2:5], 1.5 * plain[2:5])
+    assert torch.equal(weighed[5:], plain[5:])
+
+
+@pytest.mark.parametrize(
+    ("text", "windows"),
+    [
+        ("a red BREAK coat", ["a red", "coat"]),
+        ("a red\nBREAK\ncoat", ["a red", "coat"]),
+        ("a BREAK BREAK b", ["a", "", "b"]),
+        ("BREAK a", ["", "a"]),
+        ("a BREAK", ["a"]),
+        ("BREAK", [""]),
+        ("BREAKS a BREAKx", ["BREAKS a BREAKx"]),
+        ("x" * 80 + " BREAK a", ["x" * 75, "x" * 5, "a"]),
+        ("a BREAK (red:1.5) coat", ["a", "(red:1.5) coat"]),
+    ],
+)
+def test_break_starts_a_window(web_ui: PromptEncoder, text: str, windows: list[str]) -> None:
+    found = read(web_ui, text).split(77)
+    assert len(found) == len(windows)
+    for one, window in zip(found, windows, strict=True):
+        if "x" * 75 not in window:  # a word that is cut in two has no end there
+            assert torch.equal(one, read(web_ui, window))
 
 
 def test_many_weights_in_a_window_cost_a_bounded_number_of_runs(

@@ -160,7 +160,7 @@ def one_pixel() -> Photo:
         (half(100), {"mask_threshold": 0.5}, "Nothing is left of what was found"),
         (half(size=(192, 240)), {}, 0.5),
         (half(size=(24, 30)), {}, 0.5),
-        (half(), {"mask_dilate": "-256"}, "The mask is empty"),
+        (one_pixel(), {"mask_dilate": "-256"}, "The mask is empty"),
         (mask(255, (120, 96)), {}, "give a mask of the photo's shape"),
         (mask(255, (96, 96)), {}, "give a mask of the photo's shape"),
         (one_pixel(), {}, 0.0),
