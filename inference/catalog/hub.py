@@ -13,7 +13,7 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,9 +58,9 @@ def fetch(
     progress, cancelled = progress or (lambda _: None), cancelled or (lambda: False)
     if isinstance(source, WheelSource):
         return fetch_wheel(source, progress, cancelled)
-    kept = _verified_folder(source)
-    if kept is not None:
-        return kept
+    there = kept(source)
+    if there is not None:
+        return there.folder
     download = _Download(
         source=source,
         choice=_choose(source),
@@ -76,7 +76,7 @@ def is_ready(source: Source) -> bool:
         return source.folder.is_dir()
     if isinstance(source, WheelSource):
         return kept_folder(source) is not None
-    return _verified_folder(source) is not None
+    return kept(source) is not None
 
 
 def weights_variant(folder: Path) -> str | None:
@@ -92,13 +92,37 @@ def single_file(source: Source, folder: Path) -> Path | None:
     return file if file.is_file() and not _has_all(source, folder) else None
 
 
-def taken_form(source: HubSource) -> tuple[WeightForm, str] | None:
-    """Form and revision of the verified files in the cache; None without such files."""
-    if _verified_folder(source) is None:
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """A complete and verified download in the cache.
+
+    Attributes:
+        folder: its snapshot.
+        form: the form of its weights.
+        revision: the branch or commit that they come from.
+        sizes: bytes of each file.
+    """
+
+    folder: Path
+    form: WeightForm
+    revision: str
+    sizes: Mapping[str, int]
+
+
+def kept(source: HubSource) -> Kept | None:
+    """The verified download; None if there is none, or if a file has another size now."""
+    try:
+        receipt = json.loads(_receipt_path(source).read_text())
+        found = Kept(
+            folder=snapshot_folder(source, receipt["commit"]),
+            form=WeightForm(receipt.get("form", WeightForm.SAFETENSORS)),
+            revision=receipt.get("revision", source.revision),
+            sizes=receipt["files"],
+        )
+        intact = all((found.folder / n).stat().st_size == size for n, size in found.sizes.items())
+    except (OSError, ValueError, KeyError):
         return None
-    receipt = json.loads(_receipt_path(source).read_text())
-    form = receipt.get("form", WeightForm.SAFETENSORS)
-    return WeightForm(form), receipt.get("revision", source.revision)
+    return found if intact else None
 
 
 def _has_all(source: HubSource, folder: Path) -> bool:
@@ -136,20 +160,20 @@ class _Download:
             self.bytes_before += file.size
         _write_receipt(self.source, self.choice)
         log.info("%s: %s, %s", self.source.repo, self.choice.revision, self.choice.form)
-        return _snapshot(self.source, self.choice.listing.commit)
+        return snapshot_folder(self.source, self.choice.listing.commit)
 
     def _keep(self, file: HubFile) -> None:
         """Have the file in the cache, a pickle as safetensors."""
-        kept = self.choice.conversions.get(file.name)
-        if kept is None:
+        name = self.choice.conversions.get(file.name)
+        if name is None:
             self._obtain(file)
             return
-        folder = _snapshot(self.source, self.choice.listing.commit)
-        if is_whole(folder / kept):
+        folder = snapshot_folder(self.source, self.choice.listing.commit)
+        if is_whole(folder / name):
             return
         is_new = not (folder / file.name).exists()
         pickled = self._obtain(file)
-        convert(pickled, folder / kept, f"{file.name} of {self.source.repo}")
+        convert(pickled, folder / name, f"{file.name} of {self.source.repo}")
         if is_new:  # otherwise another program may want it
             _delete(pickled)
 
@@ -201,17 +225,17 @@ def _choose(source: HubSource) -> Choice:
     try:
         return choose(source, ask_hub)
     except HubUnreachable:
-        cached = _cached_choice(source)
+        cached = cached_choice(source)
         if cached is None:
             raise
         return cached
 
 
-def _cached_choice(source: HubSource) -> Choice | None:
+def cached_choice(source: HubSource) -> Choice | None:
     """The wanted files in the cache, from any program; None if some are missing."""
-    ref = _repo_folder(source) / "refs" / source.revision
+    ref = repository_folder(source) / "refs" / source.revision
     commit = ref.read_text().strip() if ref.is_file() else source.revision
-    snapshot = _snapshot(source, commit)
+    snapshot = snapshot_folder(source, commit)
     files = []
     for path in snapshot.rglob("*"):
         if path.is_file():
@@ -226,21 +250,10 @@ def _cached_choice(source: HubSource) -> Choice | None:
         return None
 
 
-def _verified_folder(source: HubSource) -> Path | None:
-    """The snapshot of a receipt whose files all still have their sizes, else None."""
-    try:
-        receipt = json.loads(_receipt_path(source).read_text())
-        folder = _snapshot(source, receipt["commit"])
-        intact = all((folder / n).stat().st_size == size for n, size in receipt["files"].items())
-    except (OSError, ValueError, KeyError):
-        return None
-    return folder if intact else None
-
-
 def _write_receipt(source: HubSource, choice: Choice) -> None:
     path, commit = _receipt_path(source), choice.listing.commit
     names = [choice.conversions.get(file.name, file.name) for file in choice.listing.files]
-    sizes = {name: (_snapshot(source, commit) / name).stat().st_size for name in names}
+    sizes = {name: (snapshot_folder(source, commit) / name).stat().st_size for name in names}
     receipt = {"commit": commit, "files": sizes, "form": choice.form, "revision": choice.revision}
     # If the cache is read-only, the files are verified again at the next start.
     with contextlib.suppress(OSError):
@@ -250,12 +263,14 @@ def _write_receipt(source: HubSource, choice: Choice) -> None:
 
 def _receipt_path(source: HubSource) -> Path:
     wish = json.dumps([source.revision, sorted(source.files)]).encode()
-    return _repo_folder(source) / "receipts" / f"{hashlib.sha256(wish).hexdigest()[:16]}.json"
+    return repository_folder(source) / "receipts" / f"{hashlib.sha256(wish).hexdigest()[:16]}.json"
 
 
-def _repo_folder(source: HubSource) -> Path:
+def repository_folder(source: HubSource) -> Path:
+    """The repository's folder in the model cache."""
     return cache_folder() / f"models--{source.repo.replace('/', '--')}"
 
 
-def _snapshot(source: HubSource, commit: str) -> Path:
-    return _repo_folder(source) / "snapshots" / commit
+def snapshot_folder(source: HubSource, commit: str) -> Path:
+    """The folder of the repository's files at one commit."""
+    return repository_folder(source) / "snapshots" / commit

@@ -146,6 +146,13 @@ def test_only_a_commit_that_is_gone_is_replaced_by_main(revision: str, asked: li
 # --- through the hub and the cache --------------------------------------------------------------
 
 
+def told(source: HubSource) -> tuple[WeightForm, str]:
+    """Form and revision of what is in the cache."""
+    kept = hub.kept(source)
+    assert kept is not None
+    return kept.form, kept.revision
+
+
 def weights() -> dict[str, torch.Tensor]:
     return {"conv.weight": torch.arange(600.0).reshape(20, 30), "conv.bias": torch.ones(20)}
 
@@ -191,7 +198,7 @@ def test_every_form_is_fetched_once_and_told(
     server.add(REPO, repository)
     seen: list[hub.DownloadProgress] = []
     folder = hub.fetch(SOURCE, progress=seen.append)
-    assert hub.taken_form(SOURCE) == (form, "main")
+    assert told(SOURCE) == (form, "main")
     assert {p.relative_to(folder).as_posix() for p in folder.rglob("*.*")} == {"config.json", *kept}
     for name in kept:
         held = load_file(folder / name)
@@ -211,7 +218,7 @@ def test_a_conversion_branch_gives_the_whole_folder(server: HubServer, repositor
     server.add(REPO, repository)
     server.add_branch(REPO, "refs/pr/7", converted)
     folder = hub.fetch(SOURCE)
-    assert hub.taken_form(SOURCE) == (WeightForm.CONVERSION, "refs/pr/7")
+    assert told(SOURCE) == (WeightForm.CONVERSION, "refs/pr/7")
     assert not [path for path in server.downloads() if path.endswith(".bin")]
     assert (folder / "config.json").is_file()
     server.close()
@@ -260,7 +267,7 @@ def test_a_pinned_commit_that_is_gone_is_told(server: HubServer, repository: Pat
     server.add(REPO, repository)
     pinned = SOURCE.model_copy(update={"revision": GONE})
     hub.fetch(pinned)
-    assert hub.taken_form(pinned) == (WeightForm.SAFETENSORS, "main")
+    assert told(pinned) == (WeightForm.SAFETENSORS, "main")
     server.close()
     assert hub.is_ready(pinned)
 
@@ -286,7 +293,7 @@ def test_without_network_and_cache_the_hub_is_named(server: HubServer) -> None:
     server.close()
     with pytest.raises(HubUnreachable):
         hub.fetch(SOURCE)
-    assert hub.taken_form(SOURCE) is None
+    assert hub.kept(SOURCE) is None
 
 
 def test_a_pickle_that_is_refused_leaves_nothing_behind(
@@ -297,6 +304,6 @@ def test_a_pickle_that_is_refused_leaves_nothing_behind(
     server.add(REPO, repository)
     with pytest.raises(ModelUnavailable, match=rf"{FILE}.bin of {REPO} was refused"):
         hub.fetch(SOURCE)
-    assert hub.taken_form(SOURCE) is None
+    assert hub.kept(SOURCE) is None
     assert not hub.is_ready(SOURCE)
     assert not list(hub.cache_folder().rglob(f"{FILE}*.safetensors*"))
