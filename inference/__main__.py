@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
@@ -121,19 +122,27 @@ def _examine(options: argparse.Namespace, stdout: TextIO, stderr: TextIO) -> int
         studio = Studio(catalog=Catalog.load(options.catalog))
         default = studio.style(options.style)
         styles = studio.catalog.styles() if options.style is None else (default,)
+        trials = []
+        if options.load:  # first, so that the report tells what is there afterwards
+            photo, told = Photo.open(EXAMPLE), partial(_show_progress, stderr)
+            trials = [try_style(studio, style, photo, told) for style in styles]
         decisive = default.key if options.style is None else ""
         report = examine(studio.catalog, studio.models().device, styles, decisive)
-        if options.load:
-            photo = Photo.open(EXAMPLE)
-            trials = []
-            for style in styles:
-                stderr.write(f"Trying {style.title}\n")
-                trials.append(try_style(studio, style, photo))
-            report = replace(report, trials=tuple(trials))
+        report = replace(report, trials=tuple(trials))
     except MasqueradeError as error:
         return _exit(stderr, str(error), EXIT_USAGE)
+    if stderr.isatty():
+        stderr.write(CLEAR_LINE)
     stdout.write(f"{report.json() if options.json else report.text()}\n")
     return EXIT_FAILURE if report.problems else EXIT_OK
+
+
+def _show_progress(stderr: TextIO, event: Progress) -> None:
+    """Show the stage of a trial on a terminal."""
+    if stderr.isatty():
+        step = f", step {event.step} of {event.steps}" if event.steps else ""
+        stderr.write(f"{CLEAR_LINE}{event.stage}{step} {_printable(event.detail)}")
+        stderr.flush()
 
 
 def _recipe(path: Path, stderr: TextIO) -> Recipe:

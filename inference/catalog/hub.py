@@ -115,7 +115,7 @@ def kept(source: HubSource) -> Kept | None:
         receipt = json.loads(_receipt_path(source).read_text())
         found = Kept(
             folder=snapshot_folder(source, receipt["commit"]),
-            form=WeightForm(receipt.get("form", WeightForm.SAFETENSORS)),
+            form=WeightForm[receipt.get("form", WeightForm.SAFETENSORS.name)],
             revision=receipt.get("revision", source.revision),
             sizes=receipt["files"],
         )
@@ -254,7 +254,12 @@ def _write_receipt(source: HubSource, choice: Choice) -> None:
     path, commit = _receipt_path(source), choice.listing.commit
     names = [choice.conversions.get(file.name, file.name) for file in choice.listing.files]
     sizes = {name: (snapshot_folder(source, commit) / name).stat().st_size for name in names}
-    receipt = {"commit": commit, "files": sizes, "form": choice.form, "revision": choice.revision}
+    receipt = {
+        "commit": commit,
+        "files": sizes,
+        "form": choice.form.name,
+        "revision": choice.revision,
+    }
     # If the cache is read-only, the files are verified again at the next start.
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)

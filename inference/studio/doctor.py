@@ -102,19 +102,24 @@ def examine(catalog: Catalog, device: Device, styles: Sequence[Style], default: 
     return Report(checks=checks, styles=reports, default=default)
 
 
-def try_style(studio: Studio, style: Style, photo: Photo) -> Trial:
+def try_style(
+    studio: Studio, style: Style, photo: Photo, told: Callable[[Progress], None]
+) -> Trial:
     """Paint two steps of a photo with a style; downloads and loads what is missing.
 
     Args:
         studio: paints it.
         style: the style.
         photo: any photo; what comes of it is thrown away.
+        told: called with each progress event.
     """
     recipe = Recipe.parse({**_TRIAL, "style": style.key})
     watch, problem = _StageWatch(), ""
     try:
         for event in studio.paint(photo, recipe):
             watch.enter(str(event.stage) if isinstance(event, Progress) else "")
+            if isinstance(event, Progress):
+                told(event)
     except MasqueradeError as error:
         problem = str(error)
     watch.enter("")

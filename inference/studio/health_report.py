@@ -209,4 +209,6 @@ def share_text(free: int, total: int) -> str:
 
 def size_text(count: float) -> str:
     """A number of bytes in words."""
-    return f"{count / _GB:.1f} GB" if count >= _GB else f"{count / 1e6:.1f} MB"
+    if count >= _GB:
+        return f"{count / _GB:.1f} GB"
+    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"
