@@ -200,7 +200,7 @@ class Page(Components):
     def _connect(self, blocks: Any) -> None:
         service = JobService(self._studio, self._files)
         HttpApi(service, self._files).connect(**PAINTER_QUEUE)
-        jobs = JobHandlers(self, self._studio, service, self._files)
+        jobs = JobHandlers(self, self._model_status, service, self._files)
         InputHandlers(
             self, self._studio, service, self._model_status, self._examples, self._blocks
         ).connect()

@@ -95,14 +95,20 @@ class MaskCanvas {
     requestAnimationFrame(() => { this.asked = false; this.draw(); });
   }
 
-  /** Length of the dilation in pixels at generation size. */
+  /** Length of the dilation in pixels of a picture whose short side is `rules.shortSide`. */
   get dilate() {
     const { dilate, unit } = this.settings;
-    return unit === "%" ? dilate * this.sent.shortSide / 100 : dilate;
+    return unit === "%" ? dilate * this.sent.rules.shortSide / 100 : dilate;
   }
 
-  /** Pixels at generation size per pixel of the grid. */
-  get scale() { return this.sent.shortSide / Math.min(this.width, this.height); }
+  /** Such pixels per pixel of the grid. */
+  get scale() { return this.sent.rules.shortSide / Math.min(this.width, this.height); }
+
+  /** Such pixels in pixels of the photo. */
+  inPhoto(length) {
+    const [left, top, right, bottom] = this.sent.box;
+    return length * Math.min(right - left, bottom - top) / this.sent.rules.shortSide;
+  }
 
   /** Recompute everything that is stale, and draw it. */
   draw() {

@@ -17,7 +17,7 @@ class MaskMath {
     this.found = new Uint8Array(pixels);      // the threshold's result, without specks
     this.strokes = new Uint8Array(pixels);    // mode of the last stroke over each pixel
     this.inside = new Uint8Array(pixels);     // found, with the strokes applied
-    this.distance = new Float32Array(pixels); // signed, in pixels at generation size
+    this.distance = new Float32Array(pixels); // signed, at a short side of 512
     this.gap = new Int16Array(pixels);        // rows to the nearest pixel of the other kind
     const runs = height * Math.ceil((width + 1) / 2) + 1;
     this.runs = { start: new Int32Array(runs), end: new Int32Array(runs),

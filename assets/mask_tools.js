@@ -52,6 +52,7 @@ setInterval(() => {
     maskCanvas.ask();
   }
   if (readControls()) maskCanvas.ask();
+  refreshLengths();
   refreshNote();
 }, 250);
 
@@ -132,6 +133,8 @@ const parseStrokes = text => [...text.matchAll(/([+-])(\d+):([\d, ]+)/g)].map(([
   radius: +size,
   points: points.trim().split(/ +/).map(point => point.split(",").map(Number)),
 }));
+
+sizer.addEventListener("input", () => { if (maskCanvas.sent) refreshLengths(); });
 
 const remember = () => history.push([...maskCanvas.strokes]);
 
@@ -227,7 +230,10 @@ document.addEventListener("keydown", event => {
   if (undo) DEEDS.undo();
   else if (event.ctrlKey || event.metaKey || event.altKey) return;
   else if (event.key === "i") control("mask_invert", "input")?.click();
-  else if (event.key === "[" || event.key === "]") sizer.value = +sizer.value + (event.key === "]" ? 5 : -5);
+  else if (event.key === "[" || event.key === "]") {
+    sizer.value = +sizer.value + (event.key === "]" ? 5 : -5);
+    refreshLengths();
+  }
   else if (event.key === "Escape" && tool) setTool(null);
   else return;
   event.preventDefault();

@@ -48,12 +48,28 @@ function refreshWords() {
 }
 
 function refreshShare() {
-  const span = part(".mc-words .share"), { settings, sent } = maskCanvas;
+  const span = part(".mc-words .share");
   if (span) span.textContent = `${percent(maskCanvas.share)} repainted`;
-  // The other unit's label shows the length in that unit, by the style sheet.
-  const pixels = maskCanvas.dilate, share = 100 * pixels / sent.shortSide;
-  const twin = settings.unit === "%" ? `${+pixels.toFixed(1)} ` : `${+share.toFixed(1)} `;
+}
+
+const short = number => `${+number.toFixed(Math.abs(number) < 10 ? 1 : 0)}`;
+
+/** Show beside each length what it is in this photo, and in the other unit, by the style sheet. */
+function refreshLengths() {
+  const { settings: { unit, feather }, sent: { rules } } = maskCanvas, pixels = maskCanvas.dilate;
+  const share = length => `${+(100 * length / rules.shortSide).toFixed(1)}`;
+  const twin = `${unit === "%" ? +pixels.toFixed(1) : share(pixels)} `;
   for (const label of document.querySelectorAll("#mask_dilate_unit label")) label.dataset.twin = twin;
+  const grain = parseFloat(control("film_grain_size", "input, textarea")?.value);
+  for (const [id, length] of Object.entries({ mask_dilate: pixels, mask_feather: feather, film_grain_size: grain })) {
+    const name = document.querySelector(`#${id} [data-testid="block-info"]`);
+    if (!name) continue;
+    const also = id === "mask_dilate" ? "" : `, ${share(length)}%`;
+    if (Number.isFinite(length)) name.dataset.here = `= ${short(maskCanvas.inPhoto(length))} px in this photo${also}`;
+    else delete name.dataset.here;
+  }
+  const { photoSize } = maskCanvas.sent, size = 2 * radius() / rules.unit * Math.min(...photoSize);
+  part(".mc-size").textContent = `${short(size)} px`;
 }
 
 /** Update the warning, and the mask's description for screen readers. */
@@ -82,4 +98,5 @@ maskCanvas.ondraw = () => {
   const key = [threshold, word, view, maskCanvas.turn].join();
   if (maskCanvas.chips !== key) { maskCanvas.chips = key; refreshWords(); }
   refreshShare();
+  refreshLengths();
 };

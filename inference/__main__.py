@@ -175,9 +175,8 @@ def _outcomes(
                 stderr.flush()
             yield event
         elif live:
-            step = f", step {event.step} of {event.steps}" if event.steps else ""
             place = f"{done + 1} of {len(photos)}, {_printable(photos[done].name)}"
-            stderr.write(f"{CLEAR_LINE}{place}: {event.stage}{step}")
+            stderr.write(f"{CLEAR_LINE}{place}: {_printable(event.text)}")
             stderr.flush()
 
 

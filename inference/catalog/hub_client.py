@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from inference.catalog.download import is_offline
+from inference.catalog.download import Activity, is_offline
 from inference.catalog.schema import HubSource
 from inference.errors import (
     DamagedDownload,
@@ -20,8 +20,10 @@ from inference.errors import (
     ModelUnavailable,
 )
 
-#: Seconds that the hub may take to answer a request, other than to deliver a file.
-ANSWER_TIMEOUT_S = 5.0
+#: Seconds that the hub may take to list a repository, at the first request and at the next ones.
+LISTING_TIMEOUTS_S = (5.0, 10.0, 15.0)
+#: Seconds that it may take to begin to deliver a file.
+ANSWER_TIMEOUT_S = 15.0
 
 _MAX_RESTARTS = 3
 
@@ -47,11 +49,14 @@ class HubListing:
     is_gated: bool = False
 
 
-def ask_hub(source: HubSource) -> HubListing:
+def ask_hub(source: HubSource, asking: Callable[[Activity], None]) -> HubListing:
     """All files of the source's repository at its revision.
 
+    A hub that is slow to answer is asked again, each time with more patience; `asking` is called
+    before each request and may raise to stop.
+
     Raises:
-        HubUnreachable: no answer within `ANSWER_TIMEOUT_S`, a server error, or HF_HUB_OFFLINE.
+        HubUnreachable: no connection, no answer, a server error, or HF_HUB_OFFLINE.
         MissingModel: no such repository or revision, or no access to it.
     """
     if is_offline():
@@ -59,15 +64,26 @@ def ask_hub(source: HubSource) -> HubListing:
             f"{source.repo} is not downloaded yet and HF_HUB_OFFLINE is set: unset it, "
             "or go on with the built-in pack."
         )
+    from httpx2 import ReadTimeout
+
+    asking(Activity.ASKING)
+    for seconds in LISTING_TIMEOUTS_S[:-1]:
+        try:
+            return _list_files(source, seconds)
+        except HubUnreachable as error:
+            if not isinstance(error.__cause__, ReadTimeout):
+                raise
+        asking(Activity.WAITING)
+    return _list_files(source, LISTING_TIMEOUTS_S[-1])
+
+
+def _list_files(source: HubSource, timeout: float) -> HubListing:
     from httpx2 import HTTPError
     from huggingface_hub import HfApi
 
     try:
         info = HfApi(endpoint=_endpoint()).model_info(
-            source.repo,
-            revision=source.revision,
-            files_metadata=True,
-            timeout=ANSWER_TIMEOUT_S,
+            source.repo, revision=source.revision, files_metadata=True, timeout=timeout
         )
     except (HTTPError, OSError, ValueError, KeyError, TypeError) as error:
         # The last three: a response that is not the hub's, such as a network's login page.

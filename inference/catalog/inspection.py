@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from inference.catalog.hub import (
+from inference.catalog.hub_cache import (
     Kept,
     cached_choice,
     kept,
-    repository_folder,
+    repo_folder,
     snapshot_folder,
 )
 from inference.catalog.hub_client import HubFile, check_access
@@ -193,7 +193,7 @@ def _kept(source: HubSource, there: Kept, notes: tuple[str, ...]) -> Inspection:
     if damaged:
         problem = (
             f"{damaged} of {source.repo} is damaged in the model cache: delete the folder "
-            f"{repository_folder(source).name} there, and start again."
+            f"{repo_folder(source).name} there, and start again."
         )
     if _is_other(source, there.form, there.revision):
         notes = (*notes, _instead(source, there.revision))
@@ -230,7 +230,7 @@ def _on_disk(folder: Path, name: str) -> FileState:
 
 def _parts_of_files(source: HubSource) -> Iterable[Path]:
     """What killed processes left of their downloads; huggingface_hub does not go on there."""
-    return (repository_folder(source) / "blobs").glob("*.incomplete")
+    return (repo_folder(source) / "blobs").glob("*.incomplete")
 
 
 def _is_other(source: HubSource, form: str, revision: str) -> bool:

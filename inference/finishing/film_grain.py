@@ -10,6 +10,7 @@ after their trend is removed.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cache
 from typing import TypeVar
@@ -34,6 +35,7 @@ ALIKE = 2.0
 # Least visibility of grain in a block; others are too dark or too bright.
 VISIBLE = 0.3
 LAGS = 5
+# Largest size that is measured; grain that is added may be larger.
 MAX_SIZE = 6.0
 SIGMAS = np.linspace(0.2, 1.7, 151)
 # Degree of the polynomial surface that is removed from a block as its trend.
@@ -52,8 +54,8 @@ class Grain:
 
     Attributes:
         amount: standard deviation of the luma in mid-tones, in 8-bit levels; 0 is none.
-        size: width in pixels, 1 to `MAX_SIZE`, as the sum of the autocorrelation along a row;
-            1 is white noise.
+        size: width in pixels of the picture, as the sum of the autocorrelation along a row; up to
+            1 it is white noise, the finest that pixels can show. Measured up to `MAX_SIZE`.
     """
 
     amount: float
@@ -128,13 +130,20 @@ def _noise(shape: tuple[int, int], size: float, seed: int) -> Floats:
     random = np.random.default_rng(seed)
     if size <= 1:
         return random.standard_normal(shape, dtype=np.float32)
-    kernel = _kernel(float(np.interp(size, _sizes(), SIGMAS)))
+    kernel = _kernel(_sigma(size))
     margin = len(kernel) // 2
     wide = random.standard_normal((shape[0] + 2 * margin, shape[1] + 2 * margin), dtype=np.float32)
     noise = cv2.sepFilter2D(wide, -1, kernel, kernel)[margin:-margin, margin:-margin]
     # Factor by which a separable kernel of sum 1 reduces the standard deviation.
     left = np.float32((kernel**2).sum())
     return np.asarray(noise / left, dtype=np.float32)
+
+
+def _sigma(size: float) -> float:
+    """Standard deviation of the Gaussian that gives white noise this size; exact for large ones."""
+    if size > MAX_SIZE:
+        return size / (2 * math.sqrt(math.pi))
+    return float(np.interp(size, _sizes(), SIGMAS))
 
 
 def _blocks(values: npt.NDArray[Kind]) -> npt.NDArray[Kind]:

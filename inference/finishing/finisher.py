@@ -25,6 +25,7 @@ from inference.picture.compositing import Alpha, paste, resize
 from inference.picture.geometry import Box
 from inference.picture.photo import Photo, Pixels
 from inference.picture.progress import Progress, Stage
+from inference.recipe.length import pixels_of
 from inference.recipe.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -207,9 +208,10 @@ class Finisher:
         yield Progress(stage=Stage.GRAIN)
         own = film_grain.measure(area.original)
         amount, size = self.recipe.film_grain_amount, self.recipe.film_grain_size
+        short_side = min(area.original.shape[:2])
         grain = film_grain.Grain(
             amount=max(own.amount, LEAST_GRAIN) if amount is None else amount,
-            size=own.size if size is None else size,
+            size=own.size if size is None else pixels_of(size, short_side),
         )
         grainy = (film_grain.add(one, grain, self._seed(k)) for k, one in enumerate(images))
         return tuple(map(area.paste, images, grainy))

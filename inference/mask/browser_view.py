@@ -16,6 +16,7 @@ from inference.mask import distance_field
 from inference.mask.selection import USUAL_SHARES, Detection, Selection
 from inference.picture.geometry import CONTEXT, LATENT_FACTOR, MAX_CROP_ASPECT
 from inference.picture.photo import Pixels
+from inference.recipe.length import SHORT_SIDE
 from inference.recipe.mask_settings import MaskSettings
 from inference.recipe.recipe import Recipe
 from inference.recipe.strokes import Stroke
@@ -25,7 +26,7 @@ JPEG_QUALITY = 90
 RULES = {
     "speck": distance_field.SPECK, "hole": distance_field.HOLE, "far": distance_field.FAR,
     "unit": Stroke.UNIT, "shares": USUAL_SHARES, "context": CONTEXT, "maxAspect": MAX_CROP_ASPECT,
-    "factor": LATENT_FACTOR,
+    "factor": LATENT_FACTOR, "shortSide": SHORT_SIDE,
 }  # fmt: skip
 
 
@@ -57,7 +58,6 @@ def mask_view(detection: Detection, settings: MaskSettings) -> dict[str, Any]:
         "box": (box.left, box.top, box.right, box.bottom),
         "canvas": detection.canvas.size,
         "native": detection.native,
-        "shortSide": detection.short_side,
         "settings": {
             "threshold": settings.mask_threshold,
             "invert": settings.mask_invert,

@@ -1,6 +1,7 @@
 """The mask as a signed distance field, with invert, dilate and feather as arithmetic on it.
 
-A mask is stored as its signed distance to the edge, in pixels at generation size, positive inside.
+A mask is stored as its signed distance to the edge, positive inside, in pixels of a picture whose
+short side is `SHORT_SIDE`, so that it does not depend on the size at which a model paints.
 Invert is ``-d``, dilate by r is ``d + r`` (an exact Euclidean radius), and a feather of width f is
 ``clip(0.5 + d / f, 0, 1)``. Only new words, a new threshold or a new stroke need a new field.
 
@@ -18,6 +19,7 @@ import numpy.typing as npt
 from inference.mask.brush import ADD, REMOVE, Layer
 from inference.mask.heatmap import Bools, Floats, Scores, at_least, resample
 from inference.picture.geometry import View
+from inference.recipe.length import SHORT_SIDE
 from inference.recipe.mask_settings import MaskSettings
 
 # The distance if there is no edge: more than any length that a recipe can have.
@@ -33,13 +35,12 @@ class DistanceField:
     """A mask as its signed distance to the edge.
 
     Attributes:
-        distance: (h, w) float32 in pixels at generation size, positive inside what was found;
-            ±`FAR` where there is no edge. Its grid covers the canvas at any resolution.
-        short_side: short side of the canvas at generation size, which percentages refer to.
+        distance: (h, w) float32, positive inside what was found, ±`FAR` where there is no edge,
+            in units in which the canvas's short side is `SHORT_SIDE`. Its grid covers the canvas
+            at any resolution.
     """
 
     distance: Floats = field(repr=False)
-    short_side: int
 
     def alpha(self, settings: MaskSettings, view: View | None = None) -> Floats:
         """The finished mask: invert, then dilate, then feather.
@@ -55,26 +56,24 @@ class DistanceField:
         distance = self.distance if view is None else resample(self.distance, view)
         if settings.mask_invert:
             distance = -distance
-        distance = distance + np.float32(settings.mask_dilate.pixels(self.short_side))
+        distance = distance + np.float32(settings.mask_dilate.pixels)
         if settings.mask_feather == 0:
             return (distance > 0).astype(np.float32)
         alpha: Floats = np.clip(0.5 + distance / np.float32(settings.mask_feather), 0, 1)
         return alpha
 
 
-def make_field(scores: Scores, threshold: float, strokes: Layer, short_side: int) -> DistanceField:
+def make_field(scores: Scores, threshold: float, strokes: Layer) -> DistanceField:
     """Threshold combined scores, drop specks, apply the strokes, compute the distance.
 
     Args:
         scores: (h, w), covering the canvas.
         threshold: score in 0–1 from which a pixel counts as found.
         strokes: (h, w), as `paint_strokes` returns it.
-        short_side: short side of the canvas at generation size; distances are in its pixels.
     """
     inside = drop_specks(at_least(scores, threshold))
     inside = (inside & (strokes != REMOVE)) | (strokes == ADD)
-    scale = short_side / min(scores.shape)
-    return DistanceField(distance=signed_distance(inside, scale), short_side=short_side)
+    return DistanceField(distance=signed_distance(inside, SHORT_SIDE / min(scores.shape)))
 
 
 def drop_specks(inside: Bools) -> Bools:

@@ -66,7 +66,6 @@ class Detection:
         photo: the segmented photo.
         canvas: the part of the photo that becomes the result, by the recipe's size.
         native: side of the square whose area the style's model was trained at.
-        short_side: short side of the canvas at generation size.
         scores: (h, w), all phrases combined, edges aligned with the photo's; covers the canvas.
         words: one per phrase, positive ones first.
         drawn: whether a mask image was combined with the words.
@@ -78,7 +77,6 @@ class Detection:
     photo: Photo
     canvas: Canvas
     native: int
-    short_side: int
     scores: Scores = field(repr=False)
     words: tuple[Word, ...]
     drawn: bool

@@ -31,7 +31,7 @@ from inference.mask.heatmap import (
 from inference.mask.heatmap_finder import HeatmapFinder
 from inference.mask.selection import Detection, Selection, Word
 from inference.picture.compositing import resize
-from inference.picture.geometry import Box, Canvas, Size, View, fit_within, generation_size
+from inference.picture.geometry import Box, Canvas, Size, View, fit_within
 from inference.picture.photo import Photo
 from inference.recipe.mask_settings import Phrase
 from inference.recipe.recipe import Recipe
@@ -96,7 +96,7 @@ class Selector:
             )
             strokes = paint_strokes(recipe.mask_strokes, detection.view)
             threshold = recipe.mask_threshold
-            edge = make_field(detection.scores, threshold, strokes, detection.short_side)
+            edge = make_field(detection.scores, threshold, strokes)
             return Selection(detection=detection, threshold=threshold, field=edge)
 
         judged = repr((key, recipe.mask_threshold, recipe.mask_strokes))
@@ -130,7 +130,6 @@ class Selector:
             photo=photo,
             canvas=canvas,
             native=native,
-            short_side=min(generation_size(canvas.size, native)),
             scores=_combined(recipe, sharp, drawn, view),
             words=tuple(words),
             drawn=drawn is not None,

@@ -6,19 +6,30 @@ Importing diffusers takes a second, so `studio.loaded_models` imports this modul
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import diffusers
+import numpy as np
 import torch
-from diffusers import AutoencoderKL, ControlNetModel, StableDiffusionInpaintPipeline
+from diffusers import (
+    AutoencoderKL,
+    ControlNetModel,
+    StableDiffusionInpaintPipeline,
+    UNet2DConditionModel,
+)
 from diffusers.loaders.single_file_utils import SingleFileComponentError
+from torch import nn
+from transformers import CLIPTextModel
 
 from inference.catalog.catalog import Catalog
 from inference.catalog.hub import Fetch, single_file, weights_variant
 from inference.catalog.schema import ControlModel, Source, Style
 from inference.painting.ahead_of_time import AheadOfTimeCompiler
 from inference.painting.denoiser import Denoiser, RunDenoiser
+from inference.painting.inpainting import ControlInput, DenoisingStep, InpaintInput
 from inference.painting.painter import Painter
 from inference.painting.step_compiler import StepCompiler
 from inference.recipe.recipe import Recipe
@@ -28,17 +39,28 @@ from inference.runtime.load_lock import MODEL_CONSTRUCTION
 from inference.runtime.pretrained import misfit
 
 Pipeline: TypeAlias = StableDiffusionInpaintPipeline
-Parts: TypeAlias = dict[str, AutoencoderKL]
+Parts: TypeAlias = dict[str, nn.Module]
+Reading: TypeAlias = Callable[[str], None]
 
 log = logging.getLogger(__name__)
 
 # Pixels per latent, along each side.
 PIXELS = 8
+# The parts of a pipeline with weights: title and class.
+PARTS: dict[str, tuple[str, Any]] = {
+    "text_encoder": ("the text encoder", CLIPTextModel),
+    "vae": ("the autoencoder", AutoencoderKL),
+    "unet": ("the UNet", UNet2DConditionModel),
+}
 # Configs without which a folder does not describe a single-file checkpoint.
 OWN_CONFIGS = (
     "model_index.json", "unet/config.json", "vae/config.json", "text_encoder/config.json",
     "scheduler/scheduler_config.json", "tokenizer/tokenizer_config.json",
 )  # fmt: skip
+
+
+def silent(_what: str) -> None:
+    """Report nothing."""
 
 
 class Checkpoints:
@@ -51,6 +73,7 @@ class Checkpoints:
 
     Attributes:
         loaded: the painter; None before the first.
+        title: title of the style that it was last used for.
     """
 
     def __init__(self, catalog: Catalog, device: Device, *, compiled: bool) -> None:
@@ -61,16 +84,20 @@ class Checkpoints:
         if compiled:
             self._run = AheadOfTimeCompiler() if device.is_lent else StepCompiler()
         self.loaded: Painter | None = None
+        self.title = ""
         # Styles that agree in base, single file and VAE share one checkpoint in memory.
         self._base: tuple[Source, str | None, Source | None] | None = None
 
-    def painter(self, style: Style, controls: tuple[str, ...], fetch: Fetch) -> Painter:
+    def painter(
+        self, style: Style, controls: tuple[str, ...], fetch: Fetch, reading: Reading = silent
+    ) -> Painter:
         """The painter with the style's checkpoint and LoRAs, and with these controls loaded.
 
         Args:
             style: which checkpoint and LoRAs.
             controls: keys of ControlNets and IP-Adapters.
             fetch: turns a source into a folder; may download.
+            reading: is told the name of each part before it is read; may raise to stop.
 
         Raises:
             ModelUnavailable: a model cannot be loaded or downloaded.
@@ -78,17 +105,20 @@ class Checkpoints:
         wanted = [self._catalog.control(style.family, key) for key in controls]
         base = (style.base, style.checkpoint, style.vae)
         if self.loaded is None or self._base != base:
-            self.loaded = None
-            self.loaded, self._base = self._load(style, fetch), base
+            self.loaded, self.title = None, ""
+            self.loaded, self._base = self._load(style, fetch, reading), base
         painter = self.loaded
         painter.adapters.detach()  # LoRAs are loaded into the UNet's own layers
         for key in style.loras:
             if key not in painter.loras:
                 lora = self._catalog.lora(style.family, key)
+                reading(f"the LoRA {lora.title}")
                 painter.loras.add(key, fetch(lora.source) / lora.file)
         painter.loras.use(style.loras)
+        self.title = style.title
         for control in wanted:
             if not painter.has_control(control.key):
+                reading(f"the control {control.title}")
                 self._load_control(painter, control, fetch)
         return painter
 
@@ -109,16 +139,23 @@ class Checkpoints:
         _check_whole(model)
         painter.add_control(control.key, model.to(memory_format=self._device.layout))
 
-    def _load(self, style: Style, fetch: Fetch) -> Painter:
+    def _load(self, style: Style, fetch: Fetch, reading: Reading) -> Painter:
         base = fetch(style.base)
         vae = None if style.vae is None else fetch(style.vae)
         file = base / style.checkpoint if style.checkpoint else single_file(style.base, base)
-        configs = None if file is None else self._configs(style, base, fetch)
-        with MODEL_CONSTRUCTION:
-            parts = {} if vae is None else {"vae": self._load_vae(vae)}
-            if file is not None:
+        parts: Parts = {}
+        if vae is not None:
+            parts["vae"] = self._load_part("vae", vae, reading)
+        if file is not None:
+            configs = self._configs(style, base, fetch)
+            reading(file.name)
+            with MODEL_CONSTRUCTION:
                 pipe = self._load_single_file(file, configs, parts)
-            else:
+        else:
+            for name in PARTS:
+                if name not in parts:
+                    parts[name] = self._load_part(name, base / name, reading)
+            with MODEL_CONSTRUCTION:
                 pipe = self._load_folder(base, parts)
         policy = self._device.memory()
         for model in (pipe.unet, pipe.vae):
@@ -128,6 +165,20 @@ class Checkpoints:
         log.info("style %s is loaded on %s, %s", style.key, self._device.title, policy.title)
         return painter
 
+    def _load_part(self, name: str, folder: Path, reading: Reading) -> nn.Module:
+        """One of `PARTS`; read one after the other, they need less memory."""
+        title, kind = PARTS[name]
+        reading(title)
+        with MODEL_CONSTRUCTION:
+            model: nn.Module = kind.from_pretrained(
+                folder,
+                dtype=self._device.dtype,
+                variant=weights_variant(folder),
+                use_safetensors=True,
+                local_files_only=True,
+            )
+        return model
+
     def _configs(self, style: Style, base: Path, fetch: Fetch) -> Path | None:
         """The folder with the configs of a single-file checkpoint: its own, or the family's."""
         source = self._catalog.family(style.family).configs
@@ -135,14 +186,6 @@ class Checkpoints:
         if all((base / name).is_file() for name in names):
             return base
         return None if source is None else fetch(source)
-
-    def _load_vae(self, folder: Path) -> AutoencoderKL:
-        return AutoencoderKL.from_pretrained(
-            folder,
-            dtype=self._device.dtype,
-            variant=weights_variant(folder),
-            use_safetensors=True,
-        )
 
     def _load_single_file(self, file: Path, configs: Path | None, parts: Parts) -> Pipeline:
         """Load a whole checkpoint.
@@ -167,15 +210,13 @@ class Checkpoints:
             raise misfit(file.name) from error
 
     def _load_folder(self, folder: Path, parts: Parts) -> Pipeline:
+        """The pipeline of a folder, of which all `PARTS` are loaded."""
         return Pipeline.from_pretrained(
             folder,
-            dtype=self._device.dtype,
-            variant=weights_variant(folder),
             safety_checker=None,
             feature_extractor=None,
             image_encoder=None,
             requires_safety_checker=False,
-            use_safetensors=True,
             local_files_only=True,
             **parts,
         )
@@ -192,9 +233,9 @@ class Checkpoints:
         assert self.loaded is not None, "a painter is loaded before"
         if isinstance(self._run, AheadOfTimeCompiler):
             with self._run.compiling():
-                self.loaded.warm_up_step(recipe, (side // PIXELS | 1) * PIXELS)
+                run_first_step(self.loaded, recipe, (side // PIXELS | 1) * PIXELS)
         else:
-            self.loaded.warm_up_step(recipe, side)
+            run_first_step(self.loaded, recipe, side)
 
     def release(self) -> None:
         """Free the device memory that the last job left in use."""
@@ -202,6 +243,25 @@ class Checkpoints:
             self.loaded.clear_cache()
         if self._device.torch_device.type == "cuda":
             torch.cuda.empty_cache()
+
+
+def run_first_step(painter: Painter, recipe: Recipe, side: int) -> None:
+    """Run one denoising step on a black square, which starts the compilation of such steps.
+
+    Args:
+        painter: its checkpoint, with the recipe's ControlNets.
+        recipe: settings of the step.
+        side: side of the square in pixels.
+    """
+    black = np.zeros((side, side, 3), dtype=np.uint8)
+    names = [one.name for one in recipe.controls if one.name not in painter.adapters]
+    patch = InpaintInput(
+        picture=black,
+        repaint=np.ones((side, side), dtype=np.bool_),
+        guides=tuple(ControlInput(control=name, map=black) for name in names),
+    )
+    with closing(painter.paint(patch, recipe.with_seed())) as events:
+        next(event for event in events if isinstance(event, DenoisingStep))
 
 
 def _check_whole(model: torch.nn.Module) -> None:

@@ -70,13 +70,28 @@ class DenoisingStep:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Underway:
+    """Event between two steps: before the first one, within a long one, or after the last.
+
+    Attributes:
+        step: the number of steps done.
+        steps: their number in all; 0 while the photo and the words are encoded.
+        share: the done share of the present step, in 0–1.
+    """
+
+    step: int = 0
+    steps: int = 0
+    share: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class InpaintOutput:
     """Last event: one (H, W, 3) uint8 RGB picture per seed."""
 
     pictures: tuple[Pixels, ...] = field(repr=False)
 
 
-Painting: TypeAlias = Generator[DenoisingStep | InpaintOutput]
+Painting: TypeAlias = Generator[DenoisingStep | Underway | InpaintOutput]
 Paint: TypeAlias = Callable[[InpaintInput, Recipe], Painting]
 
 
@@ -90,21 +105,38 @@ def report_steps(
         stage: stage of the progress events.
         detail: added to each event.
     """
-    started = time.monotonic()
+    yield Progress(stage=Stage.ENCODING, detail=detail)
+    started: float | None = None
     shown = 0.0
-    with closing(painting) as steps:
-        for event in steps:
+    with closing(painting) as events:
+        for event in events:
             if isinstance(event, InpaintOutput):
                 return event
             now = time.monotonic()
-            due = now - shown >= PREVIEW_SECONDS
-            shown = now if due else shown
+            if event.steps and started is None:
+                started = now
+            preview = None
+            if isinstance(event, DenoisingStep) and now - shown >= PREVIEW_SECONDS:
+                shown, preview = now, event.preview()
             yield Progress(
-                stage=stage,
+                stage=_stage(event, stage),
                 step=event.step,
                 steps=event.steps,
                 detail=detail,
-                preview=event.preview() if due else None,
-                seconds_left=(now - started) / event.step * (event.steps - event.step),
+                preview=preview,
+                seconds_left=_seconds_left(event, now - (started or now)),
             )
     raise AssertionError("the painter always ends with its pictures")
+
+
+def _stage(event: DenoisingStep | Underway, stage: Stage) -> Stage:
+    """The stage that an event belongs to; `stage` is that of the steps."""
+    if isinstance(event, DenoisingStep) or 0 < event.steps > event.step:
+        return stage
+    return Stage.DECODING if event.steps else Stage.ENCODING
+
+
+def _seconds_left(event: DenoisingStep | Underway, seconds: float) -> float | None:
+    """Estimated seconds until the last step is done, `seconds` after the first one began."""
+    done = event.step + (event.share if isinstance(event, Underway) else 0.0)
+    return seconds / done * (event.steps - done) if done else None

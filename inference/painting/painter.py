@@ -12,10 +12,10 @@ neither waits for the other within a step.
 
 from __future__ import annotations
 
-from contextlib import closing
-from dataclasses import dataclass
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -28,11 +28,11 @@ from inference.painting.autoencoder import Autoencoder
 from inference.painting.conditioning import Conditioner, Conditioning
 from inference.painting.denoiser import Denoiser, RunDenoiser
 from inference.painting.inpainting import (
-    ControlInput,
     DenoisingStep,
     InpaintInput,
     InpaintOutput,
     Painting,
+    Underway,
 )
 from inference.painting.multi_diffusion import Window, windows_of
 from inference.painting.schedulers import (
@@ -46,7 +46,10 @@ from inference.picture.photo import Pixels
 from inference.recipe.recipe import Recipe
 from inference.runtime.device import StepThrottle
 from inference.runtime.library_errors import check_finite
+from inference.runtime.long_call import LongCalls, Models, takes_long
 from inference.runtime.memory import MemoryPolicy, ModelOffloader
+
+Value = TypeVar("Value")
 
 
 @dataclass(kw_only=True)
@@ -100,6 +103,9 @@ class Painter:
             pipe.vae, offloader, pipe.vae_scale_factor, policy.tile_beyond
         )
         self._conditioner = Conditioner(pipe, offloader)
+        self._long_calls: LongCalls | None = None
+        if run is Denoiser.__call__ and takes_long(pipe.unet, device):
+            self._long_calls = LongCalls.watching(pipe.text_encoder, pipe.unet, pipe.vae)
         self.loras = self._conditioner.loras
         self.adapters = self._conditioner.adapters
 
@@ -114,6 +120,8 @@ class Painter:
     def add_control(self, key: str, model: ControlNetModel) -> None:
         """Register a loaded ControlNet under the key of its control."""
         self._conditioner.add(key, model)
+        if self._long_calls is not None:
+            self._long_calls.attach(model)
 
     def unread(self, text: str, *, use_lpw: bool = False) -> str:
         """The end of a prompt that is not read because it is too long, "" for none."""
@@ -124,23 +132,6 @@ class Painter:
         self._conditioner.clear_cache()
         self._autoencoder.clear_cache()
 
-    def warm_up_step(self, recipe: Recipe, side: int) -> None:
-        """Run one denoising step on a black square, which starts the compilation of such steps.
-
-        Args:
-            recipe: settings of the step; its ControlNets are loaded.
-            side: side of the square in pixels.
-        """
-        black = np.zeros((side, side, 3), dtype=np.uint8)
-        names = [one.name for one in recipe.controls if one.name not in self.adapters]
-        patch = InpaintInput(
-            picture=black,
-            repaint=np.ones((side, side), dtype=np.bool_),
-            guides=tuple(ControlInput(control=name, map=black) for name in names),
-        )
-        with closing(self.paint(patch, recipe.with_seed())) as steps:
-            next(steps)
-
     def paint(self, patch: InpaintInput, recipe: Recipe) -> Painting:
         """Repaint a part of a photo.
 
@@ -149,7 +140,8 @@ class Painter:
             recipe: with a concrete seed; picture k equals the single picture of seed + k.
 
         Yields:
-            A `DenoisingStep` after each step, an `InpaintOutput` at the end. Closing cancels.
+            A `DenoisingStep` after each step, `Underway` events between them, an `InpaintOutput`
+            at the end. Closing cancels.
 
         Raises:
             PaintingFailed: the model produced NaN.
@@ -165,15 +157,29 @@ class Painter:
         if int(recipe.steps * recipe.denoising_strength) == 0:
             yield InpaintOutput(pictures=(patch.picture,) * recipe.num_images)
             return
-        job = self._prepare(patch, recipe)
+        job = yield from self._run_long(partial(self._prepare, patch, recipe), Underway())
         total, throttle = len(job.timesteps), StepThrottle(self._device)
         for index in range(total):
-            clean = self._step(job, index)
+            before = Underway(step=index, steps=total)
+            models = [self._conditioner.denoiser(job.conditioning.at(index)[0])] * len(job.windows)
+            clean = yield from self._run_long(partial(self._step, job, index), before, models)
             throttle.wait()
-            preview = partial(self._preview, clean)
-            yield DenoisingStep(step=index + 1, steps=total, preview=preview)
+            yield DenoisingStep(step=index + 1, steps=total, preview=partial(self._preview, clean))
         latents = check_finite(job.latents)[:, None]
-        yield InpaintOutput(pictures=tuple(self._autoencoder.decode(one) for one in latents))
+        decoded = partial(tuple, map(self._autoencoder.decode, latents))
+        pictures = yield from self._run_long(decoded, Underway(step=total, steps=total))
+        yield InpaintOutput(pictures=pictures)
+
+    def _run_long(
+        self, call: Callable[[], Value], before: Underway, models: Models = ()
+    ) -> Generator[Underway, None, Value]:
+        """Run a call of models, in a thread if they take long; yields how far it is."""
+        if before.step in (0, before.steps):
+            yield before
+        long = self._long_calls
+        if long is None:
+            return call()
+        return (yield from long.run(call, lambda share: replace(before, share=share), models))
 
     # --- before the first step ---------------------------------------------------------------
 
@@ -273,7 +279,6 @@ class Painter:
             window.cut(total).add_(output * window.weight)
         return total
 
-    @torch.inference_mode()
     def _preview(self, clean: partial[torch.Tensor]) -> Pixels:
         return self._autoencoder.preview(clean())
 
@@ -284,6 +289,7 @@ def _mask(patch: InpaintInput, noise: torch.Tensor) -> torch.Tensor:
     return F.interpolate(mask, size=noise.shape[-2:]).expand(len(noise), -1, -1, -1).to(noise)
 
 
+@torch.inference_mode()
 def _clean(
     job: _Job, noisy: torch.Tensor, output: torch.Tensor, time: torch.Tensor
 ) -> torch.Tensor:

@@ -65,7 +65,11 @@ class FinishSettings(Settings):
         le=30,
     )
     film_grain_size: Annotated[float | None, EmptyIsNone] = Setting(
-        None, "Grain size", "In pixels. Empty: as in the photo.", ge=1, le=6
+        None,
+        "Grain size",
+        "In pixels of a picture whose short side is 512. Empty: as in the photo.",
+        ge=0.1,
+        le=6,
     )
     color_grading: Annotated[ColorGrading | None, EmptyIsNone] = Setting(
         None, "Colour grading", "The look of a film over the finished picture."

@@ -1,4 +1,4 @@
-"""Lengths on the mask, in pixels or in percent of the short side."""
+"""Lengths: pixels of a picture whose short side is `SHORT_SIDE`, or percent of the short side."""
 
 from __future__ import annotations
 
@@ -15,20 +15,24 @@ from pydantic import (
     ValidationError,
 )
 
+# Short side of the picture whose pixels a plain number means, whatever the photo's size and
+# whatever size a model paints at.
+SHORT_SIDE = 512
+
 
 class Unit(StrEnum):
-    """Units: pixels at generation size, and percent of the short side."""
+    """Units: pixels at a short side of `SHORT_SIDE`, and percent of the short side."""
 
     PIXELS = "px"
     PERCENT = "%"
 
 
 class Length(BaseModel):
-    """A signed length on the mask, such as ``-20`` (pixels at generation size) or ``-4%``."""
+    """A signed length, such as ``-20`` (pixels at a short side of `SHORT_SIDE`) or ``-4%``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    LIMITS: ClassVar[dict[Unit, float]] = {Unit.PIXELS: 256.0, Unit.PERCENT: 25.0}
+    LIMITS: ClassVar[dict[Unit, float]] = {Unit.PIXELS: 256.0, Unit.PERCENT: 50.0}
     NEEDED: ClassVar[str] = (
         "takes pixels such as -20 or percent such as -4%, at most "
         + " or ".join(f"{limit:g}{unit}" for unit, limit in LIMITS.items())
@@ -65,18 +69,28 @@ class Length(BaseModel):
         is_number = isinstance(source, (int, float)) and not isinstance(source, bool)
         return cls.model_validate({"value": source}) if is_number else None
 
-    def pixels(self, short_side: int) -> float:
-        """The length in pixels where the short side at generation size is `short_side`."""
-        return self.value * short_side / 100 if self.unit is Unit.PERCENT else self.value
+    @property
+    def pixels(self) -> float:
+        """The length in pixels of a picture whose short side is `SHORT_SIDE`."""
+        return self.value * SHORT_SIDE / 100 if self.unit is Unit.PERCENT else self.value
 
-    def to(self, unit: Unit, short_side: int) -> Length:
+    def to(self, unit: Unit) -> Length:
         """The same length in another unit."""
-        pixels = self.pixels(short_side)
-        value = pixels if unit is Unit.PIXELS else 100 * pixels / short_side
+        value = self.pixels if unit is Unit.PIXELS else 100 * self.pixels / SHORT_SIDE
         return Length(value=value, unit=unit)
 
     def __str__(self) -> str:
         return f"{self.value:g}{'%' if self.unit is Unit.PERCENT else ''}"
+
+
+def pixels_of(length: float, short_side: int) -> float:
+    """A plain length in pixels of a picture with another short side.
+
+    Args:
+        length: in pixels of a picture whose short side is `SHORT_SIDE`.
+        short_side: of the other picture.
+    """
+    return length * short_side / SHORT_SIDE
 
 
 MaskLength = Annotated[Length, BeforeValidator(Length.parse), PlainSerializer(str)]

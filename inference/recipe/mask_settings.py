@@ -44,7 +44,7 @@ class MaskSettings(Settings):
         Length(value=0.5, unit=Unit.PERCENT),
         "Mask dilate",
         "Grows the repainted region; below zero it shrinks and leaves a margin of the photo. "
-        "Pixels at generation size, or percent of the short side.",
+        "Pixels of a picture whose short side is 512, or percent of the short side.",
         step=0.5,
     )
     mask_threshold: float = Setting(
@@ -56,9 +56,10 @@ class MaskSettings(Settings):
         step=0.01,
     )
     mask_feather: float = Setting(
-        2.0,
+        6.0,
         "Feather",
-        "Width of the soft edge between photo and painting, in pixels at generation size.",
+        "Width of the soft edge between photo and painting, in pixels of a picture whose short "
+        "side is 512.",
         ge=0,
         le=64,
         step=0.5,

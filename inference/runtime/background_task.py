@@ -11,6 +11,10 @@ from typing import Generic, TypeVar
 Report = TypeVar("Report")
 Value = TypeVar("Value")
 
+# Seconds between two events of work that reports nothing, and those that closing waits for it.
+BEAT_SECONDS = 0.5
+CLOSING_SECONDS = 0.4
+
 
 @dataclass(frozen=True, kw_only=True)
 class TaskHandle(Generic[Report]):
@@ -33,10 +37,12 @@ class _Done(Generic[Value]):
 
 def in_background(
     work: Callable[[TaskHandle[Report]], Value],
-) -> Generator[Report, None, Value]:
+) -> Generator[Report | None, None, Value]:
     """Run `work` in a thread, yield its reports, return its value.
 
-    Closing the generator sets `cancelled` and waits until the work has ended.
+    Yields None about every `BEAT_SECONDS` without a report, so that the caller can close the
+    generator. Closing sets `cancelled` and waits for at most `CLOSING_SECONDS`; work that does not
+    look at `cancelled` for longer than that ends later by itself, and its value is lost.
 
     Raises:
         Whatever `work` raises.
@@ -51,14 +57,23 @@ def in_background(
             done = _Done[Value](None, error)
         mailbox.put(done)
 
-    thread = threading.Thread(target=run, daemon=True)
+    thread = threading.Thread(target=run, name="background task", daemon=True)
     thread.start()
+    ended = False
     try:
-        while not isinstance(message := mailbox.get(), _Done):
+        while True:
+            try:
+                message = mailbox.get(timeout=BEAT_SECONDS)
+            except queue.Empty:
+                yield None
+                continue
+            if isinstance(message, _Done):
+                ended = True
+                break
             yield message
     finally:
         stop.set()
-        thread.join()
+        thread.join(None if ended else CLOSING_SECONDS)
     if message.error is not None:
         raise message.error
     return message.value  # type: ignore[return-value]  # no error: the work's own value

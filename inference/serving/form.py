@@ -84,7 +84,7 @@ def values_of(recipe: Recipe) -> dict[str, Any]:
     return {**values, "mask_dilate": length.value, "dilate_unit": length.unit.value}
 
 
-def converted(value: float, unit: Unit, short_side: int) -> Length:
+def converted(value: float, unit: Unit) -> Length:
     """Convert a length from the other unit to `unit`."""
     old = Unit.PERCENT if unit is Unit.PIXELS else Unit.PIXELS
-    return Length(value=value, unit=old).to(unit, short_side)
+    return Length(value=value, unit=old).to(unit)

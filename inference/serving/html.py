@@ -13,7 +13,7 @@ from inference.studio.model_status import ModelStatus
 
 def status_html(status: ModelStatus) -> str:
     """Which models are loaded and where they run, or the progress of loading."""
-    state = "ready" if status.ready else "loading"
+    state = "loading" if status.loading else "ready"
     return f"<span class='{state}' role='status'>{escape(status.text)}</span>"
 
 
@@ -53,13 +53,11 @@ def _row(state: str, title: str, text: str, remarks: tuple[str, ...]) -> str:
 def progress_html(progress: Progress) -> str:
     """Stage, step and time left of the running job."""
     done = f"value='{progress.step}' max='{progress.steps}'" if progress.steps else ""
-    parts = [str(progress.stage), progress.detail]
-    if progress.steps:
-        parts.append(f"step {progress.step} of {progress.steps}")
-    if progress.seconds_left is not None:
-        parts.append(f"{progress.seconds_left:.0f} s left")
-    text = " · ".join(part for part in parts if part)
-    return f"<p class='message' role='status'>{escape(text)}</p><progress {done}></progress>"
+    if progress.share is not None:
+        done = f"value='{progress.share:.3f}'"
+    return (
+        f"<p class='message' role='status'>{escape(progress.text)}</p><progress {done}></progress>"
+    )
 
 
 def result_html(done: Result | GridResult) -> str:

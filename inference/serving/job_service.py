@@ -34,10 +34,9 @@ from inference.picture.png_metadata import Embedded
 from inference.picture.progress import Progress
 from inference.picture.result import Result
 from inference.picture.url_fetch import fetch_file
-from inference.recipe.length import Length, Unit
 from inference.recipe.recipe import CFG_SCALE
 from inference.runtime.library_errors import translated_errors
-from inference.serving.form import converted, recipe_of
+from inference.serving.form import recipe_of
 from inference.serving.request import PaintRequest, grid_of
 from inference.serving.result_files import File, ResultFiles
 from inference.serving.temporary_files import TemporaryFiles
@@ -144,18 +143,6 @@ class JobService:
             return mask_view(self.select(request).detection, request.recipe)
         except MasqueradeError as error:
             return {"error": str(error)}
-
-    def converted_dilation(self, photo: File, mask_image: File, fields: dict[str, Any]) -> Length:
-        """The form's dilation, converted from the other unit to the form's unit.
-
-        Raises:
-            MasqueradeError: as `request` and `select`.
-        """
-        unit, short_side = Unit(fields["dilate_unit"]), 512
-        if photo is not None:
-            request = self.request(photo, mask_image, {**fields, "mask_dilate": 0})
-            short_side = self.select(request).detection.short_side
-        return converted(fields["mask_dilate"], unit, short_side)
 
     def control_sheet(self, photo: File, mask_image: File, fields: dict[str, Any]) -> Pixels | None:
         """All control maps of the form's recipe in one picture; None without controls.

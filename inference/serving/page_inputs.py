@@ -12,9 +12,10 @@ from typing import Any
 import gradio as gr
 
 from inference.errors import MasqueradeError
+from inference.recipe.length import Unit
 from inference.recipe.prompt_block import format_block, is_block, parse
 from inference.recipe.recipe import Recipe
-from inference.serving.form import UNSET, control_menu, menus, recipe_of, values_of
+from inference.serving.form import UNSET, control_menu, converted, menus, recipe_of, values_of
 from inference.serving.gradio_errors import shown_errors
 from inference.serving.html import health_html, message_html, status_html
 from inference.serving.job_service import JobService
@@ -119,8 +120,8 @@ class InputHandlers:
         address = fields["mask_image_url"]
         address.submit(self.fetch_mask, address, started, **QUICK).then(**view)
         page.dilate_unit.input(
-            self.convert_dilation, inputs_kwargs=page.request(), outputs=fields["mask_dilate"],
-            **QUICK,
+            self.convert_dilation, [fields["mask_dilate"], page.dilate_unit],
+            fields["mask_dilate"], **QUICK,
         )  # fmt: skip
 
     def _connect_blocks(self, filled: list[Any], view: dict[str, Any]) -> None:
@@ -162,10 +163,9 @@ class InputHandlers:
         """The data from which the browser computes the mask."""
         return gr.skip() if photo is None else self._service.mask_view(photo, mask_image, fields)
 
-    def convert_dilation(self, photo: File, mask_image: File, **fields: Any) -> gr.Slider:
-        """The dilation in the unit that was just chosen."""
-        with shown_errors():
-            return length_update(self._service.converted_dilation(photo, mask_image, fields))
+    def convert_dilation(self, value: float, unit: str) -> gr.Slider:
+        """The dilation in the unit that was just chosen, from its value in the other one."""
+        return length_update(converted(value, Unit(unit)))
 
     # --- settings ----------------------------------------------------------------------------
 

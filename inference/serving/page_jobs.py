@@ -17,7 +17,7 @@ from inference.picture.result import Result
 from inference.recipe.finish_settings import RETOUCH
 from inference.serving.gradio_errors import shown_errors
 from inference.serving.guard import BUSY
-from inference.serving.html import message_html, progress_html, result_html
+from inference.serving.html import message_html, progress_html, result_html, status_html
 from inference.serving.job_service import JobService
 from inference.serving.page_components import (
     PAINTER_QUEUE,
@@ -30,7 +30,7 @@ from inference.serving.request import PaintRequest
 from inference.serving.result_files import File, PreviewFiles, ResultFiles
 from inference.serving.temporary_files import TemporaryFiles
 from inference.studio.grid import GridResult
-from inference.studio.studio import Studio
+from inference.studio.model_status import ModelStatus
 
 
 class JobHandlers:
@@ -38,16 +38,16 @@ class JobHandlers:
 
     Args:
         page: the components.
-        studio: has the default style.
+        status: the state of the models.
         service: runs the requests.
         files: where previews and results are written.
     """
 
     def __init__(
-        self, page: Components, studio: Studio, service: JobService, files: TemporaryFiles
+        self, page: Components, status: ModelStatus, service: JobService, files: TemporaryFiles
     ) -> None:
         self._page = page
-        self._studio = studio
+        self._status = status
         self._service = service
         self._files = files
 
@@ -57,7 +57,7 @@ class JobHandlers:
         shown: list[Any] = [
             page.generate, page.cancel, page.cancelled, page.job, page.forming, page.compare,
             page.strip, page.download, page.control_map, page.shown_results, page.fields["style"],
-            page.fields["cfg_scale"],
+            page.fields["cfg_scale"], page.status,
         ]  # fmt: skip
         inputs = {
             "cancelled": page.cancelled, "before": page.shown_results, "styles": page.styles,
@@ -169,7 +169,9 @@ class JobHandlers:
 
     def _in_progress(self, progress: Progress, previews: PreviewFiles) -> Update:
         page = self._page
-        update: Update = {page.job: progress_html(progress)}
+        self._status.follow(progress)
+        status = status_html(self._status)
+        update: Update = {page.job: progress_html(progress), page.status: status}
         if progress.preview is not None:
             update[page.forming] = gr.update(value=previews.add(progress.preview), visible=True)
             update[page.compare] = gr.update(visible=False)
@@ -197,7 +199,7 @@ class JobHandlers:
         """The update that shows an error, and the previous results if there are any."""
         page = self._page
         role = "status" if isinstance(error, Cancelled) else "alert"
-        style = self._studio.style() if isinstance(error, ModelUnavailable) else None
+        style = self._status.studio.style() if isinstance(error, ModelUnavailable) else None
         return {
             **self._idle(),
             page.job: message_html(str(error), role),
@@ -209,7 +211,9 @@ class JobHandlers:
 
     def _idle(self) -> Update:
         """The update that makes the controls ready for the next job."""
+        self._status.follow(None)
         return {
+            self._page.status: status_html(self._status),
             self._page.generate: gr.update(interactive=True),
             self._page.cancel: gr.update(interactive=False),
             self._page.cancelled: None,

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from inference.catalog.catalog import PACK, Catalog
-from inference.catalog.download import is_offline
+from inference.catalog.download import Activity, is_offline
 from inference.catalog.hub_client import HubListing, ask_hub, cache_folder
 from inference.catalog.inspection import Inspection, inspect
 from inference.catalog.schema import HubSource, Source, Style
@@ -240,10 +240,23 @@ def _inspected(sources: Iterable[Source]) -> dict[str, Inspection]:
     return {key: found.get(key) or _silent(source) for key, source in wanted.items()}
 
 
+def _ask_once(source: HubSource) -> HubListing:
+    """As `ask_hub`, but a hub that is slow is not asked again."""
+
+    def asking(activity: Activity) -> None:
+        if activity is Activity.WAITING:
+            raise HubUnreachable(
+                f"The model hub is slow and has not answered for {source.repo} yet: check the "
+                "connection and try again; a download waits longer."
+            )
+
+    return ask_hub(source, asking)
+
+
 class _PatientAsk:
     """Asks the hub for listings, until it was silent `_SILENCES` times. Thread-safe."""
 
-    def __init__(self, ask: Callable[[HubSource], HubListing] = ask_hub) -> None:
+    def __init__(self, ask: Callable[[HubSource], HubListing] = _ask_once) -> None:
         self._ask = ask
         self._silences = 0
 

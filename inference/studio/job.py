@@ -34,7 +34,7 @@ from inference.recipe.lora_tags import split_lora_tags
 from inference.recipe.recipe import Recipe
 from inference.runtime.cache import Cache
 from inference.studio.low_memory import paint_in_pieces
-from inference.studio.model_loading import controls_of, load, load_photo_reader
+from inference.studio.model_loading import ModelLoader, controls_of
 from inference.studio.painting_cache import PaintingCache
 
 if TYPE_CHECKING:
@@ -74,13 +74,17 @@ class Job:
 
     def run(self) -> Generator[Progress | Result]:
         """Run all stages; yields and raises as `Studio.paint`."""
+        loader = ModelLoader(self.models, self.style, self.recipe)
         with self._timed(Stage.LOADING):
-            painter = yield from load(self.models, self.style, self.recipe)
+            yield from loader.load_segmenter()
+            if self.selector.finder.is_photograph(self.photo, self.style.family):
+                yield from loader.load_photo_reader()
         yield Progress(stage=Stage.MASK)
         with self._timed(Stage.MASK):
-            if self.selector.finder.is_photograph(self.photo, self.style.family):
-                yield from load_photo_reader(self.models, self.style)
             selection = self._select()
+        with self._timed(Stage.LOADING):  # after the mask, which may be refused
+            painter = yield from loader.load_painter()
+        with self._timed(Stage.MASK):
             crop = self._crop(selection)
             likeness = self._likeness() if self.recipe.face_swap else None
         yield Progress(stage=Stage.CONTROL)
@@ -240,4 +244,5 @@ class Job:
         try:
             yield
         finally:
-            self._seconds[stage.name.lower()] = time.perf_counter() - started
+            name, seconds = stage.name.lower(), time.perf_counter() - started
+            self._seconds[name] = self._seconds.get(name, 0.0) + seconds

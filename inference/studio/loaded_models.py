@@ -54,6 +54,7 @@ class LoadedModels:
         compiled: compile denoising steps; None compiles where it pays (`Device.compiles`).
 
     Attributes:
+        loading: held while a job loads models, also by one that was cancelled in the middle.
         photo_note: why people in photographs are not read by the photo reader; "" if they are.
     """
 
@@ -69,6 +70,7 @@ class LoadedModels:
         self.device = device
         self._checks = checks
         self.compiles = device.compiles if compiled is None else compiled
+        self.loading = threading.Lock()
         self._lock = threading.Lock()
         # The segmenter does not wait for a download of the photo reader's models.
         self._photo_lock = threading.Lock()

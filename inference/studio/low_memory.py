@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from inference.painting.inpainting import DenoisingStep, InpaintInput, InpaintOutput
+from inference.painting.inpainting import InpaintInput, InpaintOutput, Painting
 from inference.picture.photo import Pixels
 from inference.recipe.recipe import Recipe
 
@@ -15,9 +14,7 @@ if TYPE_CHECKING:
     from inference.painting.painter import Painter
 
 
-def paint_in_pieces(
-    painter: Painter, patch: InpaintInput, recipe: Recipe, native: int
-) -> Generator[DenoisingStep | InpaintOutput]:
+def paint_in_pieces(painter: Painter, patch: InpaintInput, recipe: Recipe, native: int) -> Painting:
     """Paint one picture at a time, in windows of two thirds of the native size.
 
     Args:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from inference.catalog.catalog import FACE, Catalog
-from inference.catalog.hub import DownloadProgress, fetch
-from inference.catalog.schema import ControlModel, Source, Style
+from inference.catalog.download import Activity, DownloadProgress
+from inference.catalog.download_plan import DownloadPlan
+from inference.catalog.hub import Fetch
+from inference.catalog.schema import ControlModel, HubSource, LocalSource, Source, Style
 from inference.control.control_maps import CONTROLS
-from inference.errors import InvalidRecipe
+from inference.errors import Cancelled, InvalidRecipe
 from inference.finishing.face_restorer import FaceRestorer
 from inference.picture.progress import Progress, Stage
 from inference.recipe.control_list import Control
@@ -23,67 +26,144 @@ if TYPE_CHECKING:
     from inference.studio.loaded_models import LoadedModels
 
 Value = TypeVar("Value")
+# A download's progress, or what is read from the disk.
+Report: TypeAlias = DownloadProgress | str
+Task: TypeAlias = TaskHandle[Report]
 
 
-def load(models: LoadedModels, style: Style, recipe: Recipe) -> Generator[Progress, None, Painter]:
-    """Load all models of a style that a recipe needs; returns the painter.
+class ModelLoader:
+    """Loads the models of one style that a recipe needs: those of the mask, then all others.
+
+    All downloads have one total. Closing a generator cancels; what is complete stays in the cache,
+    and a model that is being read is kept in memory.
 
     Raises:
         InvalidRecipe: the recipe uses something that the style does not have.
-        ModelUnavailable: a model cannot be loaded or downloaded.
-    """
-    names = _networks(models.catalog, style, recipe)
-
-    def work(watch: TaskHandle[DownloadProgress]) -> Painter:
-        get = partial(fetch, progress=watch.report, cancelled=watch.cancelled)
-        models.segmenter(style.family, get)
-        models.pose(style.family, get)
-        if recipe.super_resolution:
-            models.enlarger(style.family, get)
-        if recipe.face_correct:
-            models.restorer(style.family, get)
-        if models.checks(style.family):
-            models.checker(style.family, get)
-        if "depth" in names:
-            models.depth(style.family, get)
-        if "segroom" in names:
-            models.rooms(style.family, get)
-        return models.checkpoints.painter(style, names, get)
-
-    return (yield from _reported(work, style))
-
-
-def download(models: LoadedModels, style: Style, recipe: Recipe) -> Generator[Progress]:
-    """Download the models that `load` would load, without loading them.
-
-    Raises:
-        As `load`.
-    """
-    sources = tuple(_needed(models, style, recipe))
-
-    def work(watch: TaskHandle[DownloadProgress]) -> None:
-        for source in sources:
-            fetch(source, progress=watch.report, cancelled=watch.cancelled)
-
-    yield from _reported(work, style)
-
-
-def load_photo_reader(models: LoadedModels, style: Style) -> Generator[Progress]:
-    """Load the models that read people in photographs; where they are unavailable, go on without.
-
-    Raises:
-        Cancelled: the generator was closed during a download.
+        ModelUnavailable: raised by all generators: a model cannot be loaded or downloaded.
     """
 
-    if not models.lacks_photo_reader(style.family):
-        return
+    def __init__(self, models: LoadedModels, style: Style, recipe: Recipe) -> None:
+        self._models = models
+        self._style = style
+        self._recipe = recipe
+        self._names = _networks(models.catalog, style, recipe)
+        self._plan: DownloadPlan | None = None
 
-    def work(watch: TaskHandle[DownloadProgress]) -> None:
-        models.photo_reader(
-            style.family, partial(fetch, progress=watch.report, cancelled=watch.cancelled)
+    def load_segmenter(self) -> Generator[Progress]:
+        """Load the model that finds words."""
+
+        def work(task: Task) -> None:
+            self._models.segmenter(self._style.family, self._fetch(task))
+
+        yield from self._reported(work)
+
+    def load_photo_reader(self) -> Generator[Progress]:
+        """Load the models that read people in photographs; where unavailable, go on without."""
+        if not self._models.lacks_photo_reader(self._style.family):
+            return
+
+        def work(task: Task) -> None:
+            self._models.photo_reader(self._style.family, self._fetch(task))
+
+        yield from self._reported(work)
+
+    def load_painter(self) -> Generator[Progress, None, Painter]:
+        """Load the checkpoint and all other models; returns the painter."""
+
+        def work(task: Task) -> Painter:
+            get, models, family = self._fetch(task), self._models, self._style.family
+            for source in self._sources():
+                get(source)
+            models.pose(family, get)
+            if self._recipe.super_resolution:
+                models.enlarger(family, get)
+            if self._recipe.face_correct:
+                models.restorer(family, get)
+            if models.checks(family):
+                models.checker(family, get)
+            if "depth" in self._names:
+                models.depth(family, get)
+            if "segroom" in self._names:
+                models.rooms(family, get)
+            reading = partial(_begin_reading, task)
+            return models.checkpoints.painter(self._style, self._names, get, reading)
+
+        return (yield from self._reported(work))
+
+    def download(self) -> Generator[Progress]:
+        """Download all models, without loading them; the photo reader's only with `load_…`."""
+
+        def work(task: Task) -> None:
+            get = self._fetch(task)
+            for source in self._sources():
+                get(source)
+
+        yield from self._reported(work)
+
+    def _fetch(self, task: Task) -> Fetch:
+        """A function that fetches a source, and reports downloads and then that it is read."""
+        if self._plan is None:
+            self._plan = DownloadPlan.of(self._planned(), task.report, task.cancelled)
+        fetch = self._plan.fetch
+
+        def get(source: Source) -> Path:
+            folder = fetch(source, task.report, task.cancelled)
+            if not isinstance(source, LocalSource):
+                name = source.repo if isinstance(source, HubSource) else source.package
+                _begin_reading(task, name)
+            return folder
+
+        return get
+
+    def _planned(self) -> Iterator[Source]:
+        """The sources of all models that a job needs, those of the mask first."""
+        yield from self._sources()
+        reader = self._models.catalog.family(self._style.family).photo
+        if reader is not None and self._models.lacks_photo_reader(self._style.family):
+            yield reader.detectors
+
+    def _sources(self) -> Iterator[Source]:
+        catalog, style, recipe = self._models.catalog, self._style, self._recipe
+        family, names = catalog.family(style.family), self._names
+        wanted = (
+            (family.segmenter, True),
+            (family.pose, True),
+            (family.enlarger, recipe.super_resolution),
+            (family.restorer, recipe.face_correct and FaceRestorer.is_installed()),
+            (family.checker, self._models.checks(family.key)),
+            (family.depth, "depth" in names),
+            (family.rooms, "segroom" in names),
+            (family.configs, style.checkpoint is not None),
+            (style.base, True),
+            (style.vae, True),
         )
+        yield from (source for source, needed in wanted if source is not None and needed)
+        yield from (catalog.lora(family.key, key).source for key in style.loras)
+        for name in names:
+            yield from _control_sources(catalog.control(family.key, name))
 
-    yield from _reported(work, style)
+    def _reported(self, work: Callable[[Task], Value]) -> Generator[Progress, None, Value]:
+        """Run `work` in the background, yield its reports as progress, return its value."""
+        latest = Progress(stage=Stage.LOADING, detail=self._style.title)
+        yield latest
+
+        def alone(task: Task) -> Value:
+            # Work that was cancelled may still be reading a model.
+            with self._models.loading:
+                if task.cancelled():
+                    raise Cancelled
+                return work(task)
+
+        running = in_background(alone)
+        with closing(running) as loading:
+            while True:
+                try:
+                    report = next(loading)
+                except StopIteration as finished:
+                    value: Value = finished.value
+                    return value
+                latest = latest if report is None else _progress(self._style, report)
+                yield latest
 
 
 def controls_of(recipe: Recipe, catalog: Catalog, style: Style) -> tuple[Control, ...]:
@@ -116,45 +196,33 @@ def _networks(catalog: Catalog, style: Style, recipe: Recipe) -> tuple[str, ...]
     return (*(control.name for control in controls), *((FACE,) if recipe.face_swap else ()))
 
 
-def _needed(models: LoadedModels, style: Style, recipe: Recipe) -> Iterator[Source]:
-    """The sources of all models that `load` needs."""
-    catalog = models.catalog
-    names, family = _networks(catalog, style, recipe), catalog.family(style.family)
-    wanted = (
-        (family.segmenter, True),
-        (family.pose, True),
-        (family.enlarger, recipe.super_resolution),
-        (family.restorer, recipe.face_correct and FaceRestorer.is_installed()),
-        (family.checker, models.checks(family.key)),
-        (family.depth, "depth" in names),
-        (family.rooms, "segroom" in names),
-        (family.configs, style.checkpoint is not None),
-        (style.base, True),
-        (style.vae, True),
-    )
-    yield from (source for source, needed in wanted if source is not None and needed)
-    yield from (catalog.lora(family.key, key).source for key in style.loras)
-    for name in names:
-        yield from _sources(catalog.control(family.key, name))
-
-
-def _sources(control: ControlModel) -> Iterator[Source]:
+def _control_sources(control: ControlModel) -> Iterator[Source]:
     yield control.source
     if control.adapter is not None:
         yield control.adapter.encoder
 
 
-def _reported(
-    work: Callable[[TaskHandle[DownloadProgress]], Value], style: Style
-) -> Generator[Progress, None, Value]:
-    """Run `work` in the background, yield its downloads as progress, return its value."""
-    yield Progress(stage=Stage.LOADING, detail=style.title)
-    with closing(in_background(work)) as loading:
-        while True:
-            try:
-                done = next(loading)
-            except StopIteration as finished:
-                value: Value = finished.value
-                return value
-            megabytes = f"{done.bytes_done >> 20} of {done.bytes_total >> 20} MB"
-            yield Progress(stage=Stage.LOADING, detail=f"{style.title}: {done.file}, {megabytes}")
+def _begin_reading(task: Task, what: str) -> None:
+    if task.cancelled():
+        raise Cancelled
+    task.report(what)
+
+
+def _progress(style: Style, report: Report) -> Progress:
+    """A report as an event for the user."""
+    if isinstance(report, str):
+        return Progress(stage=Stage.LOADING, detail=f"{style.title}: reading {report}")
+    if report.activity in (Activity.ASKING, Activity.WAITING):
+        what = f"{style.title}: {report.activity} ({report.file})"
+        return Progress(stage=Stage.LOADING, detail=what)
+    parts = [report.file, f"{report.bytes_done >> 20:,} of {report.bytes_total >> 20:,} MB"]
+    if report.activity is Activity.CHECKING:
+        parts.append(f"{report.activity}")
+    elif report.bytes_per_second:
+        parts.append(f"{report.bytes_per_second / 2**20:.1f} MB/s")
+    return Progress(
+        stage=Stage.LOADING,
+        detail=f"{style.title}: {', '.join(parts)}",
+        share=report.bytes_done / max(1, report.bytes_total),
+        seconds_left=report.seconds_left,
+    )

@@ -35,7 +35,7 @@ from inference.runtime.library_errors import translated_errors
 from inference.studio.gpu_lease import GpuLease, GpuLender
 from inference.studio.grid import Grid, GridResult
 from inference.studio.job import Job
-from inference.studio.model_loading import download, load, load_photo_reader
+from inference.studio.model_loading import ModelLoader
 from inference.studio.painting_cache import PaintingCache
 from inference.studio.retry import with_retry
 
@@ -125,14 +125,11 @@ class Studio:
         return self.catalog.style(key or self._default or "")
 
     def compile_ahead(self) -> None:
-        """Compile the first denoising step ahead of time, if the GPU is allocated per call.
-
-        Call it before a page starts. Takes minutes the first time, later as long as loading.
-        """
+        """Compile the first step ahead of time, if the GPU is allocated per call; takes minutes."""
         if self._gpu_lease is None or self._compiled is False:
             return
         try:
-            for _ in download(self.models(), self.style(), Recipe()):
+            for _ in ModelLoader(self.models(), self.style(), Recipe()).download():
                 pass
         except ModelUnavailable:
             return  # `warm_up` reports it
@@ -155,13 +152,15 @@ class Studio:
 
     def _load_style(self, style: Style, recipe: Recipe) -> Generator[Progress]:
         """Load a style, its segmenter first; if steps are compiled, run a first step."""
-        yield from download(self.models(), style, recipe)
-        yield from load_photo_reader(self.models(), style)
+        loader = ModelLoader(self.models(), style, recipe)
+        yield from loader.load_segmenter()
+        yield from loader.load_photo_reader()
         black = Photo.of(np.zeros((64, 64, 3), dtype=np.uint8))
         self._selector.select(black, recipe, style.family, style.native_size)
         if self._gpu_lease is not None:
+            yield from loader.download()
             return
-        yield from load(self.models(), style, recipe)
+        yield from loader.load_painter()
         if self.models().compiles:
             yield Progress(stage=Stage.LOADING, detail="the first step")
             self.models().checkpoints.warm_up_step(recipe, style.native_size)
@@ -209,8 +208,9 @@ class Studio:
     def _paint_on_lease(self, job: Job) -> Generator[Progress | Result]:
         """Download the models in this process, then paint on an allocated GPU."""
         assert self._gpu_lease is not None
-        yield from download(job.models, job.style, job.recipe)
-        yield from load_photo_reader(job.models, job.style)
+        loader = ModelLoader(job.models, job.style, job.recipe)
+        yield from loader.download()
+        yield from loader.load_photo_reader()
         yield from self._gpu_lease.paint(job.photo, job.recipe, job.mask_image)
 
     def _paint_here(self, job: Job) -> Generator[Progress | Result]:

@@ -20,6 +20,7 @@ from transformers import (
 
 from inference.catalog import hub, hub_client
 from inference.catalog.catalog import Catalog, HubSource, LocalSource, Source, Style
+from inference.catalog.download import Activity
 from inference.errors import (
     Cancelled,
     DamagedDownload,
@@ -63,6 +64,8 @@ def files_in(folder: Path) -> set[str]:
 def test_fetches_exactly_what_the_catalog_names(whole_hub: HubServer, source: HubSource) -> None:
     seen: list[hub.DownloadProgress] = []
     folder = hub.fetch(source, progress=seen.append)
+    asked, seen = seen[0], seen[1:]
+    assert (asked.file, asked.activity) == (source.repo, Activity.ASKING)
 
     fetched = files_in(folder)
     assert all(name.endswith((".safetensors", ".json", ".txt")) for name in fetched)
@@ -199,6 +202,7 @@ def test_a_fault_of_the_hub_becomes_a_sentence(
 ) -> None:
     monkeypatch.setattr("huggingface_hub.file_download.time.sleep", lambda _: None)
     monkeypatch.setattr(hub_client, "ANSWER_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(hub_client, "LISTING_TIMEOUTS_S", (0.3,))
     small.fault = fault
     with pytest.raises(error, match=sentence) as caught:
         hub.fetch(SMALL)
@@ -227,6 +231,29 @@ def test_one_damaged_transfer_is_repeated(small: HubServer) -> None:
     folder = hub.fetch(SMALL)
     assert (folder / WEIGHTS).read_bytes()[0] == 0
     assert [path.rsplit("/", 1)[1] for path in small.downloads()].count(WEIGHTS) == 2
+
+
+def test_a_slow_hub_is_asked_again(small: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub_client, "LISTING_TIMEOUTS_S", (0.3, 0.3, 60.0))
+    small.fault, small.fault_count = Fault.SLOW, 2
+    seen: list[hub.DownloadProgress] = []
+    hub.fetch(SMALL, progress=seen.append)
+    asked = [(one.file, one.activity) for one in seen[:3]]
+    assert asked == [
+        (SMALL.repo, one) for one in (Activity.ASKING, Activity.WAITING, Activity.WAITING)
+    ]
+    assert seen[3].activity is Activity.DOWNLOADING
+
+
+def test_a_cancelled_download_does_not_wait_for_a_slow_hub(
+    small: HubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub_client, "LISTING_TIMEOUTS_S", (0.3, 60.0))
+    small.fault, small.fault_count = Fault.SLOW, 1
+    seen: list[hub.DownloadProgress] = []
+    with pytest.raises(Cancelled):
+        hub.fetch(SMALL, progress=seen.append, cancelled=lambda: bool(seen))
+    assert len([path for _, path in small.requests if "/api/" in path]) == 1
 
 
 def test_one_broken_transfer_is_resumed(small: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,9 +13,9 @@ import torch
 from huggingface_hub import close_session
 from safetensors.torch import save_file
 
-from inference.catalog import hub, hub_client
+from inference.catalog import hub, hub_cache, hub_client
 from inference.catalog.catalog import HubSource, LocalSource, Source, WheelSource
-from inference.catalog.hub_client import ask_hub
+from inference.catalog.hub_client import HubListing, ask_hub
 from inference.catalog.inspection import Inspection, inspect
 from inference.catalog.weight_forms import WeightForm
 from inference.errors import Cancelled, HubUnreachable, ModelUnavailable
@@ -36,7 +36,7 @@ class Place:
     patch: pytest.MonkeyPatch
 
     def snapshot(self) -> Path:
-        return hub.snapshot_folder(SOURCE, self.hub.repos[SOURCE.repo].commit)
+        return hub_cache.snapshot_folder(SOURCE, self.hub.repos[SOURCE.repo].commit)
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def place(server: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     (folder / "config.json").write_text("{}")
     save_file({"a": torch.arange(25_000.0)}, folder / FILE)
     server.add(SOURCE.repo, folder)
-    monkeypatch.setattr(hub_client, "ANSWER_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(hub_client, "LISTING_TIMEOUTS_S", (0.3,))
     monkeypatch.setattr("huggingface_hub.file_download.time.sleep", lambda _: None)
     return Place(server, folder, monkeypatch)
 
@@ -55,8 +55,12 @@ def silent_index(package: str) -> None:
     raise HubUnreachable(f"The index does not answer, so {package} is not known.")
 
 
+def ask(source: HubSource) -> HubListing:
+    return ask_hub(source, lambda _: None)
+
+
 def look(source: Source = SOURCE) -> Inspection:
-    return inspect(source, ask_hub, silent_index)
+    return inspect(source, ask, silent_index)
 
 
 # --- arrangements: what is wrong -----------------------------------------------------------------
@@ -107,7 +111,7 @@ def killed_in_a_download(place: Place) -> None:
     """As huggingface_hub leaves it: the part has a name that no later download knows."""
     with pytest.raises(Cancelled):
         hub.fetch(SOURCE, cancelled=lambda: (place.snapshot() / "config.json").exists())
-    blobs = hub.repository_folder(SOURCE) / "blobs"
+    blobs = hub_cache.repo_folder(SOURCE) / "blobs"
     (blobs / f"{'0' * 64}.1a2b3c4d.incomplete").write_bytes(bytes(2_500_000))
 
 
@@ -286,7 +290,7 @@ def test_a_folder_is_looked_through(tmp_path: Path) -> None:
 def test_an_index_is_asked_only_for_what_is_not_there(server: HubServer) -> None:
     source = WheelSource(package="tiny==1.0", files={"tiny/model.tflite": "0" * 64}, bytes=5_000)
     asked: list[str] = []
-    found = inspect(source, ask_hub, asked.append)
+    found = inspect(source, ask, asked.append)
     assert asked == ["tiny==1.0"]
     assert (found.problem, found.bytes_missing) == ("", 5_000)
     assert "does not answer" in look(source).problem

@@ -10,7 +10,7 @@ from inference.catalog.schema import HubSource
 from inference.catalog.style_parts import parts_of
 from inference.runtime.device import Device
 from inference.studio.loaded_models import LoadedModels
-from inference.studio.model_loading import download
+from inference.studio.model_loading import ModelLoader
 from tests.support.hub_server import HubServer
 
 CATALOG = Catalog.load()
@@ -21,7 +21,7 @@ def test_the_needed_models_are_those_that_a_default_job_downloads(
     whole_hub: HubServer, key: str
 ) -> None:
     style = CATALOG.style(key)
-    for _ in download(LoadedModels(CATALOG, Device.cpu()), style, Recipe()):
+    for _ in ModelLoader(LoadedModels(CATALOG, Device.cpu()), style, Recipe()).download():
         pass
     fetched = {"/".join(path.split("/")[1:3]) for path in whole_hub.downloads()}
     parts = parts_of(CATALOG, style)

@@ -10,9 +10,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from inference.catalog import hub
+from inference.catalog import hub, hub_cache
 from inference.catalog.catalog import HubSource
-from inference.catalog.hub_client import HubFile, HubListing
+from inference.catalog.download import DownloadProgress
+from inference.catalog.hub_client import HubFile, HubListing, cache_folder
 from inference.catalog.weight_forms import WeightForm, choose
 from inference.errors import HubUnreachable, MissingModel, MissingRevision, ModelUnavailable
 from tests.support.hub_server import HubServer
@@ -148,7 +149,7 @@ def test_only_a_commit_that_is_gone_is_replaced_by_main(revision: str, asked: li
 
 def told(source: HubSource) -> tuple[WeightForm, str]:
     """Form and revision of what is in the cache."""
-    kept = hub.kept(source)
+    kept = hub_cache.kept(source)
     assert kept is not None
     return kept.form, kept.revision
 
@@ -196,7 +197,7 @@ def test_every_form_is_fetched_once_and_told(
 ) -> None:
     change(repository)
     server.add(REPO, repository)
-    seen: list[hub.DownloadProgress] = []
+    seen: list[DownloadProgress] = []
     folder = hub.fetch(SOURCE, progress=seen.append)
     assert told(SOURCE) == (form, "main")
     assert {p.relative_to(folder).as_posix() for p in folder.rglob("*.*")} == {"config.json", *kept}
@@ -279,9 +280,7 @@ def test_what_other_programs_left_in_any_form_is_used_without_network(
     server.add(REPO, repository)
     commit = server.repos[REPO].commit
     server.close()
-    snapshot = (
-        Path(hub.cache_folder()) / f"models--{REPO.replace('/', '--')}" / "snapshots" / commit
-    )
+    snapshot = Path(cache_folder()) / f"models--{REPO.replace('/', '--')}" / "snapshots" / commit
     shutil.copytree(repository, snapshot)
     (snapshot.parents[1] / "refs").mkdir()
     (snapshot.parents[1] / "refs" / "main").write_text(commit)
@@ -293,7 +292,7 @@ def test_without_network_and_cache_the_hub_is_named(server: HubServer) -> None:
     server.close()
     with pytest.raises(HubUnreachable):
         hub.fetch(SOURCE)
-    assert hub.kept(SOURCE) is None
+    assert hub_cache.kept(SOURCE) is None
 
 
 def test_a_pickle_that_is_refused_leaves_nothing_behind(
@@ -304,6 +303,6 @@ def test_a_pickle_that_is_refused_leaves_nothing_behind(
     server.add(REPO, repository)
     with pytest.raises(ModelUnavailable, match=rf"{FILE}.bin of {REPO} was refused"):
         hub.fetch(SOURCE)
-    assert hub.kept(SOURCE) is None
+    assert hub_cache.kept(SOURCE) is None
     assert not hub.is_ready(SOURCE)
-    assert not list(hub.cache_folder().rglob(f"{FILE}*.safetensors*"))
+    assert not list(cache_folder().rglob(f"{FILE}*.safetensors*"))

@@ -44,14 +44,18 @@ def half_busy() -> Pixels:
 SMOOTH = {"gray": gray(128), "ramp": ramp(40, 210), "colours": colours(), "busy": half_busy()}
 
 
-@pytest.mark.parametrize("size", [1.0, 1.5, 2.0, 3.0, 4.0, MAX_SIZE])
+@pytest.mark.parametrize("size", [0.3, 1.0, 1.5, 2.0, 3.0, 4.0, MAX_SIZE, 6.1, 12.0])
 def test_a_grain_is_as_wide_as_its_autocorrelation(size: float) -> None:
-    """The sum of the correlations with the same noise, moved along a row or a column."""
+    """The sum of the correlations with the same noise, moved along a row or a column.
+
+    Grain finer than a pixel is as fine as one.
+    """
     noise = add(gray(128), Grain(amount=20.0, size=size), seed=3)[..., 0].astype(float)
     noise -= noise.mean()
     for rows in (noise, noise.T):
-        shifted = [(rows[:, lag:] * rows[:, : rows.shape[1] - lag]).mean() for lag in range(16)]
-        assert (2 * sum(shifted) - shifted[0]) / shifted[0] == pytest.approx(size, rel=0.1)
+        shifted = [(rows[:, lag:] * rows[:, : rows.shape[1] - lag]).mean() for lag in range(32)]
+        width = (2 * sum(shifted) - shifted[0]) / shifted[0]
+        assert width == pytest.approx(max(size, 1), rel=0.1)
 
 
 @pytest.mark.parametrize(

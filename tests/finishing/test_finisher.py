@@ -167,18 +167,29 @@ def test_picture_k_is_finished_as_it_would_be_alone(studio: Studio) -> None:
     assert np.abs(difference).mean() < 1
 
 
-@pytest.mark.parametrize(("amount", "size"), [(8.0, 1.0), (16.0, 2.0), (24.0, 3.0)])
+@pytest.mark.parametrize(
+    ("amount", "size", "short_side", "pixels"),
+    [
+        (8.0, 2.0, 256, 1.0),
+        (16.0, 4.0, 256, 2.0),
+        (24.0, 6.0, 256, 3.0),
+        (16.0, 2.0, 512, 2.0),
+        (16.0, 2.0, 768, 3.0),
+        (16.0, 0.1, 256, 1.0),  # finer than a pixel
+    ],
+)
 def test_grain_is_as_much_and_as_coarse_as_asked_for(
-    studio: Studio, amount: float, size: float
+    studio: Studio, amount: float, size: float, short_side: int, pixels: float
 ) -> None:
-    smooth = Photo.of(np.full((360, 288, 3), 128, dtype=np.uint8))
+    """Its size is in pixels of a picture whose short side is 512."""
+    smooth = Photo.of(np.full((short_side * 5 // 4, short_side, 3), 128, dtype=np.uint8))
     disc = {"mask_prompt": "", "mask_invert": False, "mask_strokes": "+4000:5000,5000"}
     recipe = Recipe.parse({"seed": 5, "denoising_strength": 0, "film_grain": True, **disc,
                            "film_grain_amount": amount, "film_grain_size": size})  # fmt: skip
     result = result_of(studio.paint(smooth, recipe))
     found = measure(result.images[0], result.mask == 255)
     assert found.amount == pytest.approx(amount, rel=0.15)
-    assert found.size == pytest.approx(size, rel=0.2)
+    assert found.size == pytest.approx(pixels, rel=0.2)
 
 
 def test_a_family_without_an_enlarger_is_told_before_anything_is_painted(

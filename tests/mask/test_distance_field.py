@@ -55,10 +55,9 @@ def disc(radius: float = RADIUS, side: int = SIDE) -> Bools:
     return np.hypot(rows - side // 2, columns - side // 2) <= radius
 
 
-def field_of(inside: Bools, short_side: int | None = None) -> DistanceField:
-    return DistanceField(
-        distance=signed_distance(inside), short_side=short_side or min(inside.shape)
-    )
+def field_of(inside: Bools) -> DistanceField:
+    """The field of an area whose pixels are those of the lengths."""
+    return DistanceField(distance=signed_distance(inside))
 
 
 def radius_of(alpha: Floats) -> float:
@@ -75,11 +74,9 @@ def eighths(row: list[int]) -> npt.NDArray[np.uint8]:
     return np.array([row], dtype=np.uint8)
 
 
-def field_from(inside: Bools, short_side: int) -> DistanceField:
+def field_from(inside: Bools) -> DistanceField:
     """The distance field of an area with the highest score, without strokes."""
-    return make_field(
-        inside.astype(np.uint8) * 255, 0.5, np.zeros(inside.shape, np.uint8), short_side
-    )
+    return make_field(inside.astype(np.uint8) * 255, 0.5, np.zeros(inside.shape, np.uint8))
 
 
 def ramp(size: Size, across: float, down: float, start: float = 0.0) -> Floats:
@@ -126,7 +123,7 @@ def test_the_distance_agrees_with_measuring_each_pixel(seed: int) -> None:
 
 def test_inverting_twice_gives_the_mask_back() -> None:
     field = field_of(disc())
-    again = DistanceField(distance=-field.distance, short_side=SIDE)
+    again = DistanceField(distance=-field.distance)
     for dilate, feather in ((0, 0), (3, 8), (-5, 2)):
         plain = settings(dilate, feather=feather)
         inverted = settings(dilate, feather=feather, invert=True)
@@ -143,18 +140,18 @@ def test_mask_and_inverted_mask_make_up_the_whole(feather: float) -> None:
     np.testing.assert_allclose(both, 1, atol=1e-5)
 
 
-@pytest.mark.parametrize(("percent", "short_side"), [(5, 200), (-4, 512), (0, 64), (25, 40)])
-def test_percent_equals_its_pixels(percent: float, short_side: int) -> None:
-    field = field_of(disc(), short_side)
+@pytest.mark.parametrize("percent", [-4, -0.5, 0, 5, 25])
+def test_percent_equals_its_pixels(percent: float) -> None:
+    field = field_of(disc())
     in_percent = field.alpha(settings(percent, unit=Unit.PERCENT, feather=3))
-    in_pixels = field.alpha(settings(percent * short_side / 100, feather=3))
+    in_pixels = field.alpha(settings(percent * 5.12, feather=3))
     np.testing.assert_allclose(in_percent, in_pixels, atol=1e-5)
 
 
 @pytest.mark.parametrize("feather", [1, 4, 10])
 def test_a_feather_is_a_straight_slope_of_its_width(feather: float) -> None:
     distance = np.linspace(-20, 20, 81, dtype=np.float32)[None]
-    alpha = DistanceField(distance=distance, short_side=100).alpha(settings(feather=feather))[0]
+    alpha = DistanceField(distance=distance).alpha(settings(feather=feather))[0]
     np.testing.assert_allclose(alpha, np.clip(0.5 + distance[0] / feather, 0, 1), atol=1e-6)
     soft = distance[0][(alpha > 0) & (alpha < 1)]
     assert np.abs(soft).max() <= feather / 2
@@ -168,7 +165,7 @@ def test_without_feather_there_is_nothing_between_kept_and_repainted() -> None:
 @pytest.mark.parametrize("feather", [0, 3, 64])
 @pytest.mark.parametrize("full", [False, True])
 def test_no_slider_makes_something_of_nothing(full: bool, feather: float, dilate: float) -> None:
-    field = field_of(np.full((6, 9), full), short_side=512)
+    field = field_of(np.full((6, 9), full))
     assert np.all(np.abs(field.distance) == FAR)
     assert np.all(field.alpha(settings(dilate, feather=feather)) == full)
     assert np.all(field.alpha(settings(dilate, feather=feather, invert=True)) != full)
@@ -257,7 +254,7 @@ def test_a_higher_threshold_finds_less() -> None:
     strokes = np.zeros((40, 50), dtype=np.uint8)
     areas = []
     for threshold in (0.05, 0.2, 0.5, 0.8, 0.95):
-        inside = make_field(scores, threshold, strokes, 40).distance > 0
+        inside = make_field(scores, threshold, strokes).distance > 0
         np.testing.assert_array_equal(inside, scores >= 255 * threshold)
         areas.append(int(inside.sum()))
     assert areas == sorted(areas, reverse=True)
@@ -285,7 +282,7 @@ def test_strokes_have_the_last_word_over_the_threshold_and_none_over_the_rest() 
     strokes[:20] = ADD
     strokes[70:90] = REMOVE
     found = disc()
-    field = make_field(found.astype(np.uint8) * 255, 0.5, strokes, SIDE)
+    field = make_field(found.astype(np.uint8) * 255, 0.5, strokes)
     expected = found.copy()
     expected[:20], expected[70:90] = True, False
     np.testing.assert_array_equal(field.distance > 0, expected)
@@ -295,7 +292,7 @@ def test_a_brushed_speck_is_no_noise() -> None:
     strokes = np.full((SIDE, SIDE), NOTHING, dtype=np.uint8)
     strokes[3, 3] = ADD
     strokes[80, 80] = REMOVE
-    distance = make_field(disc().astype(np.uint8) * 255, 0.5, strokes, SIDE).distance
+    distance = make_field(disc().astype(np.uint8) * 255, 0.5, strokes).distance
     assert distance[3, 3] > 0
     assert distance[80, 80] < 0
 
@@ -349,12 +346,11 @@ def test_a_straight_slope_keeps_its_values_at_pixel_centres(
 
 
 @pytest.mark.parametrize("grid", [40, 80, 160, 320])
-def test_distances_count_generation_pixels_whatever_the_grid(grid: int) -> None:
+def test_distances_count_pixels_of_a_short_side_of_512_whatever_the_grid(grid: int) -> None:
     scores = resample(
         np.where(disc(), 255, 0).astype(np.float32), whole((SIDE, SIDE), (grid, grid))
     )
-    field = field_from(scores >= 128, short_side=512)
-    assert field.short_side == 512
+    field = field_from(scores >= 128)
     assert field.distance.shape == (grid, grid)
     assert field.distance.max() == pytest.approx(RADIUS * 512 / SIDE, abs=1.5 * 512 / grid)
     area = (field.alpha(settings(-60)) > 0).mean()
@@ -367,8 +363,8 @@ def test_distances_count_generation_pixels_whatever_the_grid(grid: int) -> None:
 def test_the_short_side_counts_on_wide_and_on_tall_canvases(size: Size, grid: Size) -> None:
     inside = np.zeros(grid[::-1], dtype=bool)
     inside[: grid[1] // 2] = True
-    field = field_from(inside, short_side=400)
-    assert field.distance.max() == pytest.approx(size[1] / 2 * 400 / min(size), abs=10)
+    field = field_from(inside)
+    assert field.distance.max() == pytest.approx(size[1] / 2 * 512 / min(size), abs=13)
 
 
 @pytest.mark.parametrize("invert", [False, True])
@@ -376,7 +372,7 @@ def test_the_short_side_counts_on_wide_and_on_tall_canvases(size: Size, grid: Si
 def test_the_mask_of_a_part_is_the_part_of_the_mask(
     dilate: float, feather: float, invert: bool
 ) -> None:
-    field = field_of(disc(), short_side=512)
+    field = field_of(disc())
     chosen = settings(dilate, feather=feather, invert=invert)
     canvas, box = (644, 644), Box(left=101, top=87, right=402, bottom=333)
     all_of_it = field.alpha(chosen, whole(canvas))
@@ -388,7 +384,7 @@ def test_the_mask_of_a_part_is_the_part_of_the_mask(
 
 @pytest.mark.parametrize("scale", [0.5, 2, 6.5])
 def test_an_enlarged_mask_has_its_edge_within_a_pixel(scale: float) -> None:
-    field = field_of(disc(), SIDE)
+    field = field_of(disc())
     size = (round(SIDE * scale), round(SIDE * scale))
     for dilate in (-10, 0, 10):
         alpha = field.alpha(settings(dilate), whole((SIDE, SIDE), size))
@@ -398,7 +394,7 @@ def test_an_enlarged_mask_has_its_edge_within_a_pixel(scale: float) -> None:
 
 
 def test_scores_that_are_nowhere_sure_give_an_empty_field() -> None:
-    field = field_from(np.zeros((40, 48), dtype=bool), 512)
+    field = field_from(np.zeros((40, 48), dtype=bool))
     assert (field.distance < -1000).all()
     assert (field.alpha(settings(feather=3)) == 0).all()
 

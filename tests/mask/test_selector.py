@@ -30,7 +30,7 @@ from inference.mask.heatmap_finder import HeatmapFinder
 from inference.mask.segmenter import Segmenter
 from inference.mask.selection import Selection
 from inference.mask.selector import GRID, Selector, _largest_blob
-from inference.picture.geometry import Box, Size, View, crop_to_aspect, generation_size
+from inference.picture.geometry import Box, Size, View, crop_to_aspect
 from inference.picture.photo import Photo, Pixels
 from inference.recipe.recipe import Recipe
 from inference.runtime.cache import Cache
@@ -359,7 +359,6 @@ def test_the_canvas_is_what_the_recipe_asks_for(
     preview = selection.detection.preview
     assert max(preview.shape) == min(GRID, max(size))
     assert preview.shape[:2] == selection.preview_alpha(recipe(**fields)).shape
-    assert selection.field.short_side == min(generation_size(size, NATIVE))
     if "w" not in fields:
         np.testing.assert_array_equal(selection.picture(), photo.pixels[box.slices])
 

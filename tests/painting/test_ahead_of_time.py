@@ -12,6 +12,7 @@ import torch
 from diffusers import UNet2DConditionModel
 
 from inference.painting.ahead_of_time import AheadOfTimeCompiler
+from inference.painting.checkpoints import run_first_step
 from inference.painting.denoiser import Denoiser
 from inference.painting.inpainting import InpaintInput, InpaintOutput
 from inference.painting.painter import Painter
@@ -53,9 +54,8 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("packages")
     ahead = AheadOfTimeCompiler(folder, QUICK)
     with ahead.compiling():
-        painter(tmp_path_factory.mktemp("maker"), ahead).warm_up_step(
-            Recipe(**BASE, controlnet=""), 72
-        )
+        maker = painter(tmp_path_factory.mktemp("maker"), ahead)
+        run_first_step(maker, Recipe(**BASE, controlnet=""), 72)
     assert ahead.ready == 1
     return folder
 

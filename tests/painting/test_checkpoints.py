@@ -11,7 +11,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from inference.catalog.catalog import Catalog
-from inference.catalog.hub import fetch, kept
+from inference.catalog.hub import fetch
+from inference.catalog.hub_cache import kept
 from inference.catalog.schema import HubSource, Style
 from inference.catalog.weight_forms import WeightForm
 from inference.errors import InvalidCatalog

@@ -14,7 +14,13 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from inference.errors import InvalidCatalog, OutOfMemory, PaintingFailed
-from inference.painting.inpainting import ControlInput, DenoisingStep, InpaintInput, InpaintOutput
+from inference.painting.inpainting import (
+    ControlInput,
+    DenoisingStep,
+    InpaintInput,
+    InpaintOutput,
+    Underway,
+)
 from inference.painting.painter import Painter
 from inference.picture.photo import Pixels
 from inference.recipe.recipe import SCHEDULERS, Recipe
@@ -324,6 +330,8 @@ def test_every_step_is_reported_with_a_preview(pipe: object) -> None:
     assert [(event.step, event.steps) for event in steps] == [(k, 4) for k in (1, 2, 3, 4)]
     assert steps[0].preview().shape == (64, 72, 3)
     assert isinstance(events[-1], InpaintOutput)
+    between = [(one.step, one.steps) for one in events if isinstance(one, Underway)]
+    assert between == [(0, 0), (0, 4), (4, 4)], "encoding, the first step, decoding"
 
 
 def test_closing_stops_at_once_and_the_next_job_is_undisturbed(pipe: object) -> None:
@@ -332,8 +340,8 @@ def test_closing_stops_at_once_and_the_next_job_is_undisturbed(pipe: object) -> 
     calls: list[int] = []
     hook = pipe.unet.register_forward_hook(lambda *_: calls.append(1))
     painter = Painter(pipe, CPU)
-    with closing(painter.paint(patch(), recipe)) as steps:
-        next(steps)
+    with closing(painter.paint(patch(), recipe)) as events:
+        next(event for event in events if isinstance(event, DenoisingStep))
     assert len(calls) == 1
     hook.remove()
     *_, last = painter.paint(patch(), recipe)
@@ -366,6 +374,6 @@ def test_the_rough_preview_recovers_colours_from_latents(
 ) -> None:
     monkeypatch.setattr("inference.painting.autoencoder.SMALL", 0)
     painter = Painter(pipe, CPU)
-    step = next(painter.paint(patch(), Recipe(**BASE)))
-    assert isinstance(step, DenoisingStep)
+    events = painter.paint(patch(), Recipe(**BASE))
+    step = next(event for event in events if isinstance(event, DenoisingStep))
     assert step.preview().shape == (8, 9, 3)

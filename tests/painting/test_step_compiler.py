@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch._dynamo.utils import counters
 
+from inference.painting.checkpoints import run_first_step
 from inference.painting.denoiser import Denoiser
 from inference.painting.inpainting import ControlInput, InpaintInput, InpaintOutput
 from inference.painting.painter import Painter
@@ -227,7 +228,7 @@ def test_a_rehearsal_has_the_first_kind_of_step_compiled(tmp_path: Path) -> None
     torch._dynamo.reset()
     compiler = StepCompiler("eager")
     one = painter(tmp_path, compiler)
-    one.warm_up_step(Recipe(steps=3), 64)
+    run_first_step(one, Recipe(steps=3), 64)
     assert settle(compiler) == 1
     before = graphs()
     painted(one, patch("pose", width=64))

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from inference.errors import InvalidRecipe
-from inference.recipe.length import Length, Unit
+from inference.recipe.length import Length, Unit, pixels_of
 from inference.recipe.recipe import MAX_SEED, Recipe
 
 SCHEDULERS = (
@@ -28,7 +28,7 @@ NUMBERS = [
     ("controlnet_conditioning_scale", "a number", 0, 1, -0.001, 1.001),
     ("hires_denoising_strength", "a number", 0, 1, -0.001, 1.001),
     ("film_grain_amount", "a number", 0, 30, -0.001, 30.001),
-    ("film_grain_size", "a number", 1, 6, 0.999, 6.001),
+    ("film_grain_size", "a number", 0.1, 6, 0.099, 6.001),
     ("steps", "a whole number", 1, 50, 0, 51),
     ("num_images", "a whole number", 1, 8, 0, 9),
     ("seed", "a whole number", 0, 2**32, -1, 2**32 + 1),
@@ -53,7 +53,7 @@ NO_NUMBERS = [math.nan, math.inf, -math.inf, "x", "nan", "1e999", [], [1], {}, T
 NO_TEXTS = [5, 5.5, math.nan, True, [], ["a"], {}]
 NO_LENGTHS = [
     "", "abc", "1e3", "nan", "--5", "1,5", "5em", "5.", ".5", "5 px 5", "1111111", "256.1", "-257",
-    "25.1%", "-26%", 256.5, 1e9, -1e9, math.nan, math.inf, None, True, False, [], [1], b"5", {},
+    "50.1%", "-51%", 256.5, 1e9, -1e9, math.nan, math.inf, None, True, False, [], [1], b"5", {},
     {"value": 1, "unit": "km"}, {"value": "x"}, {"value": 1, "more": 2}, {"unit": "%"},
     Length(value=999),
 ]  # fmt: skip
@@ -66,8 +66,8 @@ LENGTHS = [
     ("0.5 %", 0.5, Unit.PERCENT),
     ("256", 256, Unit.PIXELS),
     ("-256px", -256, Unit.PIXELS),
-    ("25%", 25, Unit.PERCENT),
-    ("-25%", -25, Unit.PERCENT),
+    ("50%", 50, Unit.PERCENT),
+    ("-50%", -50, Unit.PERCENT),
     (5, 5, Unit.PIXELS),
     (-2.5, -2.5, Unit.PIXELS),
     (0.1 + 0.2, 0.3, Unit.PIXELS),
@@ -278,16 +278,31 @@ def test_what_is_no_length_is_refused_with_the_range(source: object) -> None:
     error = refusal(mask_dilate=source)
     assert error.field == "mask_dilate"
     assert str(error).endswith(
-        " (mask_dilate): takes pixels such as -20 or percent such as -4%, at most 256px or 25%."
+        " (mask_dilate): takes pixels such as -20 or percent such as -4%, at most 256px or 50%."
     )
 
 
 @pytest.mark.parametrize(
-    ("source", "short_side", "pixels"),
-    [("-20", 512, -20), ("-20", 64, -20), ("-4%", 512, -20.48), ("25%", 64, 16), ("0%", 512, 0)],
+    ("source", "pixels", "percent"),
+    [("-20", -20, -3.906), ("-4%", -20.48, -4), ("256", 256, 50), ("50%", 256, 50), ("0%", 0, 0)],
 )
-def test_percent_is_of_the_short_side(source: str, short_side: int, pixels: float) -> None:
-    assert of_length(source).pixels(short_side) == pytest.approx(pixels)
+def test_pixels_are_those_of_a_short_side_of_512(
+    source: str, pixels: float, percent: float
+) -> None:
+    length = of_length(source)
+    assert length.pixels == pytest.approx(pixels)
+    assert length.to(Unit.PIXELS) == Length(value=pixels, unit=Unit.PIXELS)
+    assert length.to(Unit.PERCENT) == Length(value=percent, unit=Unit.PERCENT)
+
+
+@pytest.mark.parametrize(
+    ("length", "short_side", "pixels"),
+    [(2, 512, 2), (2, 256, 1), (1, 3456, 6.75), (-20, 192, -7.5), (0, 3456, 0)],
+)
+def test_a_plain_length_grows_with_the_picture(
+    length: float, short_side: int, pixels: float
+) -> None:
+    assert pixels_of(length, short_side) == pytest.approx(pixels)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from inference import Recipe
 from inference.catalog.catalog import Catalog
 from inference.catalog.hub import fetch
 from inference.finishing.safety_checker import SafetyChecker
-from inference.painting.checkpoints import Checkpoints
+from inference.painting.checkpoints import Checkpoints, run_first_step
 from inference.runtime.device import Device
 from tests.support.hub_repositories import save_safety_checker
 
@@ -78,5 +78,5 @@ def test_loras_are_put_on_while_a_checkpoint_loads(tiny_catalog: Path) -> None:
             checkpoints.painter(style, (), fetch)
             painter = checkpoints.painter(inked, (), fetch)
             assert not without_weights(painter._pipe.unet, painter._pipe.text_encoder)
-            painter.warm_up_step(Recipe(steps=1, controlnet=None), 64)
+            run_first_step(painter, Recipe(steps=1, controlnet=None), 64)
     assert not broken

@@ -113,6 +113,7 @@ def test_no_text_becomes_markup(html: str) -> None:
         (progress_html(Progress(stage=Stage.PAINTING, step=2, steps=5, seconds_left=3.6)),
          ["step 2 of 5", "4 s left", "<progress value='2' max='5'>"]),
         (progress_html(Progress(stage=Stage.LOADING)), ["<progress >"]),
+        (progress_html(Progress(stage=Stage.LOADING, share=0.25)), ["<progress value='0.250'>"]),
         (result_html(result()),
          ["kept pixels changed: 0 of 12,345", "<b id='seed-used'>7</b>", "1.8 s"]),
         (result_html(result(kept_pixels_changed=3)), ["kept pixels changed: 3 of 12,345"]),

@@ -175,7 +175,7 @@ def test_out_of_memory_once_is_painted_in_smaller_pieces_and_told(
     assert any(told)
     assert told == sorted(told), "told from the second try on"
     steps = [e.step for e in events if isinstance(e, Progress) and e.steps == 6 and e.detail]
-    assert steps == [1, 2, 3, 4, 5, 6]
+    assert list(dict.fromkeys(steps)) == [0, 1, 2, 3, 4, 5, 6]
     assert result.thrifty
     assert "Memory was short" in result_html(result)
     assert pictures_of(studio) == engine.undisturbed, "the next job is not painted in pieces"

@@ -19,7 +19,7 @@ from inference.picture.progress import Stage
 from inference.recipe.lora_tags import split_lora_tags
 from inference.runtime.device import Device
 from inference.studio.loaded_models import LoadedModels
-from inference.studio.model_loading import download, load
+from inference.studio.model_loading import ModelLoader
 from tests.support.hub_repositories import save_lora
 from tests.support.hub_server import Fault, HubServer
 
@@ -48,18 +48,19 @@ def test_after_a_download_loading_downloads_nothing(
     catalog, recipe = Catalog.load(), Recipe(**fields)
     models = LoadedModels(catalog, Device.cpu(), checks=True)
     worn = catalog.with_loras(catalog.style(style), split_lora_tags(recipe.prompt).loras)
-    said = list(download(models, worn, recipe))
+    said = list(ModelLoader(models, worn, recipe).download())
     assert any("MB" in one.detail for one in said)
     before = len(whole_hub.downloads())
-    for _ in load(models, worn, recipe):
-        pass
+    loader = ModelLoader(models, worn, recipe)
+    for part in loader.load_segmenter(), loader.load_painter():
+        list(part)
     assert len(whole_hub.downloads()) == before > 0
 
 
 def test_what_the_style_has_not_is_refused_before_any_download(whole_hub: HubServer) -> None:
     models = LoadedModels(Catalog.load(), Device.cpu())
     with pytest.raises(InvalidRecipe, match="controlnet"):
-        list(download(models, models.catalog.style("photo"), Recipe(controlnet="unheard")))
+        ModelLoader(models, models.catalog.style("photo"), Recipe(controlnet="unheard"))
     assert not whole_hub.downloads()
 
 

@@ -96,11 +96,12 @@ def test_every_stage_is_reported_in_order(studio: Studio) -> None:
     events = list(studio.paint(picture, halved(studio, picture, denoising_strength=1.0)))
     stages = list(dict.fromkeys(e.stage for e in events if isinstance(e, Progress)))
     assert stages == [
-        Stage.LOADING, Stage.MASK, Stage.CONTROL, Stage.PAINTING, Stage.FINISHING,
+        Stage.LOADING, Stage.MASK, Stage.CONTROL, Stage.ENCODING, Stage.PAINTING, Stage.DECODING,
+        Stage.FINISHING,
     ]  # fmt: skip
     painting = [e for e in events if isinstance(e, Progress) and e.stage is Stage.PAINTING]
-    assert [(e.step, e.steps) for e in painting] == [(1, 3), (2, 3), (3, 3)]
-    assert painting[0].preview is not None
+    assert [(e.step, e.steps) for e in painting] == [(0, 3), (1, 3), (2, 3), (3, 3)]
+    assert painting[1].preview is not None
     assert any(e.control_map is not None for e in events if isinstance(e, Progress))
     assert set(events[-1].seconds) == {"loading", "mask", "control", "painting", "finishing"}
 

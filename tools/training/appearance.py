@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.people.parts import Part
+from tools.training.part_changes import face_coordinates
 from tools.training.textures import TextureBank, colour, hair_colour, noise, skin_colour
 
 Floats = NDArray[np.float32]
@@ -66,8 +67,12 @@ def render(
             picture[inside] = surface[inside]
     if rng.random() < 0.75:
         _clear_lenses(picture, labels, drawn, look, scale)
+    if eyes is not None and rng.random() < 0.18:
+        _grow_beard(picture, labels, face_coordinates(eyes, scale, labels.shape[::-1]), look)
     if eyes is not None and rng.random() < 0.8:
         _deepen_eyes(picture, labels, eyes, scale, look)
+    if (labels == Part.HAT).any():
+        _shade_under_hat(picture, labels, scale, rng)
     return _lit(picture, labels, rng, scale)
 
 
@@ -98,8 +103,48 @@ def _deepen_eyes(
         for below, wide, high, strength in spots:
             distance = (across / wide) ** 2 + ((down - below) / high) ** 2
             dark *= 1 - strength * np.exp(-(distance**1.5) / 2)
-    inside = labels == Part.FACE
+    inside = np.isin(labels, (Part.FACE, Part.GLASSES))
     picture[inside] *= dark[inside][:, None]
+
+
+def _grow_beard(
+    picture: Floats, labels: Labels, place: tuple[Floats, Floats], look: Appearance
+) -> None:
+    """Stubble or a beard with a moustache in the colour of the hair; it belongs to the face."""
+    rng, size = look.rng, (labels.shape[1], labels.shape[0])
+    across, down = place
+    edge = rng.uniform(0.4, 0.62) - rng.uniform(0, 0.9) * np.abs(across)
+    thick = np.clip(0.5 + (down - edge) / rng.uniform(0.08, 0.32), 0, 1)
+    mouth = (across / 0.2) ** 2 + ((down - rng.uniform(0.54, 0.62)) / rng.uniform(0.03, 0.07)) ** 2
+    thick = thick * np.clip(mouth, 0, 1) * rng.uniform(0.2, 1)
+    kind = ("rough", "strands")[int(rng.integers(2))]
+    texture = look.bank.crop(kind, size, rng)[..., None] * np.float32(rng.uniform(2, 22))
+    beard = look.colours[Part.HAIR] * rng.uniform(0.6, 1.15) + texture
+    inside = labels == Part.FACE
+    picture[inside] += ((beard - picture) * thick[..., None])[inside]
+
+
+def _shade_under_hat(
+    picture: Floats, labels: Labels, scale: float, rng: np.random.Generator
+) -> None:
+    """A dark underside of the hat, and the shadow that it casts below."""
+    hat = (labels == Part.HAT).astype(np.float32)
+    size = labels.shape[1], labels.shape[0]
+
+    def moved(by: float) -> Floats:
+        matrix = np.float32([[1, 0, rng.uniform(-0.1, 0.1) * scale], [0, 1, by * scale]])
+        return np.asarray(cv2.warpAffine(hat, matrix, size), np.float32)
+
+    if rng.random() < 0.4:
+        lower = hat * (1 - moved(-rng.uniform(0.04, 0.3)))
+        soft = cv2.GaussianBlur(lower, (0, 0), max(0.5, scale * rng.uniform(0.005, 0.05)))
+        picture *= (1 - rng.uniform(0.2, 0.85) * soft * hat)[..., None]
+    if rng.random() < 0.5:
+        cast = cv2.GaussianBlur(
+            moved(rng.uniform(0.05, 0.4)), (0, 0), max(0.5, scale * rng.uniform(0.01, 0.1))
+        )
+        below = (1 - hat) * (labels != Part.BACKGROUND)
+        picture *= (1 - rng.uniform(0.15, 0.75) * cast * below)[..., None]
 
 
 def _surface(
@@ -181,6 +226,10 @@ def _clear_lenses(
         return
     depth = cv2.distanceTransform(inside.astype(np.uint8), cv2.DIST_L2, 3)
     lens = depth > max(1.1, scale * rng.uniform(0.012, 0.06))
+    if rng.random() < 0.2:  # rims above the eyes only
+        above = np.vstack([np.zeros((1, inside.shape[1]), bool), inside[:-1]])
+        rim = inside & ~above
+        lens = inside & ~np.asarray(cv2.dilate(rim.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0)
     if not lens.any():
         return
     dark = rng.random() < 0.2

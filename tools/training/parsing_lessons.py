@@ -18,6 +18,7 @@ from tools.portraits import HELD_OUT_SEED, Portrait, PortraitSpec, draw, sample_
 from tools.portraits.figure import figure_of
 from tools.portraits.spec import GLASSES, HATS, people_of
 from tools.training.appearance import Appearance, camera, render
+from tools.training.part_changes import changed_parts
 from tools.training.textures import TextureBank, noise
 
 Floats = NDArray[np.float32]
@@ -32,6 +33,7 @@ _OVAL_CENTRE, _OVAL_AXES = (0.0, 0.21), (0.84, 0.83)
 _FACE_WIDTHS = ((20.0, 34.0, 0.3), (34.0, 72.0, 0.55), (20.0, 120.0, 0.15))
 NO_FACE = 0.1
 BEHIND = 0.06
+STRANGER = 0.18
 CUT_OFF = 0.35
 
 
@@ -128,26 +130,59 @@ def sample_lesson(sketches: Sketches, bank: TextureBank, rng: np.random.Generato
     matrix, scale = _camera_position(one, rng)
     bent, image = _bent(one, matrix, rng)
     labels = bent.copy()
-    face = _moved_face(one, matrix, rng)
+    eyes: Floats | None = one.eyes @ matrix[:, :2].T + matrix[:, 2]
+    middle = np.asarray(eyes).mean(axis=0)
+    face: tuple[Floats, Floats] | None = _moved_face(one, matrix, rng)
     if rng.random() < BEHIND:  # seen from behind
         labels[np.isin(labels, (Part.FACE, Part.EAR, Part.GLASSES))] = Part.HAIR
-        face = None
-    labels = _mutated(labels, scale, rng)
+        face = eyes = None
+    labels = changed_parts(labels, scale, eyes, rng)
     appearance = Appearance.sample(rng, bank, backdrop=_bent(sketches.any(rng), matrix, rng)[1])
-    eyes = None if face is None else one.eyes @ matrix[:, :2].T + matrix[:, 2]
     drawn = np.where((labels == bent)[..., None], image.astype(np.float32), np.float32(np.nan))
-    picture = camera(render(labels, drawn, appearance, scale, eyes), rng)
-    if face is not None and rng.random() < NO_FACE:
+    colours = render(labels, drawn, appearance, scale, eyes)
+    person = (labels != Part.BACKGROUND).astype(np.float32)
+    if rng.random() < STRANGER:
+        colours, person = _with_stranger(colours, person, (sketches.any(rng), bank), scale, rng)
+    picture = camera(colours, rng)
+    if rng.random() < NO_FACE:
         face = None
-    person = _believed(labels, rng)
+    person = _believed(person, labels, rng)
     if rng.random() < CUT_OFF:
-        middle = np.array(one.eyes.mean(axis=0) @ matrix[:, :2].T + matrix[:, 2])
         picture, person, labels = _cut_off((picture, person, labels), middle, scale, rng)
     frame, oval = face if face is not None else (None, None)
     return Lesson(
         picture=picture,
         features=part_features(picture, person, frame, oval),
         labels=labels,
+    )
+
+
+def _with_stranger(
+    colours: Floats,
+    person: Floats,
+    other: tuple[Sketch, TextureBank],
+    scale: float,
+    rng: np.random.Generator,
+) -> tuple[Floats, Floats]:
+    """Picture and person with another person behind, out of focus; they are background."""
+    sketch, bank = other
+    matrix, size = _camera_position(sketch, rng)
+    shrink = np.float32(scale * rng.uniform(0.4, 1.3) / size)
+    middle = (sketch.eyes @ matrix[:, :2].T + matrix[:, 2]).mean(axis=0)
+    matrix[:, :2] *= shrink
+    matrix[:, 2] = middle - matrix[:, :2] @ sketch.eyes.mean(axis=0)
+    labels, image = _bent(sketch, matrix, rng)
+    look = Appearance.sample(rng, bank, backdrop=image)
+    theirs = render(labels, image.astype(np.float32), look, float(size * shrink), None)
+    blur = 1.5 + scale * rng.uniform(0.04, 0.16)
+    theirs = np.asarray(cv2.GaussianBlur(theirs, (0, 0), blur), np.float32)
+    shape = (labels != Part.BACKGROUND).astype(np.float32)
+    shape = np.asarray(cv2.GaussianBlur(shape, (0, 0), blur), np.float32)
+    alpha = (shape * (1 - person))[..., None]
+    seen = rng.uniform(0, 1.2) * shape
+    return (
+        np.asarray(colours + (theirs - colours) * alpha, np.float32),
+        np.asarray(np.maximum(person, np.minimum(seen, 1)), np.float32),
     )
 
 
@@ -228,45 +263,8 @@ def _moved_face(one: Sketch, matrix: Floats, rng: np.random.Generator) -> tuple[
     return frame, jittered.astype(np.float32)
 
 
-def _mutated(labels: Labels, scale: float, rng: np.random.Generator) -> Labels:
-    """Grow or shrink parts irregularly, and lay an arm or a thing over the figure."""
-    changes = (
-        (Part.HAIR, (Part.BACKGROUND, Part.CLOTHES, Part.SKIN, Part.EAR), 0.45),
-        (Part.CLOTHES, (Part.BACKGROUND, Part.SKIN), 0.35),
-        (Part.SKIN, (Part.CLOTHES,), 0.2),
-        (Part.HAT, (Part.BACKGROUND, Part.HAIR), 0.35),
-        (Part.FACE, (Part.HAIR,), 0.3),
-        (Part.BACKGROUND, (Part.HAIR, Part.CLOTHES), 0.2),
-    )
-    labels = labels.copy()
-    for part, over, chance in changes:
-        if rng.random() > chance:
-            continue
-        reach = scale * rng.uniform(0.05, 0.35)
-        soft = cv2.GaussianBlur((labels == part).astype(np.float32), (0, 0), max(0.5, reach))
-        soft = soft + rng.uniform(0, 0.12) * noise(rng, (SIDE, SIDE), rng.uniform(4, 40))
-        labels[(soft > rng.uniform(0.2, 0.5)) & np.isin(labels, over)] = part
-    if rng.random() < 0.15:
-        part = Part.SKIN if rng.random() < 0.7 else Part.BACKGROUND
-        _lay_limb(labels, part, scale, rng)
-    return labels
-
-
-def _lay_limb(labels: Labels, part: Part, scale: float, rng: np.random.Generator) -> None:
-    """An arm with a hand, or a thing held, from the edge into the figure."""
-    end = rng.uniform(0.2, 0.8, 2) * SIDE
-    start = np.array([rng.uniform(0, 1) * SIDE, SIDE + 10.0])
-    middle = (start + end) / 2 + rng.normal(0, 0.2 * SIDE, 2)
-    points = np.rint(np.stack([start, middle, end])).astype(np.int32)
-    thick = max(2, round(scale * rng.uniform(0.25, 0.5)))
-    cv2.polylines(labels, [points], False, (int(part),), thick)
-    tip = int(points[2, 0]), int(points[2, 1])
-    cv2.circle(labels, tip, max(2, round(0.6 * thick)), (int(part),), -1)
-
-
-def _believed(labels: Labels, rng: np.random.Generator) -> Floats:
+def _believed(person: Floats, labels: Labels, rng: np.random.Generator) -> Floats:
     """The person as a segmenter would give it: soft, with bumps and blobs that are wrong."""
-    person = (labels != Part.BACKGROUND).astype(np.float32)
     soft = cv2.GaussianBlur(person, (0, 0), rng.uniform(0.6, 3.0))
     strength = rng.uniform(0, 0.25)
     wrong = noise(rng, (SIDE, SIDE), rng.uniform(4, 30)) * strength
