@@ -67,7 +67,7 @@ class Page(Components):
             self.timer = gr.Timer(0.5)
             with gr.Row(elem_id="header"):
                 gr.HTML(f"<h1>{TITLE}</h1><p>{TAGLINE}</p>", elem_id="title")
-                self.status = gr.HTML(status_html(self._model_status), elem_id="status")
+                self.status_corner(status_html(self._model_status))
             with gr.Column(elem_id="work"):
                 self._photo_column()
                 self._prompt_row()

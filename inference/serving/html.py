@@ -7,6 +7,7 @@ from html import escape
 from inference.picture.progress import Progress
 from inference.picture.result import Result
 from inference.studio.grid import GridResult
+from inference.studio.health_report import PartReport, Report, without_paths
 from inference.studio.model_status import ModelStatus
 
 
@@ -19,6 +20,34 @@ def status_html(status: ModelStatus) -> str:
 def message_html(text: str, role: str = "status") -> str:
     """One sentence for the user; role "alert" for errors."""
     return f"<p class='message {role}' role='{role}'>{escape(text)}</p>"
+
+
+def health_html(report: Report) -> str:
+    """The doctor's report as a table, with what is wrong first."""
+    rows = [
+        _row("bad" if check.problem else "good", check.title, check.found, (check.problem,))
+        for check in report.checks
+    ]
+    for style in report.styles:
+        rows += [_part_row(part) for part in style.parts]
+    wrong = "".join(message_html(problem, "alert") for problem in report.problems)
+    verdicts = "".join(message_html(line) for line in report.verdicts())
+    return f"{wrong}{verdicts}<table class='health'>{''.join(rows)}</table>"
+
+
+def _part_row(part: PartReport) -> str:
+    found = part.inspection
+    wrong = "bad" if part.is_needed else "off"
+    revision = f" @ {found.revision[:8]}" if found.revision else ""
+    about = ", ".join(filter(None, (part.state, found.form, found.licence)))
+    state = wrong if found.problem else "good"
+    return _row(state, part.title, f"{found.name}{revision}: {about}", part.remarks)
+
+
+def _row(state: str, title: str, text: str, remarks: tuple[str, ...]) -> str:
+    small = "".join(f"<br><small>{escape(without_paths(one))}</small>" for one in remarks if one)
+    shown = escape(without_paths(text))
+    return f"<tr class='{state}'><th>{escape(title)}</th><td>{shown}{small}</td></tr>"
 
 
 def progress_html(progress: Progress) -> str:

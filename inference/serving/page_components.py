@@ -38,6 +38,10 @@ class Components:
     shown_results: gr.State
     cancelled: gr.State
     status: gr.HTML
+    why: gr.Button
+    health_panel: gr.Column
+    health: gr.HTML
+    close_health: gr.Button
     timer: gr.Timer
     # photo and mask
     upload: gr.Image
@@ -67,6 +71,15 @@ class Components:
     block: gr.Textbox
     read_block: gr.Button
     block_examples: gr.Dataset
+
+    def status_corner(self, status: str) -> None:
+        """Create the status, and the panel that says why it is as it is."""
+        with gr.Column(elem_id="corner"):
+            self.status = gr.HTML(status, elem_id="status")
+            self.why = gr.Button("Why?", size="sm", elem_id="why")
+        with gr.Column(visible=False, elem_id="health-panel") as self.health_panel:
+            self.close_health = gr.Button("Close", size="sm", elem_id="close-health")
+            self.health = gr.HTML(elem_id="health")
 
     def form(self) -> dict[str, Any]:
         """The components of all recipe fields with the dilation's unit, as a handler's inputs."""

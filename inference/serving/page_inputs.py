@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from inference.recipe.prompt_block import format_block, is_block, parse
 from inference.recipe.recipe import Recipe
 from inference.serving.form import UNSET, control_menu, converted, menus, recipe_of, values_of
 from inference.serving.gradio_errors import shown_errors
-from inference.serving.html import message_html, status_html
+from inference.serving.html import health_html, message_html, status_html
 from inference.serving.job_service import JobService
 from inference.serving.page_components import (
     LIVE,
@@ -27,9 +28,13 @@ from inference.serving.page_components import (
     length_update,
 )
 from inference.serving.result_files import File
+from inference.studio.doctor import examine
 from inference.studio.model_status import ModelStatus
 from inference.studio.studio import Studio
 
+ASKING = message_html(
+    "Looking at this machine and asking the model hub; it takes up to ten seconds."
+)
 # Fields that a mask image replaces.
 WORDS = ("mask_prompt", "mask_negative", "mask_invert")
 # Fields that need new mask data from the server; the browser applies all other mask fields.
@@ -77,6 +82,7 @@ class InputHandlers:
         self._status = status
         self._examples = examples
         self._blocks = blocks
+        self._examination = threading.Lock()
 
     def connect(self) -> None:
         """Connect the events of the components."""
@@ -101,6 +107,10 @@ class InputHandlers:
         style.input(self.suit_style, style, scale, **QUICK)
         loaded = [page.status, style, page.styles, scale, page.timer]
         page.timer.tick(self.show_status, style, loaded, **QUICK)
+        panel = [page.health_panel, page.health]
+        asked = page.why.click(lambda: (gr.Column(visible=True), ASKING), None, panel, **QUICK)
+        asked.then(self.explain, style, page.health, **QUICK)
+        page.close_health.click(lambda: gr.Column(visible=False), None, panel[:1], **QUICK)
 
     def _connect_mask_image(self, view: dict[str, Any]) -> None:
         page, fields = self._page, self._page.fields
@@ -167,6 +177,17 @@ class InputHandlers:
             key, scale = (default.key, default.cfg_scale) if chosen == UNSET else (chosen, scale)
             style, styles = gr.Dropdown(menu, value=key), gr.Dropdown(menu[1:])  # no «Automatic»
         return status_html(self._status), style, styles, scale, gr.Timer(active=not ready)
+
+    def explain(self, chosen: str) -> str:
+        """Why the style works here, or why not; takes seconds, in which others are served."""
+        with self._examination:  # one at a time, because it asks the hub for every model
+            studio = self._studio
+            try:
+                style = studio.style(None if chosen == UNSET else chosen)
+                device = studio.models().device
+            except MasqueradeError as error:
+                return message_html(str(error), "alert")
+            return health_html(examine(studio.catalog, device, (style,)))
 
     def suit_style(self, style: str) -> float:
         """The guidance scale of a style."""

@@ -10,10 +10,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from inference.catalog import hub, hub_cache, hub_client
+from inference.catalog import hub, hub_cache
 from inference.catalog.catalog import HubSource
 from inference.catalog.download import DownloadProgress
-from inference.catalog.hub_client import HubFile, HubListing
+from inference.catalog.hub_client import HubFile, HubListing, cache_folder
 from inference.catalog.weight_forms import WeightForm, choose
 from inference.errors import HubUnreachable, MissingModel, MissingRevision, ModelUnavailable
 from tests.support.hub_server import HubServer
@@ -147,6 +147,13 @@ def test_only_a_commit_that_is_gone_is_replaced_by_main(revision: str, asked: li
 # --- through the hub and the cache --------------------------------------------------------------
 
 
+def told(source: HubSource) -> tuple[WeightForm, str]:
+    """Form and revision of what is in the cache."""
+    kept = hub_cache.kept(source)
+    assert kept is not None
+    return kept.form, kept.revision
+
+
 def weights() -> dict[str, torch.Tensor]:
     return {"conv.weight": torch.arange(600.0).reshape(20, 30), "conv.bias": torch.ones(20)}
 
@@ -192,7 +199,7 @@ def test_every_form_is_fetched_once_and_told(
     server.add(REPO, repository)
     seen: list[DownloadProgress] = []
     folder = hub.fetch(SOURCE, progress=seen.append)
-    assert hub_cache.taken_form(SOURCE) == (form, "main")
+    assert told(SOURCE) == (form, "main")
     assert {p.relative_to(folder).as_posix() for p in folder.rglob("*.*")} == {"config.json", *kept}
     for name in kept:
         held = load_file(folder / name)
@@ -212,7 +219,7 @@ def test_a_conversion_branch_gives_the_whole_folder(server: HubServer, repositor
     server.add(REPO, repository)
     server.add_branch(REPO, "refs/pr/7", converted)
     folder = hub.fetch(SOURCE)
-    assert hub_cache.taken_form(SOURCE) == (WeightForm.CONVERSION, "refs/pr/7")
+    assert told(SOURCE) == (WeightForm.CONVERSION, "refs/pr/7")
     assert not [path for path in server.downloads() if path.endswith(".bin")]
     assert (folder / "config.json").is_file()
     server.close()
@@ -261,7 +268,7 @@ def test_a_pinned_commit_that_is_gone_is_told(server: HubServer, repository: Pat
     server.add(REPO, repository)
     pinned = SOURCE.model_copy(update={"revision": GONE})
     hub.fetch(pinned)
-    assert hub_cache.taken_form(pinned) == (WeightForm.SAFETENSORS, "main")
+    assert told(pinned) == (WeightForm.SAFETENSORS, "main")
     server.close()
     assert hub.is_ready(pinned)
 
@@ -273,12 +280,7 @@ def test_what_other_programs_left_in_any_form_is_used_without_network(
     server.add(REPO, repository)
     commit = server.repos[REPO].commit
     server.close()
-    snapshot = (
-        Path(hub_client.cache_folder())
-        / f"models--{REPO.replace('/', '--')}"
-        / "snapshots"
-        / commit
-    )
+    snapshot = Path(cache_folder()) / f"models--{REPO.replace('/', '--')}" / "snapshots" / commit
     shutil.copytree(repository, snapshot)
     (snapshot.parents[1] / "refs").mkdir()
     (snapshot.parents[1] / "refs" / "main").write_text(commit)
@@ -290,7 +292,7 @@ def test_without_network_and_cache_the_hub_is_named(server: HubServer) -> None:
     server.close()
     with pytest.raises(HubUnreachable):
         hub.fetch(SOURCE)
-    assert hub_cache.taken_form(SOURCE) is None
+    assert hub_cache.kept(SOURCE) is None
 
 
 def test_a_pickle_that_is_refused_leaves_nothing_behind(
@@ -301,6 +303,6 @@ def test_a_pickle_that_is_refused_leaves_nothing_behind(
     server.add(REPO, repository)
     with pytest.raises(ModelUnavailable, match=rf"{FILE}.bin of {REPO} was refused"):
         hub.fetch(SOURCE)
-    assert hub_cache.taken_form(SOURCE) is None
+    assert hub_cache.kept(SOURCE) is None
     assert not hub.is_ready(SOURCE)
-    assert not list(hub_client.cache_folder().rglob(f"{FILE}*.safetensors*"))
+    assert not list(cache_folder().rglob(f"{FILE}*.safetensors*"))

@@ -426,6 +426,42 @@ def test_a_hash_may_be_in_either_case(digits: str) -> None:
     assert source(files={"x.tflite": digits}).files == {"x.tflite": "ab" * 32}
 
 
+# --- asking without downloading -----------------------------------------------------------------
+
+
+def test_an_index_is_asked_for_a_version_and_nothing_is_downloaded(index: WheelIndex) -> None:
+    wheel_client.ask_index("tiny==1.0", seconds=30)
+    with pytest.raises(MissingModel, match=r"has no wheel of tiny==2\.0: correct its entry"):
+        wheel_client.ask_index("tiny==2.0", seconds=30)
+    with pytest.raises(MissingModel, match=r"has no wheel of none-such==1\.0"):
+        wheel_client.ask_index("none-such==1.0", seconds=30)
+    assert not [path for path in index.requests if path.startswith("/files/")]
+
+
+def test_a_wheel_for_another_platform_is_found(index: WheelIndex) -> None:
+    index.wheels.clear()
+    index.add(*tiny_wheel(FILES, tag="cp311-cp311-manylinux_2_28_x86_64"))
+    wheel_client.ask_index("tiny==1.0", seconds=30)
+    index.wheels.clear()
+    index.add(*tiny_wheel(FILES, tag=ELSEWHERE))
+    with pytest.raises(MissingModel):
+        wheel_client.ask_index("tiny==1.0", seconds=30)
+
+
+@pytest.mark.parametrize("fault", [Fault.SERVER_ERROR, Fault.STALLS])
+def test_an_index_that_does_not_answer_is_left(index: WheelIndex, fault: Fault) -> None:
+    index.fault = fault
+    with pytest.raises(HubUnreachable, match="index does not answer"):
+        wheel_client.ask_index("tiny==1.0", seconds=6)
+
+
+def test_offline_no_index_is_asked(index: WheelIndex, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(HubUnreachable, match="HF_HUB_OFFLINE is set: unset it"):
+        wheel_client.ask_index("tiny==1.0", seconds=30)
+    assert index.requests == []
+
+
 # --- the built-in source ------------------------------------------------------------------------
 
 

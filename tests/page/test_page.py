@@ -294,6 +294,30 @@ def test_a_full_size_style_downloads_in_sight_and_without_the_hub_the_pack_goes_
             page.keyboard.press("Escape")
 
 
+def test_the_status_says_why_a_style_works_or_not(
+    browser: Browser, whole_hub: HubServer, tmp_path: Path
+) -> None:
+    hub = {"HF_ENDPOINT": whole_hub.url, "HF_HOME": str(tmp_path / "home")}
+    with running_app(tmp_path, **hub) as address, opened(browser, address) as page:
+        expect(page.locator("#health")).to_be_hidden()
+        page.locator("#why").click()
+        expect(page.locator("#health")).to_contain_text("Drawn will work here.")
+        expect(page.locator("#health tr.good th").first).to_have_text("Python")
+        expect(page.locator("#health tr.bad")).to_have_count(0)
+        page.locator("#close-health").click()
+        expect(page.locator("#health")).to_be_hidden()
+
+        whole_hub.fault = Fault.SLOW
+        choose_style(page, "Photo")
+        page.locator("#why").click()
+        expect(page.locator("#health")).to_contain_text("it takes up to ten seconds")
+        choose_style(page, "Drawn")
+        pick_example(page)  # the page goes on while the hub is waited for
+        expect(page.locator("#health .alert").first).to_contain_text("check the connection")
+        expect(page.locator("#health tr.bad").first).to_contain_text("not available")
+        whole_hub.close()
+
+
 def test_a_full_queue_is_told_and_generate_can_be_pressed_again(page: Page) -> None:
     pick_example(page)
     page.route(

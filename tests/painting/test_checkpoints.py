@@ -11,7 +11,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from inference.catalog.catalog import Catalog
-from inference.catalog.hub import fetch, taken_form
+from inference.catalog.hub import fetch
+from inference.catalog.hub_cache import kept
 from inference.catalog.schema import HubSource, Style
 from inference.catalog.weight_forms import WeightForm
 from inference.errors import InvalidCatalog
@@ -152,7 +153,9 @@ def test_a_style_has_the_same_weights_from_every_form(
             near = 1e-3 if form is WeightForm.HALF else 0.0
             assert torch.allclose(held[name], value, rtol=near, atol=near), f"{model} {name}"
     assert isinstance(style.base, HubSource)
-    assert taken_form(style.base) == (form, "refs/pr/3" if change is branch else "main")
+    there = kept(style.base)
+    assert there is not None
+    assert (there.form, there.revision) == (form, "refs/pr/3" if change is branch else "main")
 
     server.close()
     paint_with(catalog)

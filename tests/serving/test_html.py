@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
 from inference import Progress, Recipe, Result, Studio
 from inference.catalog.catalog import Catalog
+from inference.catalog.inspection import Inspection
 from inference.picture.geometry import Box
 from inference.picture.progress import Stage
-from inference.serving.html import message_html, progress_html, result_html, status_html
+from inference.serving.html import (
+    health_html,
+    message_html,
+    progress_html,
+    result_html,
+    status_html,
+)
 from inference.studio.grid import Axis, Grid, GridResult
+from inference.studio.health_report import Check, PartReport, Report, StyleReport
 from inference.studio.model_status import ModelStatus
 
 SCRIPT = "<img src=x onerror='alert(1)'> & more"
@@ -46,9 +56,41 @@ def grid(failures: dict[str, str], **fields: object) -> GridResult:
     return GridResult(grid=cells, results=(result(**fields), None), failures=failures)
 
 
+def report(text: str) -> Report:
+    """A report in which every text is this one."""
+    found = Inspection(name=text, form=text, licence=text, problem=text, notes=(text,))
+    part = PartReport(title=text, is_needed=True, inspection=found)
+    style = StyleReport(key="drawn", title=text, parts=(part,))
+    return Report(checks=(Check(title=text, found=text, problem=text),), styles=(style,))
+
+
+def test_the_doctors_table_marks_what_is_wrong_and_hides_paths() -> None:
+    fine = Inspection(name="someone/small", revision="0123456789ab", form="safetensors")
+    gone = Inspection(name="someone/gone", problem="Make room in /home/jane/cache/hub.")
+    parts = (
+        PartReport(title="checkpoint", is_needed=True, inspection=gone),
+        PartReport(title="enlarger", is_needed=False, inspection=gone),
+        PartReport(title="segmenter", is_needed=True, inspection=fine),
+    )
+    html = health_html(
+        Report(
+            checks=(Check(title="Python", found="3.11"),),
+            styles=(StyleReport(key="photo", title="Photo", parts=parts),),
+        )
+    )
+    assert re.findall(r"<tr class='(\w+)'><th>(\w+)", html) == [
+        ("good", "Python"), ("bad", "checkpoint"), ("off", "enlarger"), ("good", "segmenter"),
+    ]  # fmt: skip
+    assert "someone/small @ 01234567" in html
+    assert "Make room in …/hub." in html
+    assert "jane" not in html
+    assert "Photo will not work: 1 of its models are not available." in html
+
+
 @pytest.mark.parametrize(
     "html",
     [
+        health_html(report(SCRIPT)),
         message_html(SCRIPT),
         message_html(SCRIPT, "alert"),
         status_html(status(SCRIPT)),

@@ -101,6 +101,8 @@ class HubServer:
     def __init__(self) -> None:
         self.repos: dict[str, _Repo] = {}
         self.branches: dict[tuple[str, str], _Repo] = {}
+        #: Repositories whose list is open and whose files are not.
+        self.gated: set[str] = set()
         self.requests: list[tuple[str, str]] = []
         self.fault: Fault | None = None
         self.fault_count: int | None = None
@@ -209,6 +211,13 @@ class _Handler(BaseHTTPRequestHandler):
     def _describe(self, question: str) -> None:
         """`owner/name[/revision/x]` lists the files flat, `owner/name/tree/x` as a tree."""
         owner, name, *rest = question.split("/", 3)
+        gated = f"{owner}/{name}" in self.server_state.gated
+        if rest == ["auth-check"]:
+            if gated:
+                self._refuse(HTTPStatus.FORBIDDEN, "GatedRepo")
+            else:
+                self._send_json({})
+            return
         repo = self._find(f"{owner}/{name}", rest[1] if len(rest) > 1 else "main")
         if repo is None:
             return
@@ -216,7 +225,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send_json([file.as_tree_entry() for file in repo.files()])
         else:
             siblings = [file.as_sibling() for file in repo.files()]
-            self._send_json({"id": repo.name, "sha": repo.commit, "siblings": siblings})
+            about = {"id": repo.name, "sha": repo.commit, "gated": "auto" if gated else False}
+            self._send_json({**about, "siblings": siblings})
 
     def _serve(self, path: str) -> None:
         """`owner/name/resolve/revision/path/of/file`"""
