@@ -119,7 +119,8 @@ def hub_sources() -> list[HubSource]:
     for control in (*catalog.controls("sd15"), catalog.control("sd15", FACE)):
         sources += [control.source, control.adapter and control.adapter.encoder]
     for style in catalog.styles("sd15"):
-        sources += [style.base, style.vae]
+        twin = style.inpainting
+        sources += [style.base, style.vae, twin and twin.base, twin and twin.configs]
     return list(dict.fromkeys(source for source in sources if isinstance(source, HubSource)))
 
 

@@ -7,21 +7,24 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 from pydantic import ValidationError, model_validator
 
-from inference.catalog.schema import SAFE_SUFFIXES as SAFE_SUFFIXES
-from inference.catalog.schema import SOURCE_KINDS, Entry, Family, FastMode
 from inference.catalog.schema import ControlModel as ControlModel
-from inference.catalog.schema import HubSource as HubSource
-from inference.catalog.schema import LocalSource as LocalSource
+from inference.catalog.schema import Family, FastMode
 from inference.catalog.schema import Lora as Lora
-from inference.catalog.schema import Source as Source
 from inference.catalog.schema import Style as Style
-from inference.catalog.schema import WheelSource as WheelSource
+from inference.catalog.sources import SAFE_SUFFIXES as SAFE_SUFFIXES
+from inference.catalog.sources import SOURCE_KINDS, Entry
+from inference.catalog.sources import HubSource as HubSource
+from inference.catalog.sources import LocalSource as LocalSource
+from inference.catalog.sources import Source as Source
+from inference.catalog.sources import WheelSource as WheelSource
 from inference.errors import InvalidCatalog, InvalidRecipe, MissingModel
+from inference.recipe.recipe import Recipe
 
 _BUILT_IN = Path(__file__).with_name("catalog.toml")
 
@@ -215,3 +218,64 @@ def _first_mistake(error: ValidationError, path: Path) -> str:
     where = ".".join(str(part) for part in mistake["loc"] if not str(part).endswith("_by_key"))
     entry = f"[{where}]" if where else "an entry"
     return f"The catalog {path} has a mistake in {entry}, so correct it: {mistake['msg']}."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """A model of a style.
+
+    Attributes:
+        title: what it is for.
+        source: where it comes from.
+        is_needed: whether a job with the default settings needs it.
+    """
+
+    title: str
+    source: Source
+    is_needed: bool
+
+
+def parts_of(catalog: Catalog, style: Style) -> list[Part]:
+    """All models that a style uses, the needed ones first."""
+    parts = _parts(catalog, style)
+    return sorted(parts, key=lambda part: not part.is_needed)
+
+
+def _parts(catalog: Catalog, style: Style) -> Iterator[Part]:
+    family = catalog.family(style.family)
+    photo = None if family.photo is None or family.photo.words == () else family.photo
+    twin = style.inpainting
+    known: tuple[tuple[str, Source | None, bool], ...] = (
+        ("inpainting checkpoint", None if twin is None else twin.base, True),
+        ("its configs", None if twin is None else twin.configs, True),
+        ("checkpoint", style.base, twin is None),
+        ("autoencoder", style.vae, True),
+        ("configs of the checkpoint", family.configs, style.checkpoint is not None),
+        ("segmenter, for the mask", family.segmenter, True),
+        ("pose estimator", family.pose, True),
+        ("people in photographs", None if photo is None else photo.detectors, False),
+        ("human parser", None if photo is None else photo.parser, False),
+        ("enlarger", family.enlarger, False),
+        ("face restorer", family.restorer, False),
+        ("depth estimator", family.depth, False),
+        ("segmenter of things", family.rooms, False),
+        ("safety checker", family.checker, False),
+    )
+    for title, source, is_needed in known:
+        if source is not None:
+            yield Part(title=title, source=source, is_needed=is_needed)
+    for key, lora in family.loras.items():
+        yield Part(title=f"LoRA {lora.title}", source=lora.source, is_needed=key in style.loras)
+    standard = {control.name for control in Recipe().controls}
+    for key, control in family.controls.items():
+        yield from _of_control(control, is_needed=key in standard)
+    if family.face is not None:
+        yield from _of_control(family.face, is_needed=False)
+
+
+def _of_control(control: ControlModel, *, is_needed: bool) -> Iterator[Part]:
+    title = f"control {control.title}"
+    yield Part(title=title, source=control.source, is_needed=is_needed)
+    if control.adapter is not None:
+        encoder = control.adapter.encoder
+        yield Part(title=f"image encoder of {title}", source=encoder, is_needed=is_needed)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from inference.catalog.download import Activity, DownloadProgress, Report
 from inference.catalog.hub import PendingDownload, fetch, pending
-from inference.catalog.schema import Source
+from inference.catalog.sources import Source
 
 # Seconds over which the rate is measured, and those before it is told.
 RATE_SECONDS, FIRST_SECONDS = 20.0, 3.0

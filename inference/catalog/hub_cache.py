@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inference.catalog.hub_client import HubFile, HubListing, cache_folder
-from inference.catalog.schema import HubSource
+from inference.catalog.sources import HubSource
 from inference.catalog.weight_forms import Choice, WeightForm, choose
 from inference.errors import MissingModel
 

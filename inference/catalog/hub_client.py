@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inference.catalog.download import Activity, is_offline
-from inference.catalog.schema import HubSource
+from inference.catalog.sources import HubSource
 from inference.errors import (
     DamagedDownload,
     HubUnreachable,

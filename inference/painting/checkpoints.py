@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import closing
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -26,7 +27,8 @@ from transformers import CLIPTextModel
 
 from inference.catalog.catalog import Catalog
 from inference.catalog.hub import Fetch, single_file, weights_variant
-from inference.catalog.schema import ControlModel, Source, Style
+from inference.catalog.schema import ControlModel, Style
+from inference.catalog.sources import Source
 from inference.painting.ahead_of_time import AheadOfTimeCompiler
 from inference.painting.denoiser import Denoiser, RunDenoiser
 from inference.painting.inpainting import ControlInput, DenoisingStep, InpaintInput
@@ -36,6 +38,7 @@ from inference.recipe.recipe import Recipe
 from inference.runtime.device import Device
 from inference.runtime.library_logging import silence
 from inference.runtime.load_lock import MODEL_CONSTRUCTION
+from inference.runtime.precision import is_bfloat16_fast, is_large, use_less_memory
 from inference.runtime.pretrained import misfit
 
 Pipeline: TypeAlias = StableDiffusionInpaintPipeline
@@ -124,6 +127,7 @@ class Checkpoints:
 
     def _load_control(self, painter: Painter, control: ControlModel, fetch: Fetch) -> None:
         folder = fetch(control.source)
+        compact = self._is_compact(folder)
         if control.adapter is not None:
             encoder = fetch(control.adapter.encoder) / control.adapter.encoder_folder
             painter.adapters.add(control.key, folder / control.adapter.file, encoder)
@@ -131,12 +135,14 @@ class Checkpoints:
         with MODEL_CONSTRUCTION:
             model = ControlNetModel.from_pretrained(
                 folder,
-                dtype=self._device.dtype,
+                dtype=torch.float16 if compact else self._device.dtype,
                 variant=weights_variant(folder),
                 use_safetensors=True,
                 local_files_only=True,
             )
         _check_whole(model)
+        if compact:
+            use_less_memory(model, bfloat16=self._bfloat16)
         painter.add_control(control.key, model.to(memory_format=self._device.layout))
 
     def _load(self, style: Style, fetch: Fetch, reading: Reading) -> Painter:
@@ -146,11 +152,12 @@ class Checkpoints:
         parts: Parts = {}
         if vae is not None:
             parts["vae"] = self._load_part("vae", vae, reading)
+        compact = self._is_compact(file or base / "unet")
         if file is not None:
             configs = self._configs(style, base, fetch)
             reading(file.name)
             with MODEL_CONSTRUCTION:
-                pipe = self._load_single_file(file, configs, parts)
+                pipe = self._load_single_file(file, configs, parts, compact)
         else:
             for name in PARTS:
                 if name not in parts:
@@ -161,6 +168,10 @@ class Checkpoints:
         for model in (pipe.unet, pipe.vae):
             _check_whole(model)
             model.to(memory_format=self._device.layout)
+        if compact:
+            use_less_memory(pipe.unet, bfloat16=self._bfloat16)
+            pipe.vae.float()
+            pipe.text_encoder.float()
         weighting = self._catalog.family(style.family).weighting
         painter = Painter(pipe, self._device.torch_device, self._run, policy, weighting)
         log.info("style %s is loaded on %s, %s", style.key, self._device.title, policy.title)
@@ -169,26 +180,37 @@ class Checkpoints:
     def _load_part(self, name: str, folder: Path, reading: Reading) -> nn.Module:
         """One of `PARTS`; read one after the other, they need less memory."""
         title, kind = PARTS[name]
+        compact = name == "unet" and self._is_compact(folder)
         reading(title)
         with MODEL_CONSTRUCTION:
             model: nn.Module = kind.from_pretrained(
                 folder,
-                dtype=self._device.dtype,
+                dtype=torch.float16 if compact else self._device.dtype,
                 variant=weights_variant(folder),
                 use_safetensors=True,
                 local_files_only=True,
             )
         return model
 
+    def _is_compact(self, weights: Path) -> bool:
+        """Whether a UNet or ControlNet of these weights is to use less memory."""
+        return self._device.torch_device.type == "cpu" and is_large(weights)
+
+    @cached_property
+    def _bfloat16(self) -> bool:
+        return is_bfloat16_fast()
+
     def _configs(self, style: Style, base: Path, fetch: Fetch) -> Path | None:
         """The folder with the configs of a single-file checkpoint: its own, or the family's."""
-        source = self._catalog.family(style.family).configs
+        source = style.configs or self._catalog.family(style.family).configs
         names = {*OWN_CONFIGS} - ({"vae/config.json"} if style.vae else set())
         if all((base / name).is_file() for name in names):
             return base
         return None if source is None else fetch(source)
 
-    def _load_single_file(self, file: Path, configs: Path | None, parts: Parts) -> Pipeline:
+    def _load_single_file(
+        self, file: Path, configs: Path | None, parts: Parts, compact: bool
+    ) -> Pipeline:
         """Load a whole checkpoint.
 
         Raises:
@@ -198,7 +220,7 @@ class Checkpoints:
             return Pipeline.from_single_file(
                 file,
                 config=None if configs is None else str(configs),
-                dtype=self._device.dtype,
+                dtype=torch.float16 if compact else self._device.dtype,
                 safety_checker=None,
                 feature_extractor=None,
                 image_encoder=None,

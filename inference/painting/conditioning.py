@@ -165,7 +165,8 @@ class Conditioner:
             use_lpw=recipe.use_lpw,
         )
         halves = (negative, positive) if guided else (positive,)
-        return torch.cat([half.repeat(recipe.num_images, 1, 1) for half in halves])
+        rows = torch.cat([half.repeat(recipe.num_images, 1, 1) for half in halves])
+        return rows.to(self._unet.dtype)
 
     def _hint(self, guide: ControlInput, window: Window) -> torch.Tensor:
         """A ControlNet's embedding of its map, the same in every step and for every picture."""

@@ -67,6 +67,8 @@ class Denoiser(nn.Module):
     ) -> torch.Tensor:
         """Predict with guidance (Ho & Salimans 2022, "Classifier-Free Diffusion Guidance").
 
+        The models compute in the type of `inputs.prompt_embeds`, which may be a shorter one.
+
         Args:
             noisy: (n, 4, h, w) latents, scaled for the model by the scheduler.
             time: () float32 timestep.
@@ -76,12 +78,13 @@ class Denoiser(nn.Module):
         Returns:
             (n, 4, h, w), contiguous: the model's prediction, of the kind its scheduler expects.
         """
-        rows = noisy if cfg_scale is None else torch.cat([noisy] * 2)
-        down, middle = self._control(rows if inputs.balanced else noisy, time, inputs)
+        single = noisy.to(inputs.prompt_embeds.dtype)
+        rows = single if cfg_scale is None else torch.cat([single] * 2)
+        down, middle = self._control(rows if inputs.balanced else single, time, inputs)
         if inputs.mask_latents is not None:
             extra = inputs.mask_latents
             extra = extra if cfg_scale is None else torch.cat([extra] * 2)
-            rows = torch.cat([rows, extra], dim=1)
+            rows = torch.cat([rows, extra.to(rows.dtype)], dim=1)
         images = {"image_embeds": list(inputs.image_embeds)} if inputs.image_embeds else None
         output: torch.Tensor = self.unet(
             rows,
@@ -91,7 +94,7 @@ class Denoiser(nn.Module):
             mid_block_additional_residual=middle,
             added_cond_kwargs=images,
             return_dict=False,
-        )[0]
+        )[0].to(noisy.dtype)
         if cfg_scale is not None:
             unconditional, conditional = output.chunk(2)
             output = unconditional + cfg_scale * (conditional - unconditional)

@@ -27,7 +27,6 @@ class Loras:
 
     def __init__(self, pipe: StableDiffusionInpaintPipeline) -> None:
         self._pipe = pipe
-        self._dtype = pipe.unet.dtype
         self.weights: dict[str, float] = {}
         self.key = ""
 
@@ -53,8 +52,9 @@ class Loras:
         if key not in self:
             raise _misfit(key)
         for model in (self._pipe.unet, self._pipe.text_encoder):
-            for parameter in model.parameters():  # the file may have another precision
-                parameter.data = parameter.data.to(self._dtype)
+            for name, parameter in model.named_parameters():
+                if "lora_" in name:  # the file may have another precision
+                    parameter.data = parameter.data.to(model.dtype)
         self.use(self.weights)
 
     def _load(self, key: str, file: Path) -> None:

@@ -245,7 +245,7 @@ class Painter:
     def _noise(self, patch: InpaintInput, generators: list[torch.Generator]) -> torch.Tensor:
         shape = (len(generators), *self._autoencoder.shape(*patch.repaint.shape))
         # CPU generators: a seed paints the same picture on every device.
-        noise: torch.Tensor = randn_tensor(shape, generators, self._device, self._pipe.unet.dtype)
+        noise: torch.Tensor = randn_tensor(shape, generators, self._device, self._pipe.vae.dtype)
         return noise
 
     # --- a step ------------------------------------------------------------------------------

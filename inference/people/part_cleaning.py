@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.people.face_mesh import FaceMesh
 from inference.people.parts import Part
 from inference.people.turned_square import Floats
 from inference.picture.photo import Pixels
@@ -31,6 +32,9 @@ HEAD = (Part.FACE, Part.EAR, Part.HAIR, Part.HAT, Part.GLASSES)
 HAIR_OF_HAT, SAME_COLOUR = 0.15, 14.0
 # Largest difference of two medians of a and b, in 8-bit Lab, of the skin of one person.
 SAME_HUE = 9.0
+# From where below the eyes to where a face may end in a neck, and what is added to a mesh's outline
+# there, in face widths.
+JAW, MARGIN = (0.3, 1.6), 0.03
 # What remains of the probability of what is cleaned away.
 REMAINS = 1e-6
 
@@ -71,6 +75,32 @@ def without_false_hats(parts: Floats, picture: Pixels) -> Floats:
     changed = parts.copy()
     changed[Part.HAIR] += (1 - REMAINS) * changed[Part.HAT]
     changed[Part.HAT] *= REMAINS
+    return changed
+
+
+def without_neck(parts: Floats, faces: Iterable[FaceMesh], scale: float) -> Floats:
+    """Probabilities of parts where what the face has below a mesh's jaw is skin of the neck.
+
+    Args:
+        parts: (parts, h, w), of sum 1.
+        faces: the meshes of the faces.
+        scale: pixels of the maps per pixel of the meshes.
+    """
+    size = parts.shape[1:]
+    y, x = np.mgrid[: size[0], : size[1]].astype(np.float32) / scale
+    neck, inside = np.zeros(size, np.bool_), np.zeros(size, np.uint8)
+    for face in faces:
+        across = face.frame[0, 0] * x + face.frame[0, 1] * y + face.frame[0, 2]
+        down = face.frame[1, 0] * x + face.frame[1, 1] * y + face.frame[1, 2]
+        neck |= (down > JAW[0]) & (down < JAW[1]) & (np.abs(across) < JAW[1])
+        oval = np.rint(cv2.convexHull(face.oval.astype(np.float32)) * scale).astype(np.int32)
+        cv2.fillConvexPoly(inside, oval, 1)
+        margin = max(1, round(2 * MARGIN * face.width * scale))
+        cv2.polylines(inside, [oval], True, (1,), margin)
+    below = neck & (inside == 0)
+    changed = parts.copy()
+    changed[Part.SKIN][below] += (1 - REMAINS) * changed[Part.FACE][below]
+    changed[Part.FACE][below] *= REMAINS
     return changed
 
 

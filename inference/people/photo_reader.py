@@ -17,7 +17,12 @@ import numpy as np
 from inference.people.body_landmarks import Body, BodyEstimator
 from inference.people.face_mesh import FaceMesh, FaceMeshEstimator
 from inference.people.human_parser import HumanParser
-from inference.people.part_cleaning import without_false_hats, without_false_skin, without_islands
+from inference.people.part_cleaning import (
+    without_false_hats,
+    without_false_skin,
+    without_islands,
+    without_neck,
+)
 from inference.people.part_features import part_features
 from inference.people.parts import Part
 from inference.people.person_segmenter import PersonSegmenter
@@ -111,7 +116,8 @@ class PhotoReader:
                 found = _with_odds(self._parse(view, square, side, face), glasses)
                 parts = view.blend(parts, found, square)
         small = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
-        parts = without_false_skin(without_false_hats(_within(parts, person), small), small)
+        parts = without_neck(_within(parts, person), faces, size[0] / looked[0])
+        parts = without_false_skin(without_false_hats(parts, small), small)
         return People(faces=faces, bodies=bodies, size=looked, parts=without_islands(parts))
 
     def _parse_whole(self, view: _View) -> Floats:

@@ -142,6 +142,12 @@ class Recipe(MaskSettings, FinishSettings):
         "Reads weights such as (word:1.2), and prompts of any length. Off: plain words, up to "
         "where the model's window ends.",
     )
+    inpainting_model: bool = Setting(
+        True,
+        "Inpainting model",
+        "Uses the style's inpainting checkpoint, if it has one: it sees what is kept, so that the "
+        "new part fits better.",
+    )
     input_image_url: str = Setting(
         "", "Photo address", "Where the photo is on the web, instead of an upload.", max_length=2000
     )

@@ -19,7 +19,7 @@ FOLDS = {
     "Mask": ("mask_threshold", "mask_feather"),
     "Sampling": (
         "fast", "negative_prompt", "num_images", "steps", "scheduler", "guidance_stop", "seed",
-        "use_lpw",
+        "use_lpw", "inpainting_model",
     ),
     "Control": (
         "controlnet", "controlnet_conditioning_scale", "control_mode", "controlnet_txt2img",

@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from inference.catalog.catalog import PACK, Catalog
+from inference.catalog.catalog import PACK, Catalog, parts_of
 from inference.catalog.download import Activity, is_offline
 from inference.catalog.hub_client import HubListing, ask_hub, cache_folder
 from inference.catalog.inspection import Inspection, inspect
-from inference.catalog.schema import HubSource, Source, Style
-from inference.catalog.style_parts import parts_of
+from inference.catalog.schema import Style
+from inference.catalog.sources import HubSource, Source
 from inference.catalog.wheel_client import ask_index
 from inference.errors import HubUnreachable, MasqueradeError
 from inference.picture.photo import Photo

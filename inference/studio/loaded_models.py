@@ -14,7 +14,7 @@ import transformers
 
 from inference.catalog.catalog import Catalog
 from inference.catalog.hub import Fetch
-from inference.catalog.schema import Source
+from inference.catalog.sources import Source
 from inference.control.depth_estimator import DepthEstimator
 from inference.control.pose_estimator import PoseEstimator
 from inference.control.semantic_segmenter import SemanticSegmenter

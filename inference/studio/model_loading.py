@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from functools import partial
@@ -12,9 +13,10 @@ from inference.catalog.catalog import FACE, Catalog
 from inference.catalog.download import Activity, DownloadProgress
 from inference.catalog.download_plan import DownloadPlan
 from inference.catalog.hub import Fetch
-from inference.catalog.schema import ControlModel, HubSource, LocalSource, Source, Style
+from inference.catalog.schema import ControlModel, Style
+from inference.catalog.sources import HubSource, LocalSource, Source
 from inference.control.control_maps import CONTROLS
-from inference.errors import Cancelled, InvalidRecipe
+from inference.errors import Cancelled, InvalidRecipe, MissingModel
 from inference.finishing.face_restorer import FaceRestorer
 from inference.picture.progress import Progress, Stage
 from inference.recipe.control_list import Control
@@ -24,6 +26,8 @@ from inference.runtime.background_task import TaskHandle, in_background
 if TYPE_CHECKING:
     from inference.painting.painter import Painter
     from inference.studio.loaded_models import LoadedModels
+
+log = logging.getLogger(__name__)
 
 Value = TypeVar("Value")
 # A download's progress, or what is read from the disk.
@@ -43,8 +47,10 @@ class ModelLoader:
     """
 
     def __init__(self, models: LoadedModels, style: Style, recipe: Recipe) -> None:
+        inpaints = recipe.inpainting_model and not recipe.controlnet_txt2img
         self._models = models
-        self._style = style
+        self._plain = style
+        self._style = style.for_inpainting() if inpaints else style
         self._recipe = recipe
         self._names = _networks(models.catalog, style, recipe)
         self._plan: DownloadPlan | None = None
@@ -103,7 +109,7 @@ class ModelLoader:
     def _fetch(self, task: Task) -> Fetch:
         """A function that fetches a source, and reports downloads and then that it is read."""
         if self._plan is None:
-            self._plan = DownloadPlan.of(self._planned(), task.report, task.cancelled)
+            self._plan = self._made_plan(task)
         fetch = self._plan.fetch
 
         def get(source: Source) -> Path:
@@ -114,6 +120,17 @@ class ModelLoader:
             return folder
 
         return get
+
+    def _made_plan(self, task: Task) -> DownloadPlan:
+        """The plan of all downloads; without the inpainting checkpoint if it is not to be had."""
+        try:
+            return DownloadPlan.of(self._planned(), task.report, task.cancelled)
+        except MissingModel as error:
+            if self._style == self._plain:
+                raise
+            log.warning("%s paints without its inpainting checkpoint: %s", self._style.key, error)
+            self._style = self._plain
+            return DownloadPlan.of(self._planned(), task.report, task.cancelled)
 
     def _planned(self) -> Iterator[Source]:
         """The sources of all models that a job needs, those of the mask first."""
@@ -133,7 +150,7 @@ class ModelLoader:
             (family.checker, self._models.checks(family.key)),
             (family.depth, "depth" in names),
             (family.rooms, "segroom" in names),
-            (family.configs, style.checkpoint is not None),
+            (style.configs or family.configs, style.checkpoint is not None),
             (style.base, True),
             (style.vae, True),
         )

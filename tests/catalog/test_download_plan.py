@@ -10,7 +10,7 @@ import pytest
 from inference.catalog.download import Activity, DownloadProgress
 from inference.catalog.download_plan import DownloadPlan, TransferRate
 from inference.catalog.hub import fetch
-from inference.catalog.schema import HubSource, LocalSource
+from inference.catalog.sources import HubSource, LocalSource
 from inference.errors import Cancelled
 from tests.support.hub_server import HubServer
 

@@ -13,7 +13,8 @@ from safetensors.torch import load_file, save_file
 from inference.catalog.catalog import Catalog
 from inference.catalog.hub import fetch
 from inference.catalog.hub_cache import kept
-from inference.catalog.schema import HubSource, Style
+from inference.catalog.schema import Style
+from inference.catalog.sources import HubSource
 from inference.catalog.weight_forms import WeightForm
 from inference.errors import InvalidCatalog
 from inference.painting.checkpoints import Checkpoints

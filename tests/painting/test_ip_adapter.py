@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from inference.painting.inpainting import ControlInput, InpaintInput
 from inference.painting.painter import Painter
 from inference.picture.photo import Pixels
 from inference.recipe.recipe import Recipe
+from inference.runtime.precision import use_less_memory
 from tests.support import tiny_models
 from tests.support.hub_repositories import LORA_FILE, save_image_encoder, save_ip_adapter, save_lora
 
@@ -251,3 +253,20 @@ def test_an_adapter_that_does_not_fit_is_named_and_changes_nothing(
         painter.adapters.add("misfit", file, encoder)
     assert "misfit" not in painter.adapters
     np.testing.assert_array_equal(painted(painter)[0], before)
+
+
+@pytest.mark.parametrize(("bfloat16", "most"), [(False, 0.5), (True, 4.0)])
+def test_a_unet_that_uses_less_memory_paints_the_same(
+    pipe: object, folder: Path, tmp_path: Path, bfloat16: bool, most: float
+) -> None:
+    def made(light: bool) -> Painter:
+        one = copy.deepcopy(pipe)
+        if light:
+            use_less_memory(one.unet.half(), bfloat16=bfloat16)
+        painter = Painter(one, CPU)
+        for name in ("whole", "parts"):
+            painter.adapters.add(name, folder / f"{name}.safetensors", folder / "image_encoder")
+        return painter
+
+    (expected,), (picture,) = (painted(made(light), WHOLE, SEES_PARTS) for light in (False, True))
+    assert np.abs(picture.astype(float) - expected).mean() < most

@@ -5,14 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from inference.people.face_mesh import OVAL, SIDES, FaceMesh
 from inference.people.part_cleaning import (
     LEAST,
     without_false_hats,
     without_false_skin,
     without_islands,
+    without_neck,
 )
 from inference.people.parts import Part
 from inference.people.turned_square import Floats
+from tests.support.made_people import face_at
 
 SIDE = 100
 FACE = (slice(20, 60), slice(30, 70))  # 1,600 pixels
@@ -125,3 +128,42 @@ def test_skin_of_another_hue_than_the_face_is_something_else(
     labels = without_false_skin(parts, picture).argmax(axis=0)
     assert labels[75, 15] == (Part.SKIN if stays else Part.CLOTHES)
     assert (labels[FACE] == Part.FACE).all()
+
+
+def mesh(x: float, y: float, width: float) -> FaceMesh:
+    """A face with an outline half as wide and as high as the face, from its eyes to its chin."""
+    face = face_at(x, y, width)
+    angle = np.linspace(0, 2 * np.pi, len(OVAL), endpoint=False)
+    ring = np.stack([0.5 * np.cos(angle), 0.3 + 0.6 * np.sin(angle)], axis=1)
+    sides = face.points[list(SIDES)].copy()  # they are on the outline too
+    face.points[list(OVAL), :2] = ring * width + (x, y)
+    face.points[list(SIDES)] = sides
+    return face
+
+
+@pytest.mark.parametrize(
+    ("place", "stays"),
+    [
+        ((30, 50), True),  # between the eyes
+        ((60, 50), True),  # mouth
+        ((64, 50), True),  # chin, within the margin
+        ((75, 50), False),  # neck
+        ((60, 80), False),  # beside the jaw
+        ((20, 50), True),  # forehead, above the outline
+        ((98, 50), True),  # too far below to be this face's neck
+    ],
+)
+@pytest.mark.parametrize("scale", [1.0, 0.5])
+def test_below_the_jaw_a_face_is_skin(place: tuple[int, int], stays: bool, scale: float) -> None:
+    parts = np.full((len(Part), SIDE, SIDE), 0.01, np.float32)
+    parts[Part.FACE] = 1
+    parts /= parts.sum(axis=0)
+    face = mesh(50 / scale, 30 / scale, 40 / scale)
+    cleaned = without_neck(parts, [face], scale)
+    assert cleaned.argmax(axis=0)[place] == (Part.FACE if stays else Part.SKIN)
+    np.testing.assert_allclose(cleaned.sum(axis=0), 1, rtol=1e-5)
+
+
+def test_without_a_mesh_nothing_is_a_neck() -> None:
+    parts = part_map()
+    np.testing.assert_array_equal(without_neck(parts, [], 1.0), parts)

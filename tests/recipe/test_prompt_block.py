@@ -192,6 +192,7 @@ def some_recipe(rng: random.Random) -> Recipe:
         **some_controls(rng),
         controlnet_txt2img=rng.random() < 0.5,
         use_lpw=rng.random() < 0.5,
+        inpainting_model=rng.random() < 0.5,
         protect=rng.random() < 0.5,
         super_resolution=rng.random() < 0.5,
         hires_fix=rng.random() < 0.5,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Callable, Generator
 from pathlib import Path
@@ -13,14 +14,14 @@ import pytest
 from inference import Photo, Progress, Recipe, Result, Studio
 from inference.catalog.catalog import Catalog
 from inference.catalog.hub import fetch
-from inference.catalog.schema import Source
-from inference.errors import HubUnreachable, InvalidRecipe, NoDevice
+from inference.catalog.sources import Source
+from inference.errors import EmptyMask, HubUnreachable, InvalidRecipe, NoDevice
 from inference.picture.progress import Stage
 from inference.recipe.lora_tags import split_lora_tags
 from inference.runtime.device import Device
 from inference.studio.loaded_models import LoadedModels
 from inference.studio.model_loading import ModelLoader
-from tests.support.hub_repositories import save_lora
+from tests.support.hub_repositories import INPAINTING_FILE, save_lora
 from tests.support.hub_server import Fault, HubServer
 
 RECIPES: list[dict[str, Any]] = [
@@ -134,3 +135,48 @@ def test_drawings_do_not_wait_while_the_models_for_photographs_are_downloaded(
         over.set()
         reader.join(60)
     assert models.photo_note == "Photographs are read less well: No network: connect it."
+
+
+@pytest.mark.parametrize(
+    ("fields", "channels"),
+    [({}, 9), ({"inpainting_model": False}, 4), ({"controlnet_txt2img": True}, 4)],
+    ids=["something is kept", "switched off", "nothing is kept"],
+)
+def test_the_inpainting_checkpoint_is_used_where_something_is_kept(
+    whole_hub: HubServer, fields: dict[str, Any], channels: int
+) -> None:
+    models = LoadedModels(Catalog.load(), Device.cpu())
+    style, recipe = models.catalog.style("photo"), Recipe(**fields)
+    list(ModelLoader(models, style, recipe).load_painter())
+    assert loaded(models).unet.config.in_channels == channels
+
+
+def test_without_the_inpainting_file_the_other_checkpoint_is_used(
+    whole_hub: HubServer, tmp_path: Path
+) -> None:
+    repo = Catalog.load().style("photo").base.repo
+    folder = tmp_path / "without"
+    shutil.copytree(whole_hub.repos[repo].folder, folder)
+    (folder / INPAINTING_FILE).unlink()
+    whole_hub.add(repo, folder, commit=whole_hub.repos[repo].commit)
+    models = LoadedModels(Catalog.load(), Device.cpu())
+    list(ModelLoader(models, models.catalog.style("photo"), Recipe()).load_painter())
+    assert loaded(models).unet.config.in_channels == 4
+
+
+def loaded(models: LoadedModels) -> Any:
+    """The pipeline in memory."""
+    painter = models.checkpoints.loaded
+    assert painter is not None
+    return painter._pipe
+
+
+def test_an_empty_mask_is_refused_before_the_checkpoint_is_downloaded(
+    whole_hub: HubServer,
+) -> None:
+    studio = Studio(style="photo")
+    pixels = np.random.default_rng(0).integers(0, 256, (120, 96, 3), dtype=np.uint8)
+    with pytest.raises(EmptyMask):
+        list(studio.paint(Photo.of(pixels), Recipe(mask_prompt="", mask_invert=False)))
+    weights = [path for path in whole_hub.downloads() if path.endswith(".safetensors")]
+    assert len(weights) == 1, "the word detector's"

@@ -34,6 +34,7 @@ from transformers import (
 )
 
 from tests.support import tiny_models
+from tests.support.weight_files import save_single_file
 
 LORA_FILE = "pytorch_lora_weights.safetensors"
 UNWANTED = b"must not be downloaded"
@@ -45,10 +46,10 @@ def save_unwanted(folder: Path, *names: str) -> None:
         (folder / name).write_bytes(UNWANTED)
 
 
-def save_pipeline(folder: Path, *, half_too: bool) -> None:
+def save_pipeline(folder: Path, *, half_too: bool, channels: int = 4) -> None:
     """Stable Diffusion 1.5; `half_too` if the repository has .fp16 weights beside the full ones."""
     models = {
-        "unet": tiny_models.unet(),
+        "unet": tiny_models.unet(channels),
         "vae": tiny_models.vae(),
         "text_encoder": tiny_models.text_encoder(),
     }
@@ -293,10 +294,20 @@ def _full(folder: Path) -> None:
     save_pipeline(folder, half_too=False)
 
 
+def _full_with_twin(folder: Path) -> None:
+    save_pipeline(folder, half_too=False)
+    save_single_file(folder / INPAINTING_FILE, channels=9)
+
+
+def _inpainting(folder: Path) -> None:
+    save_pipeline(folder, half_too=True, channels=9)
+
+
 def _full_and_half(folder: Path) -> None:
     save_pipeline(folder, half_too=True)
 
 
+INPAINTING_FILE = "Realistic_Vision_V5.1_fp16-no-ema-inpainting.safetensors"
 CONTROLNETS = (
     "v11p_sd15_openpose", "v11p_sd15_canny", "v11f1p_sd15_depth", "v11p_sd15_lineart",
     "v11p_sd15_mlsd", "v11p_sd15_softedge", "v11f1e_sd15_tile", "v11p_sd15_seg",
@@ -304,11 +315,12 @@ CONTROLNETS = (
 
 #: Writer of the repository of each name.
 LAYOUTS: dict[str, Callable[[Path], None]] = {
-    "SG161222/Realistic_Vision_V5.1_noVAE": _full,
+    "SG161222/Realistic_Vision_V5.1_noVAE": _full_with_twin,
     "Lykon/dreamshaper-8": _full_and_half,
     "nitrosocke/Nitro-Diffusion": _full,
     "jinaai/flat-2d-animerge": _full_and_half,
     "stable-diffusion-v1-5/stable-diffusion-v1-5": _full_and_half,
+    "stable-diffusion-v1-5/stable-diffusion-inpainting": _inpainting,
     "stabilityai/sd-vae-ft-mse": save_vae,
     **{f"lllyasviel/control_{name}": save_controlnet for name in CONTROLNETS},
     "monster-labs/control_v1p_sd15_qrcode_monster": save_controlnet,

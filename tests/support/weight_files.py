@@ -37,9 +37,9 @@ def pickle_weights(folder: Path) -> None:
         file.unlink()
 
 
-def save_single_file(file: Path) -> None:
+def save_single_file(file: Path, channels: int = 4) -> None:
     """A checkpoint of new tiny models with all of UNet, autoencoder and text encoder."""
-    unet, vae, encoder = tiny_models.unet(), tiny_models.vae(), tiny_models.text_encoder()
+    unet, vae, encoder = tiny_models.unet(channels), tiny_models.vae(), tiny_models.text_encoder()
     layers = unet.config.layers_per_block
     weights = {
         f"model.diffusion_model.{_of_unet(name, layers)}": value

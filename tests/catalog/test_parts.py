@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 
 from inference import Recipe
-from inference.catalog.catalog import Catalog
-from inference.catalog.schema import HubSource
-from inference.catalog.style_parts import parts_of
+from inference.catalog.catalog import Catalog, parts_of
+from inference.catalog.sources import HubSource
 from inference.runtime.device import Device
 from inference.studio.loaded_models import LoadedModels
 from inference.studio.model_loading import ModelLoader
