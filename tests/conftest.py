@@ -152,7 +152,8 @@ def whole_hub(server: HubServer, real_repositories: dict[str, Path]) -> HubServe
     """The hub with every repository of the catalog."""
     for source in hub_sources():
         commit = source.revision if source.revision != "main" else ""
-        server.add(source.repo, real_repositories[source.repo], commit=commit)
+        if commit or source.repo not in server.repos:
+            server.add(source.repo, real_repositories[source.repo], commit=commit)
     return server
 
 
