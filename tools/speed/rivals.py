@@ -90,8 +90,7 @@ class Rivals:
         self.pipe = _with_own_models(pipe, layout)
         self.compiler = compiler
         self._uses_compiler = True
-        run = Denoiser.__call__ if compiler is None else self.step
-        self.painter = Painter(self.pipe, device, run)
+        self.painter = Painter(self.pipe, device, self.step)
         self.painter.add_control(CONTROL, net.to(memory_format=layout))
 
     def step(
