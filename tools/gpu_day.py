@@ -31,11 +31,8 @@ from tools.speed.part_worker import PartWorker  # noqa: E402
 from tools.speed.tables import Row, narrowed, replaced, told  # noqa: E402
 
 DOCUMENT = ROOT / "docs" / "performance.md"
-# Of requirements.txt, what these measurements import; the page's packages are not among them.
-NEEDED = (
-    "torch", "diffusers", "transformers", "accelerate", "peft", "safetensors", "huggingface-hub",
-    "opencv-python-headless", "scipy", "numpy", "pillow", "pydantic",
-)  # fmt: skip
+# Of requirements.txt, what only the page and the reading of photographs import.
+UNNEEDED = ("gradio", "ai-edge-litert", "httpx", "httpcore")
 LEAST = 15.0  # seconds without which no part is begun
 
 
@@ -110,26 +107,23 @@ class Report:
 
 
 def shortfalls(version_of: Callable[[str], str] = version) -> tuple[list[str], list[str]]:
-    """Requirements of `NEEDED` that are missing, and those of which another version is here.
+    """Requirements that are missing, and those of which another version is here.
 
     Args:
         version_of: the installed version of a package; raises `PackageNotFoundError`.
     """
-    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    wanted = {re.split(r"[<>=]", line)[0]: line.split("#")[0].strip() for line in lines}
     missing, others = [], []
-    for name in NEEDED:
-        try:
-            found = version_of(name)
-        except PackageNotFoundError:
-            missing.append(wanted[name])
+    for line in (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines():
+        wanted = re.match(r"([\w-]+)>=([\d.]+),<([\d.]+)", line)
+        if wanted is None or wanted[1] in UNNEEDED:
             continue
-        low = re.search(r">=([\d.]+)", wanted[name])
-        high = re.search(r"<([\d.]+)", wanted[name])
-        if (low and _numbers(found) < _numbers(low[1])) or (
-            high and _numbers(found) >= _numbers(high[1])
-        ):
-            others.append(f"{wanted[name]} ({found} is here)")
+        try:
+            found = version_of(wanted[1])
+        except PackageNotFoundError:
+            missing.append(wanted[0])
+            continue
+        if not _numbers(wanted[2]) <= _numbers(found) < _numbers(wanted[3]):
+            others.append(f"{wanted[0]} ({found} is here)")
     return missing, others
 
 
