@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from tools.speed.tables import Row
@@ -14,8 +15,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """A part's limit in seconds, and the columns of its table in a document; all by default."""
+    """A function of a module beside this one that yields rows.
 
+    Attributes:
+        module: its module; a fault in one leaves the parts of the other alone.
+        limit: its seconds.
+        columns: those of its table in a document; all by default.
+    """
+
+    module: str = "painting_parts"
     limit: float
     columns: tuple[str, ...] = ()
 
@@ -33,12 +41,12 @@ PARTS = {
         ),
     ),
     "batch": Part(limit=80),
-    "styles": Part(limit=60),
-    "ip_adapter": Part(limit=60),
+    "styles": Part(module="checkpoint_parts", limit=60),
+    "ip_adapter": Part(module="checkpoint_parts", limit=60),
     "memory": Part(limit=45),
     "phrases": Part(limit=30),
     "changes": Part(limit=60),
-    "lora": Part(limit=100),
+    "lora": Part(module="checkpoint_parts", limit=100),
 }  # fmt: skip
 
 
@@ -55,7 +63,6 @@ class PartRunner:
         import diffusers
         import transformers
 
-        from tools.speed import checkpoint_parts, painting_parts
         from tools.speed.lab import Lab, Setting
 
         for library in (diffusers, transformers):
@@ -65,6 +72,5 @@ class PartRunner:
             self._lab = Lab(Setting(**self._setting))
         self._lab.deadline = ends
         self._lab.clean()
-        places = painting_parts, checkpoint_parts
-        part = next(getattr(place, name) for place in places if hasattr(place, name))
-        yield from part(self._lab)
+        module = import_module(f"tools.speed.{PARTS[name].module}")
+        yield from getattr(module, name)(self._lab)
