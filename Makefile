@@ -1,5 +1,7 @@
 # Two commands matter: `make app` starts Masquerade, `make test` checks everything.
-PYTHON ?= python3.11
+# PYTHON is the first of these that runs; PYTHON=python3.13 VENV=.venv-3.13 takes another one.
+PYTHON ?= $(or $(shell for version in 3.11 3.12 3.13; do \
+	python$$version -c "" 2>/dev/null && echo python$$version && break; done),python3)
 VENV ?= .venv
 RUN = $(VENV)/bin/python
 

@@ -25,7 +25,6 @@ sys.path.insert(0, str(ROOT))
 from inference.painting.step_compiler import StepCompiler  # noqa: E402
 from tools.speed import floor, full_size, words  # noqa: E402
 from tools.speed.painting import (  # noqa: E402
-    Row,
     Stopwatch,
     after_a_change,
     beside_stock,
@@ -33,6 +32,7 @@ from tools.speed.painting import (  # noqa: E402
     three_in_turn,
 )
 from tools.speed.rivals import Case, Rivals  # noqa: E402
+from tools.speed.tables import Row, told  # noqa: E402
 
 PARTS = ("counted", "painting", "words")
 PATIENCE = 900  # longest time for compiling, in seconds
@@ -86,19 +86,6 @@ def settle(compiler: StepCompiler | None) -> None:
     until = time.monotonic() + PATIENCE
     while compiler is not None and compiler.busy and time.monotonic() < until:
         time.sleep(0.1)
-
-
-def told(rows: list[Row]) -> str:
-    """Format rows as text tables, one for each set of columns."""
-    lines: list[str] = []
-    heads: list[str] = []
-    for row in rows:
-        if list(row) != heads:
-            heads = list(row)
-            lines += ["", "| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]
-        cells = [one if isinstance(one, str) else f"{one:.4g}" for one in row.values()]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:

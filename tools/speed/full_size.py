@@ -10,7 +10,7 @@ from torch import nn
 from inference.painting.denoiser import Denoiser, DenoiserInputs, split_hint_embedding
 from tools.speed import models
 from tools.speed.counting import Work, counted
-from tools.speed.painting import Row
+from tools.speed.tables import Row
 
 META, HALF = torch.device("meta"), torch.float16
 TOKENS = 77

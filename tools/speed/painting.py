@@ -15,8 +15,8 @@ from inference.picture.photo import Pixels
 from tools.speed.counting import Work, counted
 from tools.speed.floor import Floor, finish
 from tools.speed.rivals import Case, Rivals
+from tools.speed.tables import Row
 
-Row = dict[str, float | str]
 PHOTO = 1024, 1280  # of the cases in which the mask's area changes
 AREAS = 0.1, 0.3, 0.9
 
@@ -67,12 +67,17 @@ def count(run: Callable[[], object], device: torch.device) -> Work:
 
 
 def peak_memory(run: Callable[[], object], device: torch.device) -> float:
-    """Peak GPU memory of a run in MiB; NaN without a GPU."""
+    """Peak GPU memory of a run beside what was allocated before, in MiB; NaN without a GPU.
+
+    Both pipelines are on the device all the time, so that only the difference is a run's own.
+    """
     if device.type != "cuda":
+        run()
         return float("nan")
     torch.cuda.reset_peak_memory_stats(device)
+    before = torch.cuda.memory_allocated(device)
     run()
-    return torch.cuda.max_memory_allocated(device) / 2**20
+    return (torch.cuda.max_memory_allocated(device) - before) / 2**20
 
 
 def beside_stock(
@@ -81,8 +86,9 @@ def beside_stock(
     """One case: times, work, memory and PSNR of both pipelines, and the device's least time."""
     theirs, ours = watch.race(lambda: rivals.paint_stock(case), lambda: rivals.paint_ours(case))
     stock_work = count(lambda: rivals.paint_stock(case), device)
-    work = count(lambda: rivals.paint_ours(case), device)
-    one_step = count(lambda: rivals.paint_ours(replace(case, steps=1)), device)
+    with rivals.uncompiled():
+        work = count(lambda: rivals.paint_ours(case), device)
+        one_step = count(lambda: rivals.paint_ours(replace(case, steps=1)), device)
     stock_step = count(lambda: rivals.paint_stock(replace(case, steps=1)), device)
     further = case.steps - 1
     # After the first picture, a stock batch draws other random numbers than single seeds.
@@ -119,9 +125,10 @@ def after_a_change(rivals: Rivals, case: Case, watch: Stopwatch, device: torch.d
         rivals.paint_again(other)
 
     first, again = watch.race(lambda: rivals.paint_ours(case), second)
-    whole = count(lambda: rivals.paint_ours(case), device)
-    rivals.paint_ours(case)
-    part = count(second, device)
+    with rivals.uncompiled():
+        whole = count(lambda: rivals.paint_ours(case), device)
+        rivals.paint_ours(case)
+        part = count(second, device)
     return {
         "case": "second run, seed changed",
         **timing("first", first),
@@ -149,7 +156,8 @@ def by_mask_area(
         box = mask_box(repaint, min_side=native)
         case = replace(native_case, size=generation_size(box.size, native))
         (ours,) = watch.race(lambda case=case: rivals.paint_ours(case))  # type: ignore[misc]
-        work = count(lambda case=case: rivals.paint_ours(case), device)  # type: ignore[misc]
+        with rivals.uncompiled():
+            work = count(lambda case=case: rivals.paint_ours(case), device)  # type: ignore[misc]
         rows.append(
             {
                 "case": f"mask of {area:.0%} on {width}x{height}",

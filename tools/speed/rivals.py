@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +16,7 @@ from diffusers import (
 )
 from PIL import Image
 
-from inference.painting.denoiser import Denoiser
+from inference.painting.denoiser import Denoiser, DenoiserInputs
 from inference.painting.inpainting import ControlInput, InpaintInput, InpaintOutput
 from inference.painting.painter import Painter
 from inference.painting.schedulers import make_scheduler
@@ -64,6 +65,9 @@ class Rivals:
     Args:
         compiler: runs our steps; uncompiled by default.
         layout: memory format of our models; the stock ones have torch's default.
+
+    Attributes:
+        compiler: the same.
     """
 
     def __init__(
@@ -84,8 +88,31 @@ class Rivals:
         )
         self.stock.set_progress_bar_config(disable=True)
         self.pipe = _with_own_models(pipe, layout)
-        self.painter = Painter(self.pipe, device, compiler or Denoiser.__call__)
+        self.compiler = compiler
+        self._uses_compiler = True
+        self.painter = Painter(self.pipe, device, self.step)
         self.painter.add_control(CONTROL, net.to(memory_format=layout))
+
+    def step(
+        self,
+        denoiser: Denoiser,
+        noisy: torch.Tensor,
+        time: torch.Tensor,
+        cfg_scale: torch.Tensor | None,
+        inputs: DenoiserInputs,
+    ) -> torch.Tensor:
+        """Run one of our denoising steps, through the compiler except within `uncompiled`."""
+        run = self.compiler if self.compiler and self._uses_compiler else Denoiser.__call__
+        return run(denoiser, noisy, time, cfg_scale, inputs)
+
+    @contextmanager
+    def uncompiled(self) -> Iterator[None]:
+        """Run our steps without the compiler; a compiled step's operators cannot be counted."""
+        self._uses_compiler = False
+        try:
+            yield
+        finally:
+            self._uses_compiler = True
 
     def paint_stock(self, case: Case) -> Sequence[Pixels]:
         """Paint by diffusers' pipeline."""
