@@ -283,7 +283,8 @@ def test_windows_are_blended_without_waiting(tmp_path: Path) -> None:
     ("free", "offload", "square"),
     # GiB free before a checkpoint is loaded; the side of the largest square decoded in one piece.
     [(80, False, 1280), (24, False, 1280), (8, False, 1182), (6, False, 836), (4.25, False, 296),
-     (4, True, 1137), (3.3, True, 1024), (3, True, 971), (2, True, 770), (0.2, True, 0)],
+     (4, True, 1137), (3.4, True, 1041), (5.4, False, 700), (7.4, False, 1090), (15.4, False, 1280),
+     (23.4, False, 1280), (3.3, True, 1024), (3, True, 971), (2, True, 770), (0.2, True, 0)],
 )  # fmt: skip
 def test_the_policy_follows_what_is_free(free: float, offload: bool, square: int) -> None:
     policy = MemoryPolicy.of(int(free * GIB))
