@@ -303,7 +303,10 @@ def test_picture_k_of_a_batch_is_what_seed_plus_k_paints_alone(paint: Paint) -> 
     assert len(together.images) == 3
     for k, picture in enumerate(together.images):
         alone = paint(seed=5 + k).images[0]
-        assert np.abs(picture.astype(int) - alone).max() <= 1
+        difference = np.abs(picture.astype(int) - alone)
+        # Sums in a batch are rounded in another order.
+        assert difference.max() <= 2
+        assert (difference > 1).mean() < 1e-4
     assert distance(together, together.images[1]) > 5
 
 
@@ -311,7 +314,7 @@ def test_picture_k_of_a_batch_is_what_seed_plus_k_paints_alone(paint: Paint) -> 
 def test_as_many_steps_are_taken_as_asked(studio: Studio, steps: int) -> None:
     events = list(studio.paint(Photo.of(sitter(0).image), prompt.recipe(0, steps=steps)))
     painting = [one for one in events if isinstance(one, Progress) and one.stage is Stage.PAINTING]
-    assert [one.step for one in painting if one.steps] == list(range(1, steps + 1))
+    assert [one.step for one in painting] == list(range(steps + 1))
 
 
 def test_more_steps_paint_finer(paint: Paint) -> None:
