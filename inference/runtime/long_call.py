@@ -67,6 +67,8 @@ class LongCalls:
                     yield report(min(1.0, self._done / layers) if models else 0.0)
             finally:
                 self._stopped = True
+                wait((running,))
+                self._stopped = False
             return running.result()
 
     def _begin_layer(self, _layer: nn.Module, _inputs: object) -> None:

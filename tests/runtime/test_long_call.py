@@ -88,7 +88,9 @@ def test_closing_stops_at_the_next_layer_and_the_model_can_be_used_again() -> No
     assert 0 < model.ran < LAYERS
     assert not [one for one in threading.enumerate() if one.name.startswith("long call")]
     model.pause = 0
+    assert model(torch.ones(2)).shape == (2,)
     assert finish(calls.run(lambda: model(torch.ones(2)), float))[1].shape == (2,)
+    assert model(torch.ones(2)).shape == (2,), "also outside of long calls"
 
 
 def test_an_error_comes_out_as_it_was_raised() -> None:
