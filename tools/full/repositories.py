@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from diffusers import PNDMScheduler
@@ -43,13 +44,19 @@ def serve(catalog: Catalog, family: str, root: Path, hub: HubServer) -> None:
 
     A repository with a conversion branch has its weights only there.
     """
-    for source in (content.source for content in contents(catalog, family)):
+    sources = {content.source.repo: content.source for content in _pinned_last(catalog, family)}
+    for source in sources.values():
         place, commit = _place(root, source), source.revision
         if source.conversion:
             hub.add_branch(source.repo, source.conversion, place)
             place = root / "empty"
             place.mkdir(exist_ok=True)
         hub.add(source.repo, place, commit="" if commit == "main" else commit)
+
+
+def _pinned_last(catalog: Catalog, family: str) -> list[Content]:
+    """The contents; of one repository, those at a commit come after those at a branch."""
+    return sorted(contents(catalog, family), key=lambda content: content.source.revision != "main")
 
 
 def contents(catalog: Catalog, family: str) -> Iterator[Content]:
@@ -76,6 +83,7 @@ def _of_family(family: Family) -> Iterator[tuple[Source | None, Fill]]:
     yield family.segmenter, _segmenter
     for kind in ("pose", "enlarger", "depth", "rooms", "checker"):
         yield getattr(family, kind), _network(kind)
+    yield family.configs, partial(_configs, channels=4)
     if importlib.util.find_spec("onnx") is not None:
         yield family.restorer, _restorer
 
@@ -96,6 +104,10 @@ def _of_style(style: Style) -> Iterator[tuple[Source | None, Fill]]:
 
     yield style.base, fill
     yield style.vae, _network(_vae_of(getattr(style.vae, "repo", "")))
+    twin = getattr(style, "inpainting", None)
+    if twin is not None and twin.checkpoint is not None:
+        yield twin.base, lambda shelf, at: shelf.put_checkpoint(at / twin.checkpoint, channels=9)
+        yield twin.configs, partial(_configs, channels=9)
 
 
 def _of_control(control: ControlModel) -> Iterator[tuple[Source | None, Fill]]:
@@ -115,6 +127,15 @@ def _network(kind: str, *, is_twin: bool = False) -> Fill:
 def _segmenter(shelf: Shelf, folder: Path) -> None:
     shelf.put_network("segmenter", folder)
     shelf.put_tokenizer(folder)
+
+
+def _configs(shelf: Shelf, folder: Path, channels: int) -> None:
+    """A pipeline without weights, whose UNet has so many input channels."""
+    shelf.put_config("unet", folder / "unet", in_channels=channels)
+    shelf.put_config("vae", folder / "vae")
+    shelf.put_config("text_encoder", folder / "text_encoder")
+    shelf.put_tokenizer(folder / "tokenizer")
+    _save_pipeline_configs(folder)
 
 
 def _vae_of(repo: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from safetensors.torch import save_file
 
+from tests.support.weight_files import original_weights
 from tools.full import adapters, networks
 from tools.full.networks import Weights
 from tools.full.published import Shapes
@@ -49,6 +51,28 @@ class Shelf:
         processor = self._shapes.processors.get(kind)
         if processor is not None:
             networks.save_json(target / "preprocessor_config.json", processor)
+
+    def put_config(self, kind: str, target: Path, **changes: int) -> None:
+        """Put the config of a network alone into a folder, with some values changed."""
+        made = self._made(kind, lambda folder: self._make(kind, folder))
+        config = json.loads((made / "config.json").read_text(encoding="utf-8"))
+        networks.save_json(target / "config.json", {**config, **changes})
+
+    def put_checkpoint(self, target: Path, channels: int) -> None:
+        """Put one file with a whole checkpoint, by the names of the original code, at its place.
+
+        Args:
+            target: the file's place.
+            channels: input channels of its UNet: 4, or 9 for inpainting.
+        """
+        name = f"checkpoint-{channels}"
+        self._put_weights(name, target, lambda: self._checkpoint(channels))
+
+    def _checkpoint(self, channels: int) -> Weights:
+        shapes = self._shapes.networks
+        unet = networks.build("unet", {**shapes["unet"], "in_channels": channels})
+        others = (networks.build(kind, shapes[kind]) for kind in ("vae", "text_encoder"))
+        return original_weights(*(one.half() for one in (unet, *others)))
 
     def put_tokenizer(self, target: Path) -> None:
         """Write a tokenizer's files into a folder."""
