@@ -10,8 +10,8 @@ from pathlib import Path
 
 from diffusers import PNDMScheduler
 
-from inference.catalog.catalog import FACE, Catalog
-from inference.catalog.schema import ControlModel, Family, HubSource, Source, Style
+from inference.catalog.catalog import FACE, Catalog, ControlModel, HubSource, Source, Style
+from inference.catalog.schema import Family
 from tests.support.hub_server import HubServer
 from tools.full import networks
 from tools.full.shelf import Shelf

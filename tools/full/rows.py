@@ -73,6 +73,11 @@ def rows_of(catalog: Catalog, family: str) -> list[Row]:
     rows = [
         _row(f"style-{key}", f"style {catalog.style(key).title}", key, two_steps) for key in styles
     ]
+    for key in styles:
+        if getattr(catalog.style(key), "inpainting", None) is not None:
+            title = f"style {catalog.style(key).title}, not its inpainting checkpoint"
+            plain = {**two_steps, "inpainting_model": False}
+            rows.append(_row(f"style-{key}-plain", title, key, plain))
     own_size = {"w": 512, "h": 640, "ar": "4:5", "controlnet": "pose", **_WIDE}
     large = _row("own-size", f"style {catalog.style(first).title} at 512×640", first, own_size)
     rows.append(replace(large, is_small=False))

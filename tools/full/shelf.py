@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
@@ -101,9 +102,12 @@ class Shelf:
         place = self._folder / name.replace(", ", "-").replace(" ", "-")
         if not place.is_dir():
             self._folder.mkdir(parents=True, exist_ok=True)
-            unfinished = Path(tempfile.mkdtemp(dir=self._folder))
-            make(unfinished)
-            unfinished.rename(place)
+            with tempfile.TemporaryDirectory(dir=self._folder) as unfinished:
+                folder = Path(unfinished) / "made"
+                folder.mkdir()
+                make(folder)
+                folder.rename(place)
+            gc.collect()  # networks have cycles, and the trials need the memory
         return place
 
 

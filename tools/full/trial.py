@@ -18,8 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from inference.catalog.catalog import Catalog
-from inference.catalog.schema import Style
+from inference.catalog.catalog import Catalog, Style
 from inference.errors import MasqueradeError
 from inference.picture.photo import Photo
 from inference.picture.progress import Progress
