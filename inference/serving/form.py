@@ -51,6 +51,7 @@ def menus(catalog: Catalog) -> dict[str, Menu]:
 
 def style_menu(catalog: Catalog) -> Menu:
     """The menu of styles; labels say which have to be downloaded first."""
+
     def is_there(style: Style) -> bool:
         return any(is_ready(one.base) for one in (style.for_inpainting(), style))
 

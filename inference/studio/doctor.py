@@ -52,7 +52,7 @@ _AT_ONCE = 8
 # A hub that did not answer so many times is not asked again.
 _SILENCES = 2
 # Main memory that a full-size style takes without a GPU; see docs/performance.md.
-_FULL_SIZE_BYTES = 6_000_000_000
+_FULL_SIZE_BYTES = 7_000_000_000
 # Of the photo, a circle is repainted and a corner is kept, whatever the words find.
 _TRIAL = {
     "prompt": "a garden",

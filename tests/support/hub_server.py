@@ -23,8 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from urllib.parse import unquote, urlsplit
 
-#: As on the real hub, weights are in large-file storage and have a sha256; texts have not.
-LFS_SUFFIXES = (".safetensors", ".bin", ".ckpt", ".pt")
+from tests.support.hub_files import Part, RepoFile
 
 
 class Fault(Enum):
@@ -53,46 +52,15 @@ _OF_BODIES = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class _File:
-    path: str
-    data: bytes
-
-    @property
-    def is_large(self) -> bool:
-        return self.path.endswith(LFS_SUFFIXES)
-
-    @property
-    def blob_id(self) -> str:
-        return hashlib.sha1(b"blob %d\0" % len(self.data) + self.data).hexdigest()
-
-    @property
-    def sha256(self) -> str:
-        return hashlib.sha256(self.data).hexdigest()
-
-    def as_sibling(self) -> dict[str, object]:
-        """JSON for `model_info`."""
-        lfs = {"sha256": self.sha256, "size": len(self.data), "pointerSize": 134}
-        about = {"rfilename": self.path, "size": len(self.data), "blobId": self.blob_id}
-        return about | ({"lfs": lfs} if self.is_large else {})
-
-    def as_tree_entry(self) -> dict[str, object]:
-        """JSON for `list_repo_tree`."""
-        lfs = {"oid": self.sha256, "size": len(self.data), "pointerSize": 134}
-        about = {"type": "file", "path": self.path, "size": len(self.data), "oid": self.blob_id}
-        return about | ({"lfs": lfs} if self.is_large else {})
-
-
-@dataclass(frozen=True, kw_only=True)
 class _Repo:
     name: str
     folder: Path
     commit: str
 
-    def files(self) -> Iterator[_File]:
+    def files(self) -> Iterator[RepoFile]:
         for path in sorted(self.folder.rglob("*")):
             if path.is_file():
-                name = path.relative_to(self.folder).as_posix()
-                yield _File(path=name, data=path.read_bytes())
+                yield RepoFile(path=path.relative_to(self.folder).as_posix(), where=path)
 
 
 class HubServer:
@@ -238,30 +206,30 @@ class _Handler(BaseHTTPRequestHandler):
         if file is None:
             self._refuse(HTTPStatus.NOT_FOUND, "EntryNotFound")
             return
-        etag = f'"{file.sha256 if file.is_large else file.blob_id}"'
-        headers = {"ETag": etag, "X-Repo-Commit": repo.commit, "Accept-Ranges": "bytes"}
+        headers = {"ETag": file.etag, "X-Repo-Commit": repo.commit, "Accept-Ranges": "bytes"}
         if file.is_large:
-            headers |= {"X-Linked-ETag": etag, "X-Linked-Size": str(len(file.data))}
+            headers |= {"X-Linked-ETag": file.etag, "X-Linked-Size": str(file.size)}
         spoilt = self.command == "GET" and file.is_large and self.server_state.takes_fault()
-        self._send_body(file.data, headers, self.server_state.fault if spoilt else None)
+        self._send_file(file, headers, self.server_state.fault if spoilt else None)
 
-    def _send_body(self, body: bytes, headers: dict[str, str], fault: Fault | None) -> None:
+    def _send_file(self, file: RepoFile, headers: dict[str, str], fault: Fault | None) -> None:
         start = int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").split("-")[0])
+        half = file.size // 2
         if fault is Fault.DIES_AFTER_LISTING:
             self._refuse(HTTPStatus.SERVICE_UNAVAILABLE)
         elif fault is Fault.CUT_OFF:
-            self._send(body[start:], headers, only=0 if start else len(body) // 2)
+            self._send(file.part(start), headers, only=0 if start else half)
         elif fault is Fault.STARTS_OVER:
-            self._send(body, headers, only=len(body) // 2)
+            self._send(file.part(), headers, only=half)
         elif fault is Fault.TOO_SHORT:
-            self._send(body[: len(body) // 2], headers)
+            self._send(file.part(0, half), headers)
         elif fault is Fault.WRONG_BYTES:
-            self._send(bytes([body[0] ^ 1]) + body[1:], headers)
+            self._send(file.part(is_damaged=True), headers)
         elif start:
-            headers["Content-Range"] = f"bytes {start}-{len(body) - 1}/{len(body)}"
-            self._send(body[start:], headers, status=HTTPStatus.PARTIAL_CONTENT)
+            headers["Content-Range"] = f"bytes {start}-{file.size - 1}/{file.size}"
+            self._send(file.part(start), headers, status=HTTPStatus.PARTIAL_CONTENT)
         else:
-            self._send(body, headers)
+            self._send(file.part(), headers)
 
     def _find(self, name: str, revision: str) -> _Repo | None:
         hub = self.server_state
@@ -281,7 +249,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send(
         self,
-        body: bytes,
+        body: bytes | Part,
         headers: dict[str, str],
         *,
         status: HTTPStatus = HTTPStatus.OK,
@@ -293,6 +261,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         if self.command == "GET":
-            self.wfile.write(body[:only])
+            for block in [body[:only]] if isinstance(body, bytes) else body.blocks(only):
+                self.wfile.write(block)
         if only is not None:
             self.close_connection = True

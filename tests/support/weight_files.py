@@ -9,7 +9,9 @@ import re
 from pathlib import Path
 
 import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors.torch import load_file, save_file
+from transformers import CLIPTextModel
 
 from tests.support import tiny_models
 
@@ -40,6 +42,14 @@ def pickle_weights(folder: Path) -> None:
 def save_single_file(file: Path, channels: int = 4) -> None:
     """A checkpoint of new tiny models with all of UNet, autoencoder and text encoder."""
     unet, vae, encoder = tiny_models.unet(channels), tiny_models.vae(), tiny_models.text_encoder()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    save_file(original_weights(unet, vae, encoder), file)
+
+
+def original_weights(
+    unet: UNet2DConditionModel, vae: AutoencoderKL, encoder: CLIPTextModel
+) -> dict[str, torch.Tensor]:
+    """The weights of a whole checkpoint by the names of the original Stable Diffusion code."""
     layers = unet.config.layers_per_block
     weights = {
         f"model.diffusion_model.{_of_unet(name, layers)}": value
@@ -53,8 +63,7 @@ def save_single_file(file: Path, channels: int = 4) -> None:
     for name, value in encoder.state_dict().items():
         bare = name.removeprefix("text_model.")
         weights[f"cond_stage_model.transformer.text_model.{bare}"] = value
-    file.parent.mkdir(parents=True, exist_ok=True)
-    save_file({name: value.clone() for name, value in weights.items()}, file)
+    return {name: value.clone() for name, value in weights.items()}
 
 
 def _of_unet(name: str, layers: int) -> str:
@@ -70,8 +79,8 @@ def _of_unet(name: str, layers: int) -> str:
     if kind == "downsamplers":
         return f"input_blocks.{first + layers + 1}.0.op.{rest.removeprefix('conv.')}"
     if kind == "upsamplers":
-        # Behind the attention, where the block has one; only the second of the tiny ones has.
-        return f"output_blocks.{first + layers}.{1 + block}.{rest}"
+        # Behind the attention, which all blocks have but the first.
+        return f"output_blocks.{first + layers}.{1 + min(block, 1)}.{rest}"
     place = (
         f"input_blocks.{first + index + 1}" if side == "down" else f"output_blocks.{first + index}"
     )

@@ -69,8 +69,17 @@ def put_into_card(card: Path, text: str) -> None:
     Raises:
         ValueError: the card has no such markers.
     """
-    before, _, rest = card.read_text(encoding="utf-8").partition(START)
-    _, found, after = rest.partition(END)
+    put_between(card, text, START, END)
+
+
+def put_between(document: Path, text: str, start: str, end: str) -> None:
+    """Replace the text between two markers of a document.
+
+    Raises:
+        ValueError: the document has no such markers.
+    """
+    before, _, rest = document.read_text(encoding="utf-8").partition(start)
+    _, found, after = rest.partition(end)
     if not found:
-        raise ValueError(f"{card} lacks the markers {START} and {END}: put them in.")
-    card.write_text(f"{before}{START}\n\n{text}\n\n{END}{after}", encoding="utf-8")
+        raise ValueError(f"{document} lacks the markers {start} and {end}: put them in.")
+    document.write_text(f"{before}{start}\n\n{text}\n\n{end}{after}", encoding="utf-8")
