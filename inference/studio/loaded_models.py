@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import threading
 import time
-from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 import transformers
@@ -77,6 +76,8 @@ class LoadedModels:
         self.catalog = catalog
         self.photo_note = ""
         self._photo_retry = 0.0
+        # No cached property: its lock, held at a fork, would never be released in the child.
+        self._checkpoints: Checkpoints | None = None
         self._readers: dict[str, PhotoReader] = {}
         self._segmenters: dict[str, Segmenter] = {}
         self._poses: dict[str, PoseEstimator] = {}
@@ -86,12 +87,19 @@ class LoadedModels:
         self._checkers: dict[str, SafetyChecker] = {}
         self._restorers: dict[str, FaceRestorer] = {}
 
-    @cached_property
+    @property
     def checkpoints(self) -> Checkpoints:
         """The checkpoints; the first call imports diffusers, which takes a second."""
-        from inference.painting.checkpoints import Checkpoints
+        if self._checkpoints is None:
+            from inference.painting.checkpoints import Checkpoints
 
-        return Checkpoints(self.catalog, self.device, compiled=self.compiles)
+            self._checkpoints = Checkpoints(self.catalog, self.device, compiled=self.compiles)
+        return self._checkpoints
+
+    @property
+    def style_title(self) -> str:
+        """Title of the style whose checkpoint is in memory; "" without one."""
+        return "" if self._checkpoints is None else self._checkpoints.title
 
     def segmenter(self, family: str, fetch: Fetch) -> Segmenter:
         """The family's CLIPSeg.

@@ -64,7 +64,7 @@ class ModelStatus:
 
     def _ready_text(self) -> str:
         models = self.studio.models()
-        title = models.checkpoints.title or self.studio.style().title
+        title = models.style_title or self.studio.style().title
         notes = self.studio.fallback_reason, models.photo_note
         parts = ("Ready", title, models.device.title, *notes)
         return " · ".join(part for part in parts if part)
