@@ -38,7 +38,7 @@ def test_weights_in_half_precision_alone_are_enough(
     file.unlink()
     for name, value in load_model(kind, tmp_path).state_dict().items():
         assert value.dtype == expected[name].dtype
-        assert torch.allclose(value, expected[name], atol=1e-3)
+        assert torch.allclose(value, expected[name], rtol=1e-3, atol=1e-3)
     assert helper.load(tmp_path, CPU)
 
 

@@ -366,14 +366,14 @@ def test_ctrl_c_stops_within_a_step_and_leaves_nothing_half_written(tmp_path: Pa
     work = started(out, recipe, stderr)
     os.close(stderr)
     shown = b""
-    while b"2 of 2, snow.png: Painting, step 1 of 16" not in shown:
+    while "2 of 2, snow.png: Painting · step 1 of 16".encode() not in shown:
         shown += os.read(terminal, 4096)
     work.send_signal(signal.SIGINT)
     lines = str(work.communicate()[0]).splitlines()
     while chunk := rest_of(terminal):
         shown += chunk
     assert work.returncode == 130
-    assert b"1 of 2, beach.png: Painting, step 16 of 16" in shown
+    assert "1 of 2, beach.png: Painting · step 16 of 16".encode() in shown
     assert b"step 16 of 16" not in shown.split(b"2 of 2")[-1]
     assert b"Stopped" in shown
     assert b"Traceback" not in shown

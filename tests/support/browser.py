@@ -112,7 +112,7 @@ def without_errors(page: Page) -> Iterator[None]:
 def load(page: Page, address: str) -> None:
     """Load the page and wait until its models are loaded."""
     page.goto(address)
-    expect(page.locator("#status .ready")).to_contain_text("Drawn", timeout=PATIENCE)
+    expect(page.locator("#status .ready")).to_contain_text("Ready", timeout=PATIENCE)
 
 
 @pytest.fixture(scope="module")
