@@ -77,9 +77,8 @@ class ModelLoader:
         """Load the checkpoint and all other models; returns the painter."""
 
         def work(task: Task) -> Painter:
+            self._download_all(task)
             get, models, family = self._fetch(task), self._models, self._style.family
-            for source in self._sources():
-                get(source)
             models.pose(family, get)
             if self._recipe.super_resolution:
                 models.enlarger(family, get)
@@ -97,23 +96,20 @@ class ModelLoader:
         return (yield from self._reported(work))
 
     def download(self) -> Generator[Progress]:
-        """Download all models, without loading them; the photo reader's only with `load_…`."""
+        """Download all models but the photo reader's, without loading them."""
+        yield from self._reported(self._download_all)
 
-        def work(task: Task) -> None:
-            get = self._fetch(task)
-            for source in self._sources():
-                get(source)
-
-        yield from self._reported(work)
+    def _download_all(self, task: Task) -> None:
+        plan = self._plan_of(task)
+        for source in self._sources():
+            plan.fetch(source, task.report, task.cancelled)
 
     def _fetch(self, task: Task) -> Fetch:
         """A function that fetches a source, and reports downloads and then that it is read."""
-        if self._plan is None:
-            self._plan = self._made_plan(task)
-        fetch = self._plan.fetch
+        plan = self._plan_of(task)
 
         def get(source: Source) -> Path:
-            folder = fetch(source, task.report, task.cancelled)
+            folder = plan.fetch(source, task.report, task.cancelled)
             if not isinstance(source, LocalSource):
                 name = source.repo if isinstance(source, HubSource) else source.package
                 _begin_reading(task, name)
@@ -121,8 +117,14 @@ class ModelLoader:
 
         return get
 
+    def _plan_of(self, task: Task) -> DownloadPlan:
+        """The plan of all downloads, made once."""
+        if self._plan is None:
+            self._plan = self._made_plan(task)
+        return self._plan
+
     def _made_plan(self, task: Task) -> DownloadPlan:
-        """The plan of all downloads; without the inpainting checkpoint if it is not to be had."""
+        """A new plan; without the inpainting checkpoint if it is not to be had."""
         try:
             return DownloadPlan.of(self._planned(), task.report, task.cancelled)
         except MissingModel as error:

@@ -180,3 +180,16 @@ def test_an_empty_mask_is_refused_before_the_checkpoint_is_downloaded(
         list(studio.paint(Photo.of(pixels), Recipe(mask_prompt="", mask_invert=False)))
     weights = [path for path in whole_hub.downloads() if path.endswith(".safetensors")]
     assert len(weights) == 1, "the word detector's"
+
+
+def test_only_what_is_read_is_said_to_be_read(whole_hub: HubServer) -> None:
+    models = LoadedModels(Catalog.load(), Device.cpu())
+    style = models.catalog.style("photo")
+
+    def read() -> list[str]:
+        loader = ModelLoader(models, style, Recipe())
+        events = [*loader.load_segmenter(), *loader.load_painter()]
+        return [one.detail for one in events if "reading" in one.detail]
+
+    assert read()
+    assert read() == [], "all are in memory"
