@@ -201,8 +201,10 @@ class Checkpoints:
         return is_bfloat16_fast()
 
     def _configs(self, style: Style, base: Path, fetch: Fetch) -> Path | None:
-        """The folder with the configs of a single-file checkpoint: its own, or the family's."""
-        source = style.configs or self._catalog.family(style.family).configs
+        """The folder with a single-file checkpoint's configs: the style's, its own, the family's."""
+        if style.configs is not None:  # the file may lie beside a checkpoint of another kind
+            return fetch(style.configs)
+        source = self._catalog.family(style.family).configs
         names = {*OWN_CONFIGS} - ({"vae/config.json"} if style.vae else set())
         if all((base / name).is_file() for name in names):
             return base

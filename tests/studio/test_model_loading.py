@@ -164,6 +164,16 @@ def test_without_the_inpainting_file_the_other_checkpoint_is_used(
     assert loaded(models).unet.config.in_channels == 4
 
 
+def test_the_inpainting_file_keeps_its_configs_beside_the_other_checkpoint(
+    whole_hub: HubServer,
+) -> None:
+    # Both are files of one repository, so they lie in one folder of the cache.
+    for recipe, channels in ((Recipe(inpainting_model=False), 4), (Recipe(), 9)):
+        models = LoadedModels(Catalog.load(), Device.cpu())
+        list(ModelLoader(models, models.catalog.style("photo"), recipe).load_painter())
+        assert loaded(models).unet.config.in_channels == channels
+
+
 def loaded(models: LoadedModels) -> Any:
     """The pipeline in memory."""
     painter = models.checkpoints.loaded
