@@ -38,10 +38,8 @@ QUEUE, SESSIONS, KEPT_PAINTINGS = 20, 500, 8
 TITLE, FONT = "Masquerade", ("system-ui", "sans-serif")
 TAGLINE = "Puts a person, untouched, into any scene."
 FIRST_STEPS = "Pick an example or drop a photo, say where it should be, and press Generate."
-MASK_ORDER = (
-    "words → minus «but not» → threshold, without specks → brush → invert → dilate → feather"
-)
-MASK_CANVAS = ("mask_math.js", "mask_canvas.js", "mask_tools.js", "mask_words.js")
+MASK_ORDER = "words → minus «but not» → threshold, without specks → brush → invert → dilate → edges"
+MASK_CANVAS = ("math", "canvas", "tools", "words", "matte")
 
 
 def asset(name: str) -> str:
@@ -87,10 +85,8 @@ class Page(Components):
             )  # fmt: skip
             self.upload.preprocess = upload_path  # type: ignore[method-assign]
             with gr.Column(visible=False, elem_id="looking") as self.photo_view:
-                self.mask = gr.HTML(
-                    html_template=asset("mask_canvas.html"), elem_id="mask",
-                    js_on_load="\n".join(map(asset, MASK_CANVAS)),
-                )  # fmt: skip
+                scripts = "\n".join(asset(f"mask_{name}.js") for name in MASK_CANVAS)
+                self.mask_canvas(asset("mask_canvas.html"), scripts)
                 self.change_photo = gr.Button("Change photo", size="sm", elem_id="change")
             self.gallery = gr.Dataset(
                 components=[gr.Image(visible=False)],

@@ -55,7 +55,8 @@ class MaskCanvas {
     this.area = root.querySelector(".mc-area");
     this.view = "overlay";
     this.word = -1;          // index of the word whose heatmap is shown; -1: all words together
-    this.settings = null;    // { threshold, invert, dilate, unit, feather }
+    this.settings = null;    // { threshold, invert, dilate, unit, feather, edges, width }
+    this.matte = null;       // the mask with single hairs, in 255ths, once the server has sent it
     this.strokes = [];
     this.stale = { threshold: true, strokes: true, colours: true };
     this.asked = false;
@@ -80,6 +81,7 @@ class MaskCanvas {
       this.layer = new ImageData(width, height);
       this.outline = [];
     }
+    this.matte = null;
     this.image.src = sent.photo;
     this.settings = { ...sent.settings };
     this.word = Math.min(this.word, sent.words.length - 1);
@@ -122,11 +124,12 @@ class MaskCanvas {
     this.stale = {};
     const bytes = layer.data;
     this.restoreOutline();
-    const count = math.finish(bytes, settings.invert, this.dilate, settings.feather);
+    let count = math.finish(bytes, settings.invert, this.dilate, settings.feather);
+    if (this.matte) count = this.drawMatte();
     this.share = count / (this.width * this.height);
     if (this.view === "heat") this.drawHeat();
     else {
-      if (this.view === "overlay" || this.view === "area") this.drawOutline();
+      if (!this.matte && (this.view === "overlay" || this.view === "area")) this.drawOutline();
       this.context.putImageData(layer, 0, 0);
     }
     this.drawArea();
@@ -144,6 +147,17 @@ class MaskCanvas {
         data[k] = colour[0]; data[k + 1] = colour[1]; data[k + 2] = colour[2];
       }
     }
+  }
+
+  /** Set the mask to the matte; returns the number of pixels of at least one half. */
+  drawMatte() {
+    const { matte, layer: { data } } = this;
+    let count = 0;
+    for (let i = 0, k = 3; i < matte.length; i++, k += 4) {
+      data[k] = matte[i];
+      if (matte[i] >= 128) count++;
+    }
+    return count;
   }
 
   /** Draw a white line along the mask's edge, one pixel of the grid wide. */

@@ -1,7 +1,9 @@
 // Mask canvas tools: views, zoom, brush and keyboard. Listens to the page's sliders directly;
 // strokes are sent to the server as text in a hidden field.
 
-const RANGES = { mask_threshold: "threshold", mask_dilate: "dilate", mask_feather: "feather" };
+const RANGES = {
+  mask_threshold: "threshold", mask_dilate: "dilate", mask_feather: "feather", mask_matte_width: "width",
+};
 const MIN_RADIUS = 20, MAX_RADIUS = 2000; // ten-thousandths of the photo's short side
 const MAX_ZOOM = 8;
 
@@ -26,6 +28,7 @@ function readControls(name, value) {
   }
   now.unit = control("mask_dilate_unit", "input:checked")?.value ?? now.unit;
   now.invert = control("mask_invert", "input")?.checked ?? now.invert;
+  now.edges = control("mask_edges", "input")?.value.toLowerCase() || now.edges;
   if (name) now[name] = value;
   const changed = Object.keys(now).filter(key => now[key] !== maskCanvas.settings[key]);
   maskCanvas.settings = now;
@@ -54,6 +57,7 @@ setInterval(() => {
   if (readControls()) maskCanvas.ask();
   refreshLengths();
   refreshNote();
+  refreshMatte();
 }, 250);
 
 // --- views and zoom ------------------------------------------------------------------------------

@@ -56,12 +56,12 @@ const short = number => `${+number.toFixed(Math.abs(number) < 10 ? 1 : 0)}`;
 
 /** Show beside each length what it is in this photo, and in the other unit, by the style sheet. */
 function refreshLengths() {
-  const { settings: { unit, feather }, sent: { rules } } = maskCanvas, pixels = maskCanvas.dilate;
+  const { settings: { unit, feather, width }, sent: { rules } } = maskCanvas, pixels = maskCanvas.dilate;
   const share = length => `${+(100 * length / rules.shortSide).toFixed(1)}`;
   const twin = `${unit === "%" ? +pixels.toFixed(1) : share(pixels)} `;
   for (const label of document.querySelectorAll("#mask_dilate_unit label")) label.dataset.twin = twin;
   const grain = parseFloat(control("film_grain_size", "input, textarea")?.value);
-  for (const [id, length] of Object.entries({ mask_dilate: pixels, mask_feather: feather, film_grain_size: grain })) {
+  for (const [id, length] of Object.entries({ mask_dilate: pixels, mask_feather: feather, mask_matte_width: width, film_grain_size: grain })) {
     const name = document.querySelector(`#${id} [data-testid="block-info"]`);
     if (!name) continue;
     const also = id === "mask_dilate" ? "" : `, ${share(length)}%`;

@@ -15,15 +15,15 @@ ROOT = Path(__file__).parent.parent
 INFERENCE = ROOT / "inference"
 # From the lowest to the highest: a room may import from rooms before it.
 ROOMS = (
-    "recipe", "picture", "catalog", "runtime", "people", "control", "mask", "painting", "finishing",
-    "studio", "serving",
+    "recipe", "picture", "catalog", "runtime", "people", "control", "matting", "mask", "painting",
+    "finishing", "studio", "serving",
 )  # fmt: skip
 # What lies above and below the rooms.
 LOOSE = ("__init__", "__main__", "errors")
 FILES = sorted([*INFERENCE.rglob("*.py"), ROOT / "app.py"])
 MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in FILES}
 
-MAX_ROOMS, MAX_FILES = 11, 14
+MAX_ROOMS, MAX_FILES = 12, 14
 MAX_FILE_LINES, MAX_FUNCTION_LINES, MAX_PARAMETERS = 300, 45, 6
 MAX_PAGE_LINES, MAX_README_LINES = 250, 130
 HEAVY = (
@@ -43,6 +43,7 @@ ALONE = {
         "catalog.pickled_weights", "runtime", "people.human_parser", "control", "mask.segmenter",
         "mask.familiarity", "painting", "finishing",
     },
+    "scipy": {"matting.closed_form"},
     "onnxruntime": {"finishing.face_restorer"},
     "ai_edge_litert": {"runtime.tflite"},
     "huggingface_hub": {"catalog.hub_client"},
@@ -103,7 +104,7 @@ every_file = pytest.mark.parametrize(
 every_room = pytest.mark.parametrize("room", ROOMS)
 
 
-def test_there_are_at_most_eleven_rooms_and_nothing_beside_them() -> None:
+def test_there_are_at_most_twelve_rooms_and_nothing_beside_them() -> None:
     assert len(ROOMS) <= MAX_ROOMS
     found = {path.name for path in INFERENCE.iterdir() if path.is_dir()} - {"__pycache__"}
     assert found == set(ROOMS)

@@ -26,11 +26,12 @@ sys.path.insert(0, str(ROOT))
 
 from inference.mask.distance_field import drop_specks  # noqa: E402
 from inference.mask.guided_upsampling import GuidedFilter  # noqa: E402
-from inference.mask.heatmap import at_least, resample, to_scores  # noqa: E402
+from inference.mask.heatmap import at_least, to_scores  # noqa: E402
 from inference.mask.segmenter import Segmenter  # noqa: E402
 from inference.mask.selector import GRID  # noqa: E402
 from inference.picture.geometry import Box, View, fit_within  # noqa: E402
 from inference.picture.photo import Photo, Pixels  # noqa: E402
+from inference.picture.resampling import resample  # noqa: E402
 from tools.portraits import HELD_OUT_SEED, draw_seed  # noqa: E402
 
 Bools = NDArray[np.bool_]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from inference.mask.heatmap import Bools, Heatmap, logit, resample
+from inference.mask.heatmap import Bools, Heatmap, logit
 from inference.picture.compositing import Alpha
 from inference.picture.geometry import (
     LATENT_FACTOR,
@@ -19,6 +19,7 @@ from inference.picture.geometry import (
     mask_box,
 )
 from inference.picture.photo import Pixels
+from inference.picture.resampling import resample
 
 # Longer side of the grid on which connected faces are separated.
 GRID = 384

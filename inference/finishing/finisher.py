@@ -121,8 +121,11 @@ class Finisher:
         yield Progress(stage=Stage.FINISHING)
         crop = crop.grown(patches[0].shape[1::-1]) if grows else crop
         original, alpha = crop.original(), crop.alpha
-        wide = alpha if recipe.protect or not grows else _whole_patch(crop)
-        images = tuple(paste(original, patch, wide, crop.box) for patch in patches)
+        if recipe.protect or not grows:
+            images = tuple(map(crop.put_in, patches))
+        else:
+            wide = _whole_patch(crop)
+            images = tuple(paste(original, patch, wide, crop.box) for patch in patches)
         reach = alpha if recipe.protect else np.full_like(alpha, 255)
         for is_wanted, stage in PICTURE_STAGES:
             if is_wanted(recipe):

@@ -14,12 +14,13 @@ import numpy.typing as npt
 
 from inference.mask import distance_field
 from inference.mask.selection import USUAL_SHARES, Detection, Selection
-from inference.picture.geometry import CONTEXT, LATENT_FACTOR, MAX_CROP_ASPECT
+from inference.picture.geometry import CONTEXT, LATENT_FACTOR, MAX_CROP_ASPECT, Box, View
 from inference.picture.photo import Pixels
 from inference.recipe.length import SHORT_SIDE
 from inference.recipe.mask_settings import MaskSettings
 from inference.recipe.recipe import Recipe
 from inference.recipe.strokes import Stroke
+from inference.runtime.cache import digest
 
 JPEG_QUALITY = 90
 # Constants that the browser's arithmetic shares with the server's.
@@ -58,14 +59,38 @@ def mask_view(detection: Detection, settings: MaskSettings) -> dict[str, Any]:
         "box": (box.left, box.top, box.right, box.bottom),
         "canvas": detection.canvas.size,
         "native": detection.native,
-        "settings": {
-            "threshold": settings.mask_threshold,
-            "invert": settings.mask_invert,
-            "dilate": settings.mask_dilate.value,
-            "unit": str(settings.mask_dilate.unit),
-            "feather": settings.mask_feather,
-        },
+        "detection": digest(detection.scores),
+        "settings": _settings(settings),
         "rules": RULES,
+    }
+
+
+def matte_view(selection: Selection, recipe: Recipe) -> dict[str, Any]:
+    """The mask with a matted edge at the detection's resolution, and what it belongs to.
+
+    Empty if the edge is a soft line.
+    """
+    if not selection.is_matted(recipe):
+        return {}
+    canvas, height_width = selection.canvas.size, selection.detection.scores.shape
+    view = View(whole=canvas, box=Box.whole(canvas), size=height_width[::-1])
+    alpha = np.rint(selection.alpha(recipe, view) * 255).astype(np.uint8)
+    return {
+        "detection": digest(selection.detection.scores),
+        "settings": _settings(recipe),
+        "alpha": _uri(alpha, "png"),
+    }
+
+
+def _settings(settings: MaskSettings) -> dict[str, Any]:
+    return {
+        "threshold": settings.mask_threshold,
+        "invert": settings.mask_invert,
+        "dilate": settings.mask_dilate.value,
+        "unit": str(settings.mask_dilate.unit),
+        "feather": settings.mask_feather,
+        "edges": settings.mask_edges or "automatic",
+        "width": settings.mask_matte_width,
     }
 
 

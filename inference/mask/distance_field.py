@@ -17,8 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from inference.mask.brush import ADD, REMOVE, Layer
-from inference.mask.heatmap import Bools, Floats, Scores, at_least, resample
+from inference.mask.heatmap import Bools, Floats, Scores, at_least
 from inference.picture.geometry import View
+from inference.picture.resampling import resample
 from inference.recipe.length import SHORT_SIDE
 from inference.recipe.mask_settings import MaskSettings
 
@@ -53,14 +54,24 @@ class DistanceField:
         Returns:
             (H, W) float32 in 0–1, 1 = repaint.
         """
-        distance = self.distance if view is None else resample(self.distance, view)
-        if settings.mask_invert:
-            distance = -distance
-        distance = distance + np.float32(settings.mask_dilate.pixels)
+        distance = self.repainted(settings, view)
         if settings.mask_feather == 0:
             return (distance > 0).astype(np.float32)
         alpha: Floats = np.clip(0.5 + distance / np.float32(settings.mask_feather), 0, 1)
         return alpha
+
+    def repainted(self, settings: MaskSettings, view: View | None = None) -> Floats:
+        """The distance after invert and dilate, (H, W) float32, positive where it repaints.
+
+        Args:
+            settings: invert and dilate.
+            view: as for `alpha`.
+        """
+        distance = self.distance if view is None else resample(self.distance, view)
+        if settings.mask_invert:
+            distance = -distance
+        moved: Floats = distance + np.float32(settings.mask_dilate.pixels)
+        return moved
 
 
 def make_field(scores: Scores, threshold: float, strokes: Layer) -> DistanceField:

@@ -12,6 +12,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from inference.matting.window_statistics import box_mean, covariance, dot, inverse, products
+
 Floats = npt.NDArray[np.float32]
 Pixels = npt.NDArray[np.uint8]
 
@@ -53,14 +55,11 @@ class GuidedFilter:
         half = max(1, width // SUBSAMPLE), max(1, height // SUBSAMPLE)
         small = np.asarray(cv2.resize(whole, half, interpolation=cv2.INTER_AREA), np.float32)
         radius = max(1, round(RADIUS * max(width, height) / SUBSAMPLE))
-        mean = _box(small, radius)
-        products = small[..., :, None] * small[..., None, :]
-        pairs = _box(products.reshape(*small.shape[:2], 9), radius).reshape(products.shape)
-        covariance = pairs - mean[..., :, None] * mean[..., None, :]
-        covariance[..., range(3), range(3)] += EPSILON
-        return cls(
-            picture=whole, small=small, mean=mean, inverse=_inverse(covariance), radius=radius
-        )
+        mean = box_mean(small, radius)
+        spread = covariance(mean, box_mean(products(small), radius))
+        spread[..., range(3), range(3)] += EPSILON
+        inverses = inverse(spread).astype(np.float32)
+        return cls(picture=whole, small=small, mean=mean, inverse=inverses, radius=radius)
 
     def sharpen(self, logits: Floats) -> Floats:
         """Align the edges of a map with those of the picture, where its scores are near 0.5.
@@ -83,39 +82,11 @@ class GuidedFilter:
         small = np.asarray(
             cv2.resize(values, (width, height), interpolation=cv2.INTER_AREA), dtype=np.float32
         )
-        mean = _box(small, self.radius)
-        covariance = _box(self.small * small[..., None], self.radius) - self.mean * mean[..., None]
-        slope = np.asarray(np.einsum("hwij,hwj->hwi", self.inverse, covariance), np.float32)
-        offset = mean - _dot(slope, self.mean)
-        planes = _box(np.dstack([slope, offset]), self.radius)
+        mean = box_mean(small, self.radius)
+        shared = box_mean(self.small * small[..., None], self.radius) - self.mean * mean[..., None]
+        slope = np.asarray(np.einsum("hwij,hwj->hwi", self.inverse, shared), np.float32)
+        offset = mean - dot(slope, self.mean)
+        planes = box_mean(np.dstack([slope, offset]), self.radius)
         size = values.shape[1], values.shape[0]
         wide = np.asarray(cv2.resize(planes, size, interpolation=cv2.INTER_LINEAR), np.float32)
-        return _dot(wide, self.picture) + wide[..., 3]
-
-
-def _dot(first: Floats, second: Floats) -> Floats:
-    """Dot product over three channels; several times faster than numpy's einsum."""
-    products = (first[..., k] * second[..., k] for k in range(3))
-    return np.asarray(sum(products), dtype=np.float32)
-
-
-def _box(values: Floats, radius: int) -> Floats:
-    """Means over windows of side 2 radius + 1, channel by channel."""
-    # OpenCV cannot mirror a border wider than the picture.
-    border = cv2.BORDER_REFLECT if min(values.shape[:2]) > radius else cv2.BORDER_REPLICATE
-    window = 2 * radius + 1, 2 * radius + 1
-    return np.asarray(cv2.blur(values, window, borderType=border), dtype=np.float32)
-
-
-def _inverse(matrices: Floats) -> Floats:
-    """Inverses of symmetric (…, 3, 3) matrices by their adjugates."""
-    (a, b, c), (_, d, e), (_, _, f) = np.moveaxis(matrices, (-2, -1), (0, 1)).astype(np.float64)
-    first, second, third = d * f - e * e, c * e - b * f, b * e - c * d
-    determinant = a * first + b * second + c * third
-    rows = [
-        [first, second, third],
-        [second, a * f - c * c, b * c - a * e],
-        [third, b * c - a * e, a * d - b * b],
-    ]
-    inverse = np.moveaxis(np.array(rows) / determinant, (0, 1), (-2, -1))
-    return np.ascontiguousarray(inverse, dtype=np.float32)
+        return dot(wide, self.picture) + wide[..., 3]

@@ -14,8 +14,6 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from inference.picture.geometry import View
-
 Floats = npt.NDArray[np.float32]
 # Scores of 0–1 in 255ths; the browser receives them as a gray picture.
 Scores = npt.NDArray[np.uint8]
@@ -45,30 +43,6 @@ class Heatmap:
     def found(self, threshold: float) -> bool:
         """Whether the peak reaches the threshold, in 0–1."""
         return self.peak >= threshold
-
-
-def resample(values: Floats, view: View) -> Floats:
-    """Bilinear samples of a map that covers a whole picture.
-
-    Args:
-        values: (h, w) float32 at any resolution.
-        view: the part of the picture, and its resolution.
-
-    Returns:
-        float32 of the view's size.
-    """
-    step_x, step_y = view.box.size[0] / view.size[0], view.box.size[1] / view.size[1]
-    scale_x, scale_y = values.shape[1] / view.whole[0], values.shape[0] / view.whole[1]
-    # Pixel centres lie at half: out x + 0.5 is picture box.left + (x + 0.5) * step.
-    to_map = np.array(
-        [
-            [step_x * scale_x, 0, (view.box.left + 0.5 * step_x) * scale_x - 0.5],
-            [0, step_y * scale_y, (view.box.top + 0.5 * step_y) * scale_y - 0.5],
-        ]
-    )
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    out = cv2.warpAffine(values, to_map, view.size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(out, dtype=np.float32)
 
 
 def centre(scores: Scores) -> tuple[float, float]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from inference.mask.selection import Selection
+from inference.matting.matte import Cutout
 from inference.picture.compositing import Alpha, paste, resize
 from inference.picture.geometry import Box, Size, View, mask_box
 from inference.picture.photo import MAX_PIXELS, MAX_SIDE, Pixels
@@ -26,6 +27,8 @@ class InpaintCrop:
         size: (width, height) of the whole picture.
         box: the part, in pixels of the whole picture.
         alpha: (H, W) uint8, the mask of the whole picture; 0 = kept, 255 = repainted.
+        colours: (H, W, 3) uint8, the colours in which partly kept pixels of the whole picture
+            show; those of the upload, or freed of the old background's.
     """
 
     selection: Selection
@@ -33,33 +36,42 @@ class InpaintCrop:
     size: Size
     box: Box
     alpha: Alpha = field(repr=False)
+    colours: Pixels = field(repr=False)
 
     @classmethod
     def around_mask(cls, selection: Selection, recipe: Recipe, min_side: int) -> InpaintCrop:
         """The mask's bounding box with context, no side shorter than `min_side` pixels."""
         size = selection.canvas.size
-        alpha = _alpha(selection, recipe, View(whole=size, box=Box.whole(size), size=size))
-        box = mask_box(alpha > 0, min_side=min_side)
-        return cls(selection=selection, recipe=recipe, size=size, box=box, alpha=alpha)
+        cutout = selection.cutout(recipe, View(whole=size, box=Box.whole(size), size=size))
+        box = mask_box(cutout.alpha > 0, min_side=min_side)
+        return cls(
+            selection=selection, recipe=recipe, size=size, box=box,
+            alpha=cutout.alpha, colours=cutout.colours,
+        )  # fmt: skip
 
     def original(self) -> Pixels:
         """The upload's pixels for the whole picture, (H, W, 3)."""
         return self.selection.picture(self.size)
 
-    def _alpha(self, size: Size) -> Alpha:
-        """The mask of the part at any size."""
+    def _cutout(self, size: Size) -> Cutout:
+        """What is kept of the part, at any size."""
         view = View(whole=self.size, box=self.box, size=size)
-        return _alpha(self.selection, self.recipe, view)
+        return self.selection.cutout(self.recipe, view)
 
     def put_back(self, patch: Pixels) -> Pixels:
         """Restore the upload's pixels in a painted crop of any resolution where the mask keeps."""
         size = patch.shape[1], patch.shape[0]
         source = resize(self.original()[self.box.slices], size)
-        return paste(source, patch, self._alpha(size), Box.whole(size))
+        cutout = self._cutout(size)
+        return paste(source, patch, cutout.alpha, Box.whole(size), cutout.colours)
+
+    def put_in(self, patch: Pixels) -> Pixels:
+        """The whole picture with a painted crop of any resolution in its place."""
+        return paste(self.original(), patch, self.alpha, self.box, self.colours)
 
     def repaint(self, size: Size) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
         """(H, W) bool, true where the mask repaints a crop of this size."""
-        return self._alpha(size) > 0
+        return self._cutout(size).alpha > 0
 
     def grown(self, patch: Size) -> InpaintCrop:
         """The same part of a picture enlarged so that a crop of this size keeps its resolution.
@@ -81,9 +93,5 @@ class InpaintCrop:
             bottom=round(self.box.bottom * y),
         )
         everywhere = View(whole=sides, box=Box.whole(sides), size=sides)
-        alpha = _alpha(self.selection, self.recipe, everywhere)
-        return replace(self, size=sides, box=box, alpha=alpha)
-
-
-def _alpha(selection: Selection, recipe: Recipe, view: View) -> Alpha:
-    return np.rint(selection.alpha(recipe, view) * 255).astype(np.uint8)
+        cutout = self.selection.cutout(self.recipe, everywhere)
+        return replace(self, size=sides, box=box, alpha=cutout.alpha, colours=cutout.colours)

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from inference.errors import EmptyMask, WordsNotFound
+from inference.mask.brush import NOTHING, Layer
 from inference.mask.distance_field import DistanceField
-from inference.mask.heatmap import Floats, Scores, at_least
+from inference.mask.heatmap import Bools, Floats, Scores, at_least
+from inference.matting.matte import Cutout, Matte
+from inference.matting.trimap import Trimap
 from inference.picture.compositing import resize
 from inference.picture.geometry import Box, Canvas, Size, View
 from inference.picture.photo import Photo, Pixels
 from inference.recipe.recipe import Recipe
+from inference.runtime.cache import Cache
 
 # Values of `Detection.reader`.
 PHOTOGRAPH, DRAWING = "photograph", "drawing"
@@ -98,11 +104,20 @@ class Selection:
         detection: scores and words.
         threshold: score in 0–1 from which a pixel counts as found.
         field: signed distance field of the selection; it covers the canvas.
+        strokes: (h, w) uint8, the brush strokes on the detection's grid.
+        hair: returns where hair is, (h, w) bool on the same grid.
+        key: identifies it in the caches.
+        mattes, cutouts: caches, shared between selections.
     """
 
     detection: Detection
     threshold: float
     field: DistanceField
+    strokes: Layer = dataclasses.field(repr=False)
+    hair: Callable[[], Bools] = dataclasses.field(repr=False)
+    key: str = dataclasses.field(repr=False)
+    mattes: Cache[Matte] = dataclasses.field(repr=False)
+    cutouts: Cache[Cutout] = dataclasses.field(repr=False)
 
     @property
     def canvas(self) -> Canvas:
@@ -131,11 +146,45 @@ class Selection:
 
     def alpha(self, recipe: Recipe, view: View | None = None) -> Floats:
         """The recipe's mask in 0–1, 1 = repaint; of the whole canvas if no view is given."""
-        whole = View(whole=self.canvas.size, box=Box.whole(self.canvas.size), size=self.canvas.size)
-        return self.field.alpha(recipe, view or whole)
+        size = self.canvas.size
+        view = view or View(whole=size, box=Box.whole(size), size=size)
+        if not self.is_matted(recipe):
+            return self.field.alpha(recipe, view)
+        return self._matte(recipe).repaint(self._part(view), view)
+
+    def cutout(self, recipe: Recipe, view: View) -> Cutout:
+        """What the recipe keeps of a part of the canvas, with the colours that it is shown in."""
+        if not self.is_matted(recipe):
+            return Cutout(repaint=self.field.alpha(recipe, view), colours=self._part(view))
+        key = repr((self.key, _edge_settings(recipe), view))
+        return self.cutouts.get(key, lambda: self._matte(recipe).cut(self._part(view), view))
+
+    def is_matted(self, recipe: Recipe) -> bool:
+        """Whether the mask's edge is a matte and not a soft line."""
+        if recipe.mask_edges is None:
+            return self.detection.reader == PHOTOGRAPH
+        return recipe.mask_edges == "matte"
+
+    def _matte(self, recipe: Recipe) -> Matte:
+        key = repr((self.key, _edge_settings(recipe)))
+        return self.mattes.get(key, lambda: self._solve(recipe))
+
+    def _solve(self, recipe: Recipe) -> Matte:
+        found, brushed = self.field.distance > 0, self.strokes != NOTHING
+        holes = found & ~at_least(self.detection.scores, self.threshold)
+        owner = np.where(found == recipe.mask_invert, np.int8(1), np.int8(-1))
+        hair = owner * self.hair()
+        trimap = Trimap.around_edge(
+            self.field.repainted(recipe), hair, holes, brushed, recipe.mask_matte_width
+        )
+        return Matte.solve(self.detection.preview, trimap, recipe.mask_matte_width)
+
+    def _part(self, view: View) -> Pixels:
+        """A part of the canvas, (H, W, 3), at the view's resolution."""
+        return resize(self.picture(view.whole)[view.box.slices], view.size)
 
     def preview_alpha(self, recipe: Recipe) -> Floats:
-        """The recipe's mask at the resolution of the detection."""
+        """The recipe's mask with a soft edge, at the resolution of the detection."""
         return self.field.alpha(recipe)
 
     def warning(self, recipe: Recipe) -> str:
@@ -174,3 +223,8 @@ class Selection:
             raise EmptyMask(
                 "The mask covers all, nothing would be kept: mask less, or lower mask dilate."
             )
+
+
+def _edge_settings(recipe: Recipe) -> tuple[object, ...]:
+    """The settings that a matte depends on, beside the selection."""
+    return recipe.mask_invert, recipe.mask_dilate, recipe.mask_matte_width

@@ -18,21 +18,24 @@ from inference.mask.brush import paint_strokes
 from inference.mask.distance_field import make_field
 from inference.mask.guided_upsampling import GuidedFilter
 from inference.mask.heatmap import (
+    Bools,
     Floats,
     Heatmap,
     Scores,
+    at_least,
     binarize,
     centre,
     combine,
     logit,
-    resample,
     to_scores,
 )
 from inference.mask.heatmap_finder import HeatmapFinder
 from inference.mask.selection import Detection, Selection, Word
+from inference.matting.matte import Cutout, Matte
 from inference.picture.compositing import resize
 from inference.picture.geometry import Box, Canvas, Size, View, fit_within
 from inference.picture.photo import Photo
+from inference.picture.resampling import resample
 from inference.recipe.mask_settings import Phrase
 from inference.recipe.recipe import Recipe
 from inference.runtime.cache import Cache
@@ -48,6 +51,8 @@ GRID = 768
 HEAT_GRID = 192
 PERSON = "person"
 PERSON_SCORE = 0.5
+# Hair beside a matted edge.
+HAIR, HAIR_SCORE = "hair", 0.5
 # Relative difference allowed between the aspect ratios of mask image and photo.
 SHAPE_TOLERANCE = 0.02
 
@@ -65,6 +70,8 @@ class Selector:
     _sharp: Cache[Scores] = field(default_factory=lambda: Cache(64))
     _detections: Cache[Detection] = field(default_factory=lambda: Cache(16))
     _selections: Cache[Selection] = field(default_factory=lambda: Cache(16))
+    _mattes: Cache[Matte] = field(default_factory=lambda: Cache(4))
+    _cutouts: Cache[Cutout] = field(default_factory=lambda: Cache(2))
     _points: Cache[Keypoints] = field(default_factory=lambda: Cache(16))
 
     def select(
@@ -96,8 +103,16 @@ class Selector:
             )
             strokes = paint_strokes(recipe.mask_strokes, detection.view)
             threshold = recipe.mask_threshold
-            edge = make_field(detection.scores, threshold, strokes)
-            return Selection(detection=detection, threshold=threshold, field=edge)
+            return Selection(
+                detection=detection,
+                threshold=threshold,
+                field=make_field(detection.scores, threshold, strokes),
+                strokes=strokes,
+                hair=partial(self._hair, photo, family, detection.view),
+                key=judged,
+                mattes=self._mattes,
+                cutouts=self._cutouts,
+            )
 
         judged = repr((key, recipe.mask_threshold, recipe.mask_strokes))
         return self._selections.get(judged, make_selection)
@@ -136,6 +151,11 @@ class Selector:
             preview=preview,
             reader=self.finder.reader_of(photo, family) if texts else "",
         )
+
+    def _hair(self, photo: Photo, family: str, view: View) -> Bools:
+        """Where hair is, on a grid."""
+        heat = self.finder.heatmaps(photo, (HAIR,), family)[0]
+        return at_least(to_scores(resample(heat.logits, view)), HAIR_SCORE)
 
     def keypoints(self, photo: Photo, family: str, estimator: PoseEstimator) -> Keypoints:
         """The largest person's COCO key points, (17, 3), in pixels of the photo.

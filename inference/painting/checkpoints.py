@@ -201,7 +201,7 @@ class Checkpoints:
         return is_bfloat16_fast()
 
     def _configs(self, style: Style, base: Path, fetch: Fetch) -> Path | None:
-        """The folder with a single-file checkpoint's configs: the style's, its own, the family's."""
+        """Folder of a single-file checkpoint's configs: the style's, its own, the family's."""
         if style.configs is not None:  # the file may lie beside a checkpoint of another kind
             return fetch(style.configs)
         source = self._catalog.family(style.family).configs

@@ -22,7 +22,9 @@ def resize(picture: Pixels, size: Size) -> Pixels:
     return np.asarray(cv2.resize(picture, size, interpolation=method), dtype=np.uint8)
 
 
-def paste(original: Pixels, painted: Pixels, alpha: Alpha, box: Box) -> Pixels:
+def paste(
+    original: Pixels, painted: Pixels, alpha: Alpha, box: Box, colours: Pixels | None = None
+) -> Pixels:
     """Blend a painted crop over the original.
 
     Args:
@@ -30,6 +32,8 @@ def paste(original: Pixels, painted: Pixels, alpha: Alpha, box: Box) -> Pixels:
         painted: (h, w, 3) uint8 at any resolution; it is resized to the box.
         alpha: (H, W) uint8; 0 keeps the original's pixel bit for bit, 255 takes the painted one.
         box: where the crop lies; alpha is 0 outside it.
+        colours: (H, W, 3) uint8, those of the original where alpha is neither 0 nor 255, such as
+            an upload freed of its old background's colours; the original's by default.
 
     Returns:
         (H, W, 3) uint8, a new array.
@@ -37,7 +41,8 @@ def paste(original: Pixels, painted: Pixels, alpha: Alpha, box: Box) -> Pixels:
     result = original.copy()
     inside = box.slices
     weight = alpha[inside].astype(np.float32) / 255
-    blended = cv2.blendLinear(original[inside], resize(painted, box.size), 1 - weight, weight)
+    below = np.ascontiguousarray((original if colours is None else colours)[inside])
+    blended = cv2.blendLinear(below, resize(painted, box.size), 1 - weight, weight)
     np.copyto(result[inside], blended, where=(alpha[inside] > 0)[..., None])
     return result
 

@@ -31,6 +31,7 @@ class Result:
         seconds: duration of each stage, by its name.
         kept_pixels: number of pixels that the mask keeps.
         kept_pixels_changed: number of those that differ from the upload in any image.
+        edge_pixels: number of pixels that are partly kept, along the mask's edge.
         unread: the end of the prompt that was too long to be read, "" for none.
         hint: sentences for the user about how to improve the result, "" for none.
         thrifty: whether it was painted in smaller pieces because memory ran out.
@@ -46,6 +47,7 @@ class Result:
     seconds: Mapping[str, float]
     kept_pixels: int
     kept_pixels_changed: int
+    edge_pixels: int = 0
     unread: str = ""
     hint: str = ""
     thrifty: bool = False
@@ -72,6 +74,7 @@ class Result:
             "seed": self.recipe.seed,
             "kept_pixels": self.kept_pixels,
             "kept_pixels_changed": self.kept_pixels_changed,
+            "edge_pixels": self.edge_pixels,
             "seconds": {stage: round(seconds, 3) for stage, seconds in self.seconds.items()},
             "notes": [*notes, *self.notes],
             "recipe": self.recipe.model_dump(mode="json"),

@@ -1,17 +1,18 @@
-"""The mask settings of a recipe: words, threshold, strokes, invert, dilate, feather."""
+"""The mask settings of a recipe: words, threshold, strokes, invert, dilate, edges."""
 
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import ValidationInfo, field_validator
 
 from inference.recipe.length import Length, MaskLength, Unit
-from inference.recipe.settings import Setting, Settings
+from inference.recipe.settings import EmptyIsNone, Setting, Settings
 from inference.recipe.strokes import Strokes
 
 THRESHOLDS = 0.05, 0.95
+Edges = Literal["soft", "matte"]
 SEPARATORS, NEGATIVE_SEPARATORS = r"[,|\n]", r"[,|\s]"
 
 
@@ -19,7 +20,8 @@ class MaskSettings(Settings):
     """Settings of the mask: phrases to segment, and how their scores become a mask.
 
     Order of operations: union of `mask_prompt` → minus `mask_negative` → `mask_threshold`, without
-    specks → `mask_strokes` → invert → dilate → feather. In the finished mask 255 is repainted.
+    specks → `mask_strokes` → invert → dilate → feather or matte. In the
+    finished mask 255 is repainted.
     """
 
     mask_prompt: str = Setting(
@@ -61,6 +63,22 @@ class MaskSettings(Settings):
         "Width of the soft edge between photo and painting, in pixels of a picture whose short "
         "side is 512.",
         ge=0,
+        le=64,
+        step=0.5,
+    )
+
+    mask_edges: Annotated[Edges | None, EmptyIsNone] = Setting(
+        None,
+        "Edges",
+        "Soft: a line, as wide as Feather says. Matte: single hairs are found along the line and "
+        "freed of the old background's colour. Automatic: matte for people in photographs.",
+    )
+    mask_matte_width: float = Setting(
+        24.0,
+        "Matte width",
+        "How far from the line single hairs are looked for, in pixels of a picture whose short "
+        "side is 512; a sixth of it where there is no hair.",
+        ge=1,
         le=64,
         step=0.5,
     )

@@ -10,13 +10,16 @@ from inference.catalog.schema import Style
 from inference.control.control_maps import CONTROLS
 from inference.recipe.finish_settings import ColorGrading
 from inference.recipe.length import Length, Unit
+from inference.recipe.mask_settings import Edges
 from inference.recipe.recipe import SCHEDULERS, AspectRatio, ControlMode, Recipe
 
 UNSET = "unset"  # stands for None, which a menu cannot hold
-MENU_FIELDS = ("style", "scheduler", "controlnet", "control_mode", "ar", "color_grading")
+MENU_FIELDS = (
+    "style", "scheduler", "controlnet", "control_mode", "ar", "color_grading", "mask_edges",
+)  # fmt: skip
 # Fields in the folded parts of the page; all others are always visible.
 FOLDS = {
-    "Mask": ("mask_threshold", "mask_feather"),
+    "Mask": ("mask_threshold", "mask_edges", "mask_feather", "mask_matte_width"),
     "Sampling": (
         "fast", "negative_prompt", "num_images", "steps", "scheduler", "guidance_stop", "seed",
         "use_lpw", "inpainting_model",
@@ -45,6 +48,7 @@ def menus(catalog: Catalog) -> dict[str, Menu]:
         "controlnet": [("Off", UNSET)] + [(name, name) for name in CONTROLS],
         "control_mode": [("As the style", UNSET)] + [(n.title(), n) for n in get_args(ControlMode)],
         "ar": [("As the photo", UNSET)] + [(name, name) for name in get_args(AspectRatio)],
+        "mask_edges": [("Automatic", UNSET)] + [(name.title(), name) for name in get_args(Edges)],
         "color_grading": [("None", UNSET)] + [(name, name) for name in get_args(ColorGrading)],
     }
 

@@ -24,7 +24,7 @@ from inference.errors import (
     ModelUnavailable,
     PaintingFailed,
 )
-from inference.mask.browser_view import mask_view
+from inference.mask.browser_view import mask_view, matte_view
 from inference.mask.selection import Selection
 from inference.picture import png_metadata
 from inference.picture.contact_sheet import contact_sheet
@@ -143,6 +143,15 @@ class JobService:
             return mask_view(self.select(request).detection, request.recipe)
         except MasqueradeError as error:
             return {"error": str(error)}
+
+    def matte(self, photo: File, mask_image: File, fields: dict[str, Any]) -> dict[str, Any]:
+        """The matte of the live mask for the browser; empty if there is none."""
+        try:
+            request = self.request(photo, mask_image, fields)
+            matte = matte_view(self.select(request), request.recipe)
+        except MasqueradeError:
+            return {}  # `mask_view` tells the reason
+        return {**matte, "strokes": fields["mask_strokes"]}
 
     def control_sheet(self, photo: File, mask_image: File, fields: dict[str, Any]) -> Pixels | None:
         """All control maps of the form's recipe in one picture; None without controls.

@@ -20,6 +20,11 @@ LIVE: dict[str, Any] = {**QUICK, "trigger_mode": "always_last"}
 # All events that paint share one queue, which runs one at a time.
 PAINTER_QUEUE: dict[str, Any] = {"concurrency_id": "painter", "concurrency_limit": 1}
 
+# Tells the mask's script of a new matte.
+HAND_OVER = """
+watch("value", () => document.dispatchEvent(new CustomEvent("matte", { detail: props.value })));
+"""
+
 
 class Components:
     """The components that handlers read and update; app.py creates and lays them out.
@@ -47,6 +52,7 @@ class Components:
     upload: gr.Image
     photo_view: gr.Column
     mask: gr.HTML
+    matte: gr.HTML
     change_photo: gr.Button
     gallery: gr.Dataset
     mask_file: gr.File
@@ -80,6 +86,11 @@ class Components:
         with gr.Column(visible=False, elem_id="health-panel") as self.health_panel:
             self.close_health = gr.Button("Close", size="sm", elem_id="close-health")
             self.health = gr.HTML(elem_id="health")
+
+    def mask_canvas(self, template: str, script: str) -> None:
+        """Create the live mask, and the hidden component through which its mattes arrive."""
+        self.mask = gr.HTML(html_template=template, elem_id="mask", js_on_load=script)
+        self.matte = gr.HTML(html_template="<i></i>", elem_id="matte", js_on_load=HAND_OVER)
 
     def form(self) -> dict[str, Any]:
         """The components of all recipe fields with the dilation's unit, as a handler's inputs."""

@@ -207,6 +207,7 @@ class Job:
             seconds=dict(self._seconds),
             kept_pixels=int(np.count_nonzero(alpha == 0)),
             kept_pixels_changed=max(changed),
+            edge_pixels=int(np.count_nonzero((alpha > 0) & (alpha < 255))),
         )
 
     def _hint(self, selection: Selection) -> str:

@@ -24,10 +24,10 @@ from inference.mask.heatmap import (
     centre,
     combine,
     logit,
-    resample,
     to_scores,
 )
 from inference.picture.geometry import Box, Size, View
+from inference.picture.resampling import resample
 from inference.recipe.recipe import Length, MaskSettings, Unit
 
 Bools = npt.NDArray[np.bool_]

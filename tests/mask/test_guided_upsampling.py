@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from inference.mask.guided_upsampling import GuidedFilter, _inverse
-from inference.mask.heatmap import resample
+from inference.mask.guided_upsampling import GuidedFilter
+from inference.matting.window_statistics import inverse
 from inference.picture.geometry import Box, Size, View
+from inference.picture.resampling import resample
 
 SURE = 4.0  # logits are clipped here
 
@@ -69,8 +70,8 @@ def test_any_size_of_picture_will_do(size: Size) -> None:
     assert np.isfinite(sharp).all()
 
 
-def test_the_inverse_is_the_inverse() -> None:
+def test_the_inverse_is_theinverse() -> None:
     factors = np.random.default_rng(4).normal(size=(5, 7, 3, 3))
     matrices = (factors @ factors.swapaxes(-1, -2) + np.eye(3)).astype(np.float32)
-    product = matrices @ _inverse(matrices)
+    product = matrices @ inverse(matrices)
     np.testing.assert_allclose(product, np.broadcast_to(np.eye(3), product.shape), atol=1e-3)

@@ -23,7 +23,6 @@ from inference.mask.heatmap import (
     centre,
     combine,
     logit,
-    resample,
     to_scores,
 )
 from inference.mask.heatmap_finder import HeatmapFinder
@@ -32,6 +31,7 @@ from inference.mask.selection import Selection
 from inference.mask.selector import GRID, Selector, _largest_blob
 from inference.picture.geometry import Box, Size, View, crop_to_aspect
 from inference.picture.photo import Photo, Pixels
+from inference.picture.resampling import resample
 from inference.recipe.recipe import Recipe
 from inference.runtime.cache import Cache
 from tests.support import tiny_detectors

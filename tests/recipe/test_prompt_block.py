@@ -174,6 +174,8 @@ def some_recipe(rng: random.Random) -> Recipe:
         mask_dilate=Length(value=rng.uniform(-50, 50), unit=unit),
         mask_threshold=rng.uniform(0.05, 0.95),
         mask_feather=rng.uniform(0, 64),
+        mask_edges=rng.choice([None, "soft", "matte"]),
+        mask_matte_width=rng.uniform(1, 64),
         mask_strokes=Stroke.parse_all(rng.choice(["", "+200:5000,4000 5100,4200;-150:8,9"])),
         prompt=some_text(rng),
         negative_prompt=some_text(rng),

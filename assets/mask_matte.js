@@ -1,0 +1,37 @@
+// The matte: when nothing has moved for a while, the server is asked for the mask with single hairs,
+// which replaces the soft line until something moves again.
+
+const MATTE_DELAY = 250; // milliseconds
+let matteTimer = 0;
+
+/** What a matte depends on, as text. */
+const matteKey = ({ threshold, invert, dilate, unit, width }, strokes) =>
+  [+threshold, invert, +dilate, unit, +width, strokes].join("|");
+
+const currentKey = () => matteKey(maskCanvas.settings, formatStrokes(maskCanvas.strokes));
+
+/** Whether the mask's edge is a matte. */
+function isMatted() {
+  const { settings: { edges }, sent: { reader } } = maskCanvas;
+  return edges === "matte" || edges === "automatic" && reader === "photograph";
+}
+
+/** Drop a matte of other settings, and ask for one of these. */
+function refreshMatte() {
+  const wanted = isMatted() ? `${maskCanvas.turn}|${currentKey()}` : "";
+  if (wanted === maskCanvas.wantedMatte) return;
+  maskCanvas.wantedMatte = wanted;
+  if (maskCanvas.matte) { maskCanvas.matte = null; maskCanvas.ask(); }
+  clearTimeout(matteTimer);
+  if (wanted) matteTimer = setTimeout(() => trigger("submit"), MATTE_DELAY);
+}
+
+/** Use a matte from the server, if it belongs to what is shown. */
+document.addEventListener("matte", async ({ detail }) => {
+  if (!detail?.alpha || !maskCanvas.sent) return;
+  const { values } = await grayOf(detail.alpha);
+  if (detail.detection !== maskCanvas.sent.detection || values.length !== maskCanvas.scores.length) return;
+  if (!isMatted() || matteKey(detail.settings, detail.strokes) !== currentKey()) return;
+  maskCanvas.matte = values;
+  maskCanvas.ask();
+});
