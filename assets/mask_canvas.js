@@ -125,6 +125,7 @@ class MaskCanvas {
     const bytes = layer.data;
     this.restoreOutline();
     let count = math.finish(bytes, settings.invert, this.dilate, settings.feather);
+    if (this.matte && !this.matteHolds()) this.matte = null;
     if (this.matte) count = this.drawMatte();
     this.share = count / (this.width * this.height);
     if (this.view === "heat") this.drawHeat();

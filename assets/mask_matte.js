@@ -2,7 +2,7 @@
 // which replaces the soft line until something moves again.
 
 const MATTE_DELAY = 250; // milliseconds
-let matteTimer = 0;
+let matteTimer = 0, wantedMatte = "";
 
 /** What a matte depends on, as text. */
 const matteKey = ({ threshold, invert, dilate, unit, width }, strokes) =>
@@ -16,12 +16,14 @@ function isMatted() {
   return edges === "matte" || edges === "automatic" && reader === "photograph";
 }
 
-/** Drop a matte of other settings, and ask for one of these. */
+/** Whether the matte belongs to the present settings. */
+maskCanvas.matteHolds = () => isMatted() && maskCanvas.matteKey === currentKey();
+
+/** Ask for a matte of the present settings, once. */
 function refreshMatte() {
   const wanted = isMatted() ? `${maskCanvas.turn}|${currentKey()}` : "";
-  if (wanted === maskCanvas.wantedMatte) return;
-  maskCanvas.wantedMatte = wanted;
-  if (maskCanvas.matte) { maskCanvas.matte = null; maskCanvas.ask(); }
+  if (wanted === wantedMatte) return;
+  wantedMatte = wanted;
   clearTimeout(matteTimer);
   if (wanted) matteTimer = setTimeout(() => trigger("submit"), MATTE_DELAY);
 }
@@ -31,7 +33,7 @@ document.addEventListener("matte", async ({ detail }) => {
   if (!detail?.alpha || !maskCanvas.sent) return;
   const { values } = await grayOf(detail.alpha);
   if (detail.detection !== maskCanvas.sent.detection || values.length !== maskCanvas.scores.length) return;
-  if (!isMatted() || matteKey(detail.settings, detail.strokes) !== currentKey()) return;
+  maskCanvas.matteKey = matteKey(detail.settings, detail.strokes);
   maskCanvas.matte = values;
   maskCanvas.ask();
 });

@@ -55,9 +55,9 @@ setInterval(() => {
     maskCanvas.ask();
   }
   if (readControls()) maskCanvas.ask();
+  refreshMatte();
   refreshLengths();
   refreshNote();
-  refreshMatte();
 }, 250);
 
 // --- views and zoom ------------------------------------------------------------------------------

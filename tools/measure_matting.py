@@ -1,8 +1,8 @@
 """Matting against a feathered edge, on drawn hair with exact alpha: `tools/measure_matting.py`.
 
 For each ground and size, the mean absolute error of alpha in the band, and that of the colours when
-the cut-out lies over another ground, both also as a share of the feathered mask's. `--sheet FILE
-PHOTO…` shows crops of photographs instead: as they are, feathered and matted over other grounds.
+the cut-out lies over another ground, both also as a share of the feathered mask's. `--photos FILE…
+--sheet FILE` shows crops of photographs instead, as they are and cut out over other grounds.
 """
 
 from __future__ import annotations
@@ -24,14 +24,21 @@ from inference.matting.matte import Matte  # noqa: E402
 from inference.matting.trimap import Trimap  # noqa: E402
 from inference.picture.compositing import resize  # noqa: E402
 from inference.picture.geometry import Box, Size, View, fit_within  # noqa: E402
+from inference.picture.image_files import encode_png  # noqa: E402
 from inference.picture.resampling import resample  # noqa: E402
 from inference.recipe.length import SHORT_SIDE  # noqa: E402
 from inference.recipe.recipe import Recipe  # noqa: E402
+from inference.studio.studio import Studio  # noqa: E402
 from tools.evaluation.hair import GROUNDS, Composite, Floats, draw  # noqa: E402
+from tools.evaluation.hair_sheet import sheet  # noqa: E402
+from tools.evaluation.table import put_between  # noqa: E402
 
 SIDES = 1024, 2048, 4096
 GRID = 768
 SEEDS = 11, 12, 13
+DOCUMENT = ROOT / "docs" / "mask.md"
+START, END = "<!-- measured: written by tools/measure_matting.py -->", "<!-- end of matting -->"
+HEAD = "| ground | side | alpha: feather | matte | share | colours: feather | matte | share |"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,18 +54,28 @@ def main(given: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sides", nargs="+", type=int, default=SIDES, metavar="PIXELS")
     parser.add_argument("--seeds", nargs="+", type=int, default=SEEDS)
+    parser.add_argument("--photos", nargs="+", type=Path, default=(), metavar="FILE")
+    parser.add_argument("--sheet", type=Path, default=Path("hair.png"), help="where to write it")
+    parser.add_argument("--save", action="store_true", help=f"put the table into {DOCUMENT.name}")
     options = parser.parse_args(given)
-    print("| ground | side | alpha: feather | matte | share | colours: feather | matte | share |")
-    print("|---|---|---|---|---|---|---|---|")
+    if options.photos:
+        picture = sheet(Studio(style="drawn"), options.photos)
+        options.sheet.write_bytes(encode_png(picture))
+        return 0
+    lines = [HEAD, "|---|---|---|---|---|---|---|---|"]
     pairs: list[tuple[Errors, Errors]] = []
     for side in options.sides:
         for ground in GROUNDS:
             found = [measure(draw(side, ground, seed), seed) for seed in options.seeds]
             pairs += found
-            print(_row(f"{ground} | {side}", found), flush=True)
-    print(_row("all | ", pairs))
+            lines.append(_row(f"{ground} | {side}", found))
+            print(lines[-1], file=sys.stderr, flush=True)
     worse = sum(new.alpha > old.alpha or new.colours > old.colours for old, new in pairs)
-    print(f"\nWorse than the feathered mask: {worse} of {len(pairs)}.")
+    verdict = f"Worse than the feathered mask: {worse} of {len(pairs)} drawings."
+    text = "\n".join([*lines, _row("all | all", pairs), "", verdict])
+    print(text)
+    if options.save:
+        put_between(DOCUMENT, text, START, END)
     return int(worse > 0)
 
 

@@ -68,8 +68,9 @@ def result_html(done: Result | GridResult) -> str:
 def _single_html(result: Result) -> str:
     seconds = sum(result.seconds.values())
     proof = f"kept pixels changed: {result.kept_pixels_changed:,} of {result.kept_pixels:,}"
+    edge = f"{result.edge_pixels:,} more along the edge are partly kept"
     return (
-        f"<p class='message' role='status'><span class='chip plus'>{proof}</span> "
+        f"<p class='message' role='status'><span class='chip plus' title='{edge}'>{proof}</span> "
         f"seed <b id='seed-used'>{result.recipe.seed}</b> · {seconds:.1f} s</p>"
         + "".join(map(message_html, result.notes))
     )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,8 +29,9 @@ from inference.mask.heatmap import (
 )
 from inference.mask.heatmap_finder import HeatmapFinder
 from inference.mask.segmenter import Segmenter
-from inference.mask.selection import Selection
+from inference.mask.selection import DRAWING, PHOTOGRAPH, Selection
 from inference.mask.selector import GRID, Selector, _largest_blob
+from inference.matting.matte import Matte
 from inference.picture.geometry import Box, Size, View, crop_to_aspect
 from inference.picture.photo import Photo, Pixels
 from inference.picture.resampling import resample
@@ -396,6 +399,62 @@ def test_the_mask_of_a_part_is_the_part_of_the_mask(bench: Bench) -> None:
     np.testing.assert_allclose(
         selection.alpha(chosen, view), selection.alpha(chosen)[box.slices], atol=1e-4
     )
+
+
+# --- edges --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("edges", "reader", "matted"),
+    [
+        (None, PHOTOGRAPH, True),
+        (None, DRAWING, False),
+        (None, "", False),
+        ("matte", DRAWING, True),
+        ("soft", PHOTOGRAPH, False),
+    ],
+)
+def test_where_nothing_is_said_people_in_photographs_are_matted(
+    bench: Bench, edges: str | None, reader: str, matted: bool
+) -> None:
+    selection = bench.select()
+    seen = replace(selection, detection=replace(selection.detection, reader=reader))
+    assert seen.is_matted(recipe(mask_edges=edges)) == matted
+
+
+def test_a_matte_is_solved_once_for_each_edge(bench: Bench, monkeypatch: Any) -> None:
+    solved: list[object] = []
+    solve = Matte.solve
+
+    def counted(*given: Any) -> Matte:
+        solved.append(given)
+        return solve(*given)
+
+    monkeypatch.setattr(Matte, "solve", counted)
+    selection = bench.select()
+    for fields, count in (
+        ({}, 1),
+        ({"mask_feather": 20}, 1),
+        ({"prompt": "a beach", "seed": 3}, 1),
+        ({"mask_dilate": 3}, 2),
+        ({"mask_matte_width": 10}, 3),
+        ({"mask_invert": False}, 4),
+    ):
+        selection.alpha(recipe(mask_edges="matte", **fields))
+        assert len(solved) == count, fields
+
+
+def test_a_second_picture_with_the_same_matte_costs_nothing(bench: Bench) -> None:
+    view = View(whole=(90, 70), box=Box.whole((90, 70)), size=(90, 70))
+    matted = recipe(mask_edges="matte")
+    first = bench.select().cutout(matted, view)
+    assert bench.select().cutout(matted, view) is first
+
+
+def test_a_soft_edge_shows_the_uploads_colours(bench: Bench) -> None:
+    view = View(whole=(90, 70), box=Box.whole((90, 70)), size=(90, 70))
+    cutout = bench.select().cutout(recipe(mask_edges="soft"), view)
+    np.testing.assert_array_equal(cutout.colours, picture())
 
 
 # --- what is refused ----------------------------------------------------------------------------

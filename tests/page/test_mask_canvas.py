@@ -13,6 +13,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from inference import Photo, Recipe, Studio
+from inference.picture.geometry import Box, View
 from tests.support.browser import (
     EXAMPLE,
     PATIENCE,
@@ -147,6 +148,28 @@ def test_100_random_settings_give_the_same_pixels_here_and_there(
         )
         worst, believed = settled_mask(page, alpha_of(studio, photo, recipe))
         assert worst <= 1, (k, settings, strokes, believed)
+
+
+def test_a_matte_replaces_the_soft_line_until_something_moves(page: Page, studio: Studio) -> None:
+    view(page, "mask")
+    open_fold(page, "Mask")
+    photo, soft = Photo.open(EXAMPLE), Recipe()
+    assert settled_mask(page, alpha_of(studio, photo, soft))[0] <= 1, "a drawing has none"
+    page.locator("#mask_edges input").click()
+    page.get_by_role("option", name="Matte").click()
+    for dilate in (0.5, 2):
+        set_number(page, "mask_dilate", dilate)
+        recipe = Recipe(mask_edges="matte", mask_dilate=f"{dilate}%")
+        selection = studio.select(photo, recipe)
+        size = selection.detection.view.size
+        whole = View(whole=selection.canvas.size, box=Box.whole(selection.canvas.size), size=size)
+        matte = np.rint(selection.alpha(recipe, whole) * 255).astype(np.uint8)
+        line = alpha_of(studio, photo, recipe)
+        assert np.abs(matte.astype(int) - line).max() > 100, "they can be told apart"
+        assert settled_mask(page, matte)[0] <= 1
+    page.locator("#mask_dilate input[type=range]").press("ArrowRight")
+    moved = alpha_of(studio, photo, Recipe(mask_dilate="2.5%"))
+    assert np.abs(drawn_mask(page).astype(int) - moved).max() <= 1
 
 
 def test_the_mask_that_is_painted_with_is_the_one_that_was_seen(page: Page, tmp_path: Path) -> None:

@@ -64,6 +64,8 @@ def result_of(events: Iterable[Progress | Result]) -> Result:
         ({"w": 128, "h": 64}, (128, 64)),
         ({"num_images": 2}, (96, 120)),
         ({"denoising_strength": 0.0}, (96, 120)),
+        ({"mask_edges": "matte"}, (96, 120)),
+        ({"mask_edges": "matte", "hires_fix": True, "ar": "16:9"}, (176, 99)),
     ],
     ids=str,
 )
@@ -76,6 +78,7 @@ def test_kept_pixels_are_the_uploads_own(
     assert 0 < kept.sum() < kept.size
     assert result.kept_pixels == kept.sum()
     assert result.kept_pixels_changed == 0
+    assert result.edge_pixels == ((result.mask > 0) & (result.mask < 255)).sum()
     assert len(result.images) == fields.get("num_images", 1)
     for image in result.images:
         assert image.shape[1::-1] == size
