@@ -41,7 +41,7 @@ FIRST_STEPS = "Pick an example or drop a photo, say where it should be, and pres
 MASK_ORDER = (
     "words → minus «but not» → threshold, without specks → brush → invert → dilate → feather"
 )
-MASK_CANVAS = ("mask_math.js", "mask_canvas.js", "mask_tools.js", "mask_words.js")
+MASK_CANVAS = [f"mask_{part}.js" for part in ("math", "canvas", "tools", "words", "guides")]
 
 
 def asset(name: str) -> str:
