@@ -32,10 +32,13 @@ function makeChips() {
   makeNumbers();
 }
 
-/** Buttons beside a word's chip that choose one of several people, or all; nothing for others. */
+/**
+ * Buttons beside a word's chip that choose one of several people, or all; nothing for other words,
+ * nor for words that are taken out of all people.
+ */
 function makeChoice(word) {
-  const { people } = maskCanvas.sent;
-  if (!word.noun || people.length < 2) return [];
+  const { people } = maskCanvas.sent, isAll = word.phrase === word.noun;
+  if (!word.noun || people.length < 2 || word.negative && isAll) return [];
   const group = document.createElement("span");
   group.className = "mc-people";
   group.role = "group";
@@ -46,7 +49,7 @@ function makeChoice(word) {
     button.textContent = number ?? "all";
     button.dataset.key = `${word.negative} ${word.noun} ${number}`;
     button.title = number ? `Only person ${number}, counted from the left` : "All people";
-    button.ariaPressed = word.person === number && (number !== null || word.phrase === word.noun);
+    button.ariaPressed = word.person === number && (number !== null || isAll);
     button.onclick = () => renameWord(word, number ? `${word.noun} ${number}` : word.noun);
     group.append(button);
   }

@@ -75,11 +75,14 @@ def mask_view(detection: Detection, settings: MaskSettings) -> dict[str, Any]:
 
 def _whose(detection: Detection, word: Word) -> dict[str, Any]:
     """For a word about people: its noun, the person's number, what is said if it is not found."""
-    one = one_person(word.phrase)
-    about = means_people(word.phrase)
-    index = one and detection.people and detection.people.index(one.which)
+    one, noun, index = one_person(word.phrase), "", None
+    if one is not None:
+        noun = one.noun
+        index = detection.people.index(one.which) if detection.people else None
+    elif means_people(word.phrase):
+        noun = word.phrase
     return {
-        "noun": one.noun if one else word.phrase if about else "",
+        "noun": noun,
         "person": None if index is None else index + 1,
         "absence": detection.absence(word.phrase, word.score),
     }
