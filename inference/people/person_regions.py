@@ -1,8 +1,9 @@
 """Which person is where: a picture's pixels divided among the people in it, from left to right.
 
 People are told apart by markers, one for each: a head with what is below it, or the lines of a body
-and the outline of a face. People who touch are parted along the picture's edges between their
-markers, by marker-controlled watershed (Meyer, "Topographic distance and watershed lines", 1994).
+and the outline of a face. People who touch are parted by the geodesic distance to their markers, by
+which a step across an edge of the picture is long (Toivanen, "New geodesic distance transforms for
+gray-scale images", 1996).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from inference.people.body_landmarks import Body, face_of
 from inference.people.face_mesh import FaceMesh
 from inference.people.part_words import Which
 from inference.people.turned_square import Floats
-from inference.picture.geometry import Size
+from inference.picture.geometry import Size, fit_within
 from inference.picture.photo import Pixels
 
 if TYPE_CHECKING:
@@ -32,22 +33,20 @@ PERSON_SCORE = 0.5
 # Least area of a piece without a marker that is a person of its own, as a share of the largest
 # piece: where nobody has a marker, and where somebody has.
 LEAST_ALONE, LEAST_BESIDE = 0.02, 0.1
-# Least area of a person, as a share of the largest.
-LEAST_PERSON = 0.01
-# Kernel of the median by which the picture is smoothed before it is flooded.
-SMOOTHING = 3
+LEAST_PERSON = 0.01  # least area of a person, as a share of the largest
+# Geodesic distance: kernel of the median by which the picture is smoothed, longer side of the grid,
+# length of a step across one level of Lab, and into what is outside; rounds of four scans.
+SMOOTHING, GROWTH_GRID, EDGE, WALL, FAR, SCANS = 3, 128, 0.3, 30.0, 1e6, 2
+LEAST_SHARE = 0.3  # least share of a pixel of that grid that is inside, or a marker
 # The column of the body below a head: half its width, and its length, in sides of the head.
 HALF_COLUMN, COLUMN = 0.3, 1.6
-# Least area of a head, as a share of the largest.
-LEAST_HEAD = 0.12
+LEAST_HEAD = 0.12  # least area of a head, as a share of the largest
 # Heads that touch: the least radius of the disc that fits into one, as a share of the largest's,
 # with a face and without; how far apart they are from left to right, in sums of both radii.
 LEAST_DISC, FACELESS_DISC, ASIDE = 0.5, 0.75, 0.85
 # Least share of a head that is face, and the least area of a head without one, as a share of the
 # largest's.
 LEAST_FACE, LEAST_FACELESS = 0.1, 0.4
-# How far below the middle of a face its marker reaches, in face widths.
-BELOW_FACE = 1.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +106,7 @@ def divide(person: Floats, markers: Sequence[Bools], picture: Pixels) -> PersonR
     seeds = _seeds(inside, markers)
     for k, piece in enumerate(_unmarked(inside, seeds), start=int(seeds.max()) + 1):
         seeds[piece] = k
-    owner = _nearest(_flooded(inside, seeds, picture))
+    owner = _nearest(_grown(inside, seeds, picture))
     return _numbered(owner, inside)
 
 
@@ -184,24 +183,11 @@ def people_markers(people: People) -> list[Bools]:
         left = [other for other in left if other is not face]
         pairs.append((one, face))
     pairs.extend((None, face) for face in left)
-    heads = [_head_of(face, size, people.size) for _, face in pairs]
-    markers = []
-    for k, (body, _face) in enumerate(pairs):
-        others = np.any([*heads[:k], *heads[k + 1 :], np.zeros(size[::-1], np.bool_)], axis=0)
-        lines = heads[k] if body is None else body.lines_on(size)
-        markers.append(np.asarray((heads[k] | lines) & ~others))
-    return markers
-
-
-def _head_of(face: FaceMesh | None, size: Size, looked: Size) -> Bools:
-    """The outline of a face, filled, and a little below it; nothing for None."""
-    drawn = np.zeros(size[::-1], np.uint8)
-    if face is not None:
-        below = np.array([-np.sin(face.upright), np.cos(face.upright)]) * face.width * BELOW_FACE
-        outline = np.concatenate([face.oval, [face.oval.mean(axis=0) + below]])
-        hull = cv2.convexHull((outline * (size[0] / looked[0])).astype(np.float32))
-        cv2.fillConvexPoly(drawn, np.rint(hull).astype(np.int32), (1,))
-    return np.asarray(drawn > 0)
+    nothing = np.zeros(size[::-1], np.bool_)
+    heads = [nothing if face is None else face.front_on(size) for _, face in pairs]
+    lines = [nothing if body is None else body.lines_on(size) for body, _ in pairs]
+    anyone = np.sum([*heads, nothing], axis=0)
+    return [head | (line & (anyone == head)) for head, line in zip(heads, lines, strict=True)]
 
 
 def _pieces(mask: Bools, least: float) -> Iterator[Bools]:
@@ -230,12 +216,46 @@ def _unmarked(inside: Bools, seeds: Labels) -> list[Bools]:
     return [piece for piece in _pieces(inside, least) if not (seeds[piece] > 0).any()]
 
 
-def _flooded(inside: Bools, seeds: Labels, picture: Pixels) -> Labels:
-    """Seeds grown over all that is inside and connected with them."""
-    ground = int(seeds.max()) + 1
-    flooded = np.where(inside, seeds, ground).astype(np.int32)
-    cv2.watershed(cv2.medianBlur(picture, SMOOTHING), flooded)
-    return np.where(inside & (flooded > 0) & (flooded < ground), flooded, 0).astype(np.int32)
+def _grown(inside: Bools, seeds: Labels, picture: Pixels) -> Labels:
+    """For each pixel inside, the seed that is nearest by geodesic distance; 0 outside."""
+    high, wide = inside.shape
+    size = fit_within((wide, high), GROWTH_GRID)
+    smooth = cv2.resize(cv2.medianBlur(picture, SMOOTHING), size, interpolation=cv2.INTER_AREA)
+    colours = cv2.cvtColor(smooth, cv2.COLOR_RGB2LAB).astype(np.float32)
+    walls = np.where(_share(inside, size) > LEAST_SHARE, 0, WALL).astype(np.float32)
+    count = int(seeds.max())
+    away = np.full((count, size[1] + 2, size[0] + 2), FAR, np.float32)  # with a border
+    for k in range(count):
+        share = _share(seeds == k + 1, size)
+        away[k, 1:-1, 1:-1][share >= min(LEAST_SHARE, float(share.max()))] = 0
+    turned = away.transpose(0, 2, 1), colours.transpose(1, 0, 2), walls.T
+    scans = [(away, colours, walls), (away[:, ::-1], colours[::-1], walls[::-1]),
+             turned, (turned[0][:, ::-1], turned[1][::-1], turned[2][::-1])]  # fmt: skip
+    for _ in range(SCANS):
+        for one in scans:
+            _scan(*one)
+    fine = [cv2.resize(one[1:-1, 1:-1], (wide, high)) for one in away]
+    nearest = np.argmin(fine, axis=0) + 1 if fine else seeds
+    return np.where(inside, np.where(seeds > 0, seeds, nearest), 0).astype(np.int32)
+
+
+def _scan(away: Floats, colours: Floats, walls: Floats) -> None:
+    """Lower distances, (n, h + 2, w + 2), by steps from each row to the next, in place."""
+    high, wide = walls.shape
+    before = np.pad(colours, ((1, 0), (1, 1), (0, 0)), mode="edge")
+    steps = [
+        length + EDGE * np.abs(colours - before[:high, k : k + wide]).sum(axis=2) + walls
+        for k, length in enumerate((np.sqrt(2), 1, np.sqrt(2)))
+    ]
+    for y in range(high):
+        row = away[:, y + 1, 1:-1]
+        for k, step in enumerate(steps):
+            np.minimum(row, away[:, y, k : k + wide] + step[y], out=row)
+
+
+def _share(mask: Bools, size: Size) -> Floats:
+    """The share of each pixel of a smaller map that a mask covers."""
+    return np.asarray(cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA))
 
 
 def _nearest(labels: Labels) -> Labels:
