@@ -48,9 +48,8 @@ WORDS = (
     ("hair 1", "hair 2", "hair"),
     ("clothes 1", "clothes 2", "clothes"),
 )
-# Height of the people in pairs of photographs, and by how much of its width the right one is moved
-# over the left one.
-HEIGHT, OVER = 640, 0.08
+# Height of the people in pairs of photographs, and how much of the left one the right one hides.
+HEIGHT, OVER = 640, 0.02
 COLOURS = np.array([(230, 60, 40), (40, 90, 230), (40, 170, 70), (220, 190, 40)], np.uint8)
 
 
@@ -104,19 +103,27 @@ def photographed(folder: Path) -> Iterator[Two]:
 def _together(first: LabelledPhoto, second: LabelledPhoto) -> Two:
     left, left_mask = _scaled(first)
     right, right_mask = _scaled(second)
-    columns = np.nonzero(left_mask.any(axis=0))[0]
     inner = np.nonzero(right_mask.any(axis=0))[0]
-    wide = int(inner[-1] - inner[0] + 1)
-    start = int(columns[-1] + 1 - OVER * wide)
+    right, right_mask = (one[:, inner[0] : inner[-1] + 1] for one in (right, right_mask))
+    wide = right_mask.shape[1]
+    start = left_mask.shape[1]
+    while start > 0 and _covered(left_mask, right_mask, start) < OVER * left_mask.sum():
+        start -= 4
     width = max(left.shape[1], start + wide)
     image = cv2.copyMakeBorder(left, 0, 0, 0, width - left.shape[1], cv2.BORDER_REFLECT_101)
     masks = [np.zeros(image.shape[:2], np.bool_) for _ in range(2)]
     masks[0][:, : left_mask.shape[1]] = left_mask
-    masks[1][:, start : start + wide] = right_mask[:, inner[0] : inner[-1] + 1]
-    image[masks[1]] = right[:, inner[0] : inner[-1] + 1][right_mask[:, inner[0] : inner[-1] + 1]]
+    masks[1][:, start : start + wide] = right_mask
+    image[masks[1]] = right[right_mask]
     masks[0] &= ~masks[1]
     people = ({"person": masks[0]}, {"person": masks[1]})
     return Two(name="photographs", image=np.asarray(image, np.uint8), masks=people)
+
+
+def _covered(left: Mask, right: Mask, start: int) -> int:
+    """How many pixels of the left person the right one hides, from a column on."""
+    under = left[:, start : start + right.shape[1]]
+    return int((under & right[:, : under.shape[1]]).sum())
 
 
 def _scaled(one: LabelledPhoto) -> tuple[Pixels, Mask]:

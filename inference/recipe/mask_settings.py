@@ -14,7 +14,10 @@ from inference.recipe.strokes import Strokes
 THRESHOLDS = 0.05, 0.95
 SEPARATORS = r"[,|\n]"
 # White space, too, but not in phrases for one person: `left person`, `largest face`, `person 2`.
-NEGATIVE_SEPARATORS = r"[,|]|(?<!\bleft)(?<!\bright)(?<!\blargest)(?<!\s)\s+(?!\s|\d{1,2}(?![\w.]))"
+NEGATIVE_SEPARATORS = (
+    r"(?i)[,|]|(?<!\bleft)(?<!\bright)(?<!\blargest)(?<!\s)\s+"
+    r"(?!\s|\d{1,2}(?![\w.]))"
+)
 
 
 class MaskSettings(Settings):
