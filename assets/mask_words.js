@@ -1,17 +1,21 @@
-// Results of the phrases below the mask: a chip for each phrase, the repainted share, which reader
-// looked, warnings.
+// Results of the phrases below the mask: a chip for each phrase, which of several people it means,
+// the repainted share, which reader looked.
 
 const READERS = {
   photograph: "People were found in it by models for photographs, which look for people and their parts.",
   drawing: "It is like the drawings that the built-in segmenter knows, which looks for all words.",
 };
 
+let chips = [];
+
 const percent = share => share > 0 && share < 0.1 ? `${(100 * share).toFixed(1)}%` : `${Math.round(100 * share)}%`;
 
 function makeChips() {
-  const chips = maskCanvas.sent.words.map((word, k) => {
+  const line = part(".mc-words"), held = line.contains(document.activeElement) && document.activeElement.dataset.key;
+  chips = maskCanvas.sent.words.map((word, k) => {
     const chip = document.createElement("button");
     chip.type = "button";
+    chip.dataset.key = `${word.negative} ${word.noun || word.phrase}`;
     chip.onclick = () => {
       const again = maskCanvas.view === "heat" && maskCanvas.word === k;
       maskCanvas.word = again ? -1 : k;
@@ -21,7 +25,65 @@ function makeChips() {
   });
   const share = document.createElement("span");
   share.className = "share";
-  part(".mc-words").replaceChildren(...chips, share, ...makeReader(maskCanvas.sent.reader));
+  const parts = maskCanvas.sent.words.flatMap((word, k) => [chips[k], ...makeChoice(word)]);
+  line.replaceChildren(...parts, share, ...makeReader(maskCanvas.sent.reader));
+  // The buttons are new ones: the keyboard stays where it was.
+  if (held) [...line.querySelectorAll("button")].find(button => button.dataset.key === held)?.focus();
+  makeNumbers();
+}
+
+/**
+ * Buttons beside a word's chip that choose one of several people, or all; nothing for other words,
+ * nor for words that are taken out of all people.
+ */
+function makeChoice(word) {
+  const { people } = maskCanvas.sent, isAll = word.phrase === word.noun;
+  if (!word.noun || people.length < 2 || word.negative && isAll) return [];
+  const group = document.createElement("span");
+  group.className = "mc-people";
+  group.role = "group";
+  group.ariaLabel = `Which ${word.noun}`;
+  for (const number of [...people.keys(), null].map(k => k === null ? null : k + 1)) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = number ?? "all";
+    button.dataset.key = `${word.negative} ${word.noun} ${number}`;
+    button.title = number ? `Only person ${number}, counted from the left` : "All people";
+    button.ariaPressed = word.person === number && (number !== null || isAll);
+    button.onclick = () => renameWord(word, number ? `${word.noun} ${number}` : word.noun);
+    group.append(button);
+  }
+  return [group];
+}
+
+/** Put another phrase in the place of a word, in the field that it stands in. */
+function renameWord({ phrase, negative }, name) {
+  const field = control(negative ? "mask_negative" : "mask_prompt", "input, textarea");
+  const between = negative ? "[,|\\s]" : "[,|\\n]";
+  const text = phrase.replace(/[.*+?^${}()|[\]\\]/g, "\\$&").replaceAll(" ", "\\s+");
+  const end = negative ? `(?=$|[:,|\\s])(?!\\s+\\d{1,2}(?![\\w.]))` : `(?=\\s*(?:$|[:,|\\n]))`;
+  if (field) setField(field, field.value.replace(new RegExp(`(^|${between})(\\s*)${text}${end}`, "i"), `$1$2${name}`));
+}
+
+function setField(field, value) {
+  field.value = value;
+  field.dispatchEvent(new Event("input", { bubbles: true }));
+}
+
+/** The numbers of several people over the picture. */
+function makeNumbers() {
+  const { people, words } = maskCanvas.sent, chosen = words.map(word => word.person);
+  for (const old of picture.querySelectorAll(".mc-number")) old.remove();
+  if (people.length < 2) return;
+  people.forEach(([x, y], k) => {
+    if (x < 0 || x > 1 || y < 0 || y > 1) return;
+    const number = document.createElement("span");
+    number.className = chosen.includes(k + 1) ? "mc-number chosen" : "mc-number";
+    number.textContent = k + 1;
+    number.ariaHidden = true; // the buttons below the picture say it
+    Object.assign(number.style, { left: `${100 * x}%`, top: `max(11px, ${100 * y}%)` });
+    picture.append(number);
+  });
 }
 
 /** A quiet text that says which reader looked; nothing for others. */
@@ -35,13 +97,13 @@ function makeReader(reader) {
 }
 
 function refreshWords() {
-  const { sent, heats, settings } = maskCanvas, chips = element.querySelectorAll(".mc-words button");
+  const { sent, heats, settings } = maskCanvas;
   sent.words.forEach((word, k) => {
     const least = word.threshold ?? settings.threshold, found = word.score >= least, chip = chips[k];
     const share = heats[k].reaching[Math.ceil(least * 255)] / heats[k].values.length;
     chip.className = `chip ${found ? word.negative ? "minus" : "plus" : "absent"}`;
     chip.textContent = found ? `${word.negative ? "− " : ""}${word.phrase} ${word.score.toFixed(2)} · ${percent(share)}`
-      : `no ${word.phrase} found (${word.score.toFixed(2)})`;
+      : word.absence;
     chip.title = `Peak score, and share of the picture that reaches ${least}. Shows its heatmap.`;
     chip.setAttribute("aria-pressed", maskCanvas.view === "heat" && maskCanvas.word === k);
   });
@@ -70,27 +132,6 @@ function refreshLengths() {
   }
   const { photoSize } = maskCanvas.sent, size = 2 * radius() / rules.unit * Math.min(...photoSize);
   part(".mc-size").textContent = `${short(size)} px`;
-}
-
-/** Update the warning, and the mask's description for screen readers. */
-function refreshNote() {
-  const { sent: { words, drawn, rules }, settings, share, strokes } = maskCanvas;
-  const wanted = words.filter(word => !word.negative);
-  const byHand = drawn || strokes.some(one => one.mode === "add");
-  let note = "";
-  if (!byHand && !wanted.some(word => word.score >= (word.threshold ?? settings.threshold))) {
-    note = wanted.length ? "None of the words was found: try others, lower the threshold, or brush."
-      : "No words given: say what to look for, or brush.";
-  } else if (share === 0) note = "Nothing would be repainted: raise mask dilate, or turn invert.";
-  else if (share < rules.shares[0]) note = `Only ${percent(share)} would be repainted: raise mask dilate, or turn invert.`;
-  else if (share === 1) note = "Nothing would be kept: lower the threshold or mask dilate.";
-  else if (share > rules.shares[1]) note = `Only ${percent(1 - share)} would be kept: lower the threshold or mask dilate.`;
-  setNote(error || note);
-}
-
-function setNote(text) {
-  const note = part(".mc-note");
-  if (note.textContent !== text) note.textContent = text;
 }
 
 maskCanvas.ondraw = () => {

@@ -9,6 +9,8 @@ import numpy as np
 from inference.control.openpose_skeleton import Keypoints
 from inference.people.body_landmarks import Body, face_of
 from inference.people.face_mesh import SIDES, FaceMesh
+from inference.people.person_regions import PersonRegions
+from inference.people.turned_square import Floats
 from inference.picture.geometry import Size
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 BLAZE_OF_COCO = (0, 2, 5, 7, 8, 11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28)
 MIN_PRESENCE = 0.25  # below it a point is a guess, as shoulders are in close-ups
 MARGIN = 0.02  # of the picture's longer side, by which a point may lie outside of it
+LEAST_THEIRS = 0.5  # of a body's or a face's points, on the pixels of the person whose it is
 HIDDEN = 0.2  # of the face's width: nearer to the nose than this an ear is behind the head
 
 
@@ -60,7 +63,42 @@ def largest_person(people: People, size: Size) -> Keypoints:
         face = face_of(body, people.faces)
     else:
         face = people.faces[0] if people.faces else None
-    points = to_coco(body, face)
+    return _scaled(to_coco(body, face), people, size)
+
+
+def one_of_people(people: People, regions: PersonRegions, index: int, size: Size) -> Keypoints:
+    """COCO-17 key points of one person in a photograph.
+
+    Args:
+        people: those in the photograph.
+        regions: whose each pixel is.
+        index: of the person in `regions`.
+        size: (width, height) of the photograph.
+
+    Returns:
+        As `largest_person`; all 0 where neither the body nor the face was found.
+    """
+
+    def theirs(points: Floats) -> float:
+        """Share of points, in pixels of the picture looked at, that lie on the person."""
+        high, wide = regions.owner.shape
+        columns, rows = (points[:, :2] * np.divide((wide, high), people.size)).astype(int).T
+        inside = (columns >= 0) & (rows >= 0) & (columns < wide) & (rows < high)
+        found = regions.owner[rows[inside], columns[inside]] == index
+        return float(found.mean()) if len(found) else 0.0
+
+    seen = {body: body.points[body.points[:, 3] >= MIN_PRESENCE] for body in people.bodies}
+    body = max(people.bodies, key=lambda one: theirs(seen[one]), default=None)
+    if body is not None and theirs(seen[body]) < LEAST_THEIRS:
+        body = None
+    face = max(people.faces, key=lambda one: theirs(one.oval), default=None)
+    if face is not None and theirs(face.oval) < LEAST_THEIRS:
+        face = None
+    return _scaled(to_coco(body, face), people, size)
+
+
+def _scaled(points: Keypoints, people: People, size: Size) -> Keypoints:
+    """Key points in pixels of a photograph of this size."""
     points[:, :2] *= np.divide(size, people.size, dtype=np.float32)
     return points
 

@@ -13,7 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from inference.mask import distance_field
-from inference.mask.selection import USUAL_SHARES, Detection, Selection
+from inference.mask.selection import USUAL_SHARES, Detection, Selection, Word
+from inference.people.part_words import means_people, one_person
+from inference.people.person_regions import Place
 from inference.picture.geometry import CONTEXT, LATENT_FACTOR, MAX_CROP_ASPECT, Box, View
 from inference.picture.photo import Pixels
 from inference.recipe.length import SHORT_SIDE
@@ -50,9 +52,11 @@ def mask_view(detection: Detection, settings: MaskSettings) -> dict[str, Any]:
                 "threshold": word.threshold,
                 "score": word.score,
                 "heat": _uri(word.heat, "png"),
+                **_whose(detection, word),
             }
             for word in detection.words
         ],
+        "people": [_on_canvas(detection, place) for place in detection.places],
         "drawn": detection.drawn,
         "reader": detection.reader,
         "photoSize": detection.photo.size,
@@ -94,12 +98,38 @@ def _settings(settings: MaskSettings) -> dict[str, Any]:
     }
 
 
+def _whose(detection: Detection, word: Word) -> dict[str, Any]:
+    """For a word about people: its noun, the person's number, what is said if it is not found."""
+    one, noun, index = one_person(word.phrase), "", None
+    if one is not None:
+        noun = one.noun
+        index = detection.people.index(one.which) if detection.people else None
+    elif means_people(word.phrase):
+        noun = word.phrase
+    return {
+        "noun": noun,
+        "person": None if index is None else index + 1,
+        "absence": detection.absence(word.phrase, word.score),
+    }
+
+
+def _on_canvas(detection: Detection, place: Place) -> tuple[float, float]:
+    """The middle of a person's upper end, in 0–1 of the canvas; outside of it for some people."""
+    (width, height), box = detection.photo.size, detection.canvas.box
+    return (
+        (place.x * width - box.left) / box.size[0],
+        (place.y * height - box.top) / box.size[1],
+    )
+
+
 def mask_report(selection: Selection, recipe: Recipe) -> tuple[Pixels, dict[str, Any]]:
     """The mask as a picture, (H, W, 3) uint8 with 255 = repaint, and each phrase's score."""
     alpha = np.rint(selection.alpha(recipe) * 255).astype(np.uint8)
     words = {word.phrase: round(word.score, 4) for word in selection.detection.words}
-    share = float((alpha > 127).mean())
-    return alpha[..., None].repeat(3, axis=2), {"words": words, "repainted": round(share, 4)}
+    report: dict[str, Any] = {"words": words, "repainted": round(float((alpha > 127).mean()), 4)}
+    if selection.detection.people is not None:
+        report["people"] = len(selection.detection.places)
+    return alpha[..., None].repeat(3, axis=2), report
 
 
 def _uri(picture: npt.NDArray[Any], kind: str) -> str:

@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 
 from inference.mask.heatmap import Floats, Heatmap
 from inference.mask.selection import DRAWING, PHOTOGRAPH
-from inference.people.part_words import WITHOUT_PEOPLE, probability, word_of
+from inference.people.part_words import (
+    WITHOUT_PEOPLE,
+    means_people,
+    one_person,
+    probability,
+    word_of,
+)
+from inference.people.person_regions import (
+    PERSON_SCORE,
+    PersonRegions,
+    divide,
+    head_markers,
+    people_markers,
+)
+from inference.picture.geometry import Size, fit_within
 from inference.picture.photo import Photo
 from inference.runtime.cache import Cache
 
@@ -21,6 +37,12 @@ if TYPE_CHECKING:
 
 # Probabilities are clipped to this distance from 0 and 1 before they become logits.
 EPSILON = 1e-4
+# The logit of other people's pixels in the heatmap of one person.
+NOBODY = math.log(EPSILON / (1 - EPSILON))
+# Longer side of the map that says whose each pixel is.
+REGION_GRID = 384
+# Words by which people are told apart where no photo reader finds them; the last one is for things.
+APART = ("person", "head", "face", "foreground")
 
 
 def _no_reader(_family: str) -> PhotoReader | None:
@@ -41,6 +63,7 @@ class HeatmapFinder:
     _seen: Cache[Activations] = field(default_factory=lambda: Cache(4))
     _heat: Cache[Heatmap] = field(default_factory=lambda: Cache(128))
     _people: Cache[People] = field(default_factory=lambda: Cache(4))
+    _regions: Cache[PersonRegions] = field(default_factory=lambda: Cache(4))
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def heatmaps(self, photo: Photo, phrases: Sequence[str], family: str) -> tuple[Heatmap, ...]:
@@ -55,16 +78,64 @@ class HeatmapFinder:
             return tuple(heat for heat in heats.values() if heat is not None)
 
     def _find(self, photo: Photo, phrases: Sequence[str], family: str) -> Iterator[Heatmap]:
-        """Heatmaps by the photo reader where it knows the phrase, by the segmenter otherwise."""
-        left = list(phrases)
-        if (people := self.people(photo, family)) is not None:
-            for phrase in phrases:
-                word = word_of(phrase)
-                if word is not None and self._is_read(word, people, family):
-                    left.remove(phrase)
-                    yield Heatmap(phrase=phrase, logits=_logits(probability(people, word)))
+        """Heatmaps by the photo reader where it knows the phrase, by the segmenter otherwise.
+
+        A phrase for one person is its noun's heatmap within that person's region.
+        """
+        left = [phrase for phrase in phrases if one_person(phrase) is None]
+        ones = [phrase for phrase in phrases if phrase not in left]
+        people = self.people(photo, family)
+        for phrase in tuple(left):
+            word = word_of(phrase)
+            if people is not None and word is not None and self._is_read(word, people, family):
+                left.remove(phrase)
+                yield Heatmap(phrase=phrase, logits=_logits(probability(people, word)))
         if left:
             yield from self.segmenter(family).segment(self._look(photo, family), left)
+        for phrase in ones:  # last, because the others may be what these are parts of
+            yield self._of_one_person(photo, phrase, family)
+
+    def _of_one_person(self, photo: Photo, phrase: str, family: str) -> Heatmap:
+        one = one_person(phrase)
+        assert one is not None
+        regions = self.regions(photo, family)
+        logits = self.heatmaps(photo, (one.noun,), family)[0].logits
+        size = _larger(logits.shape[::-1], regions.owner.shape[::-1])
+        fine = cv2.resize(logits, size, interpolation=cv2.INTER_LINEAR)
+        inside = regions.within(regions.index(one.which), size)
+        alone = np.where(inside, fine, np.minimum(fine, np.float32(NOBODY)))
+        return Heatmap(phrase=phrase, logits=np.asarray(alone, np.float32))
+
+    def regions(self, photo: Photo, family: str) -> PersonRegions:
+        """Which person each pixel of a photo belongs to."""
+        with self._lock:
+            return self._regions.get(
+                f"{family} {photo.digest}", lambda: self._divide(photo, family)
+            )
+
+    def _divide(self, photo: Photo, family: str) -> PersonRegions:
+        people = self.people(photo, family)
+        if people is not None and people.anybody:
+            size = people.person.shape[1], people.person.shape[0]
+            picture = cv2.resize(photo.pixels, size, interpolation=cv2.INTER_AREA)
+            return divide(people.person, people_markers(people), np.asarray(picture, np.uint8))
+        size = fit_within(photo.size, REGION_GRID)
+        picture = cv2.resize(photo.pixels, size, interpolation=cv2.INTER_AREA)
+        found = self.heatmaps(photo, APART, family)
+        person, head, face, foreground = (_scores(heat.logits, size) for heat in found)
+        if person.max() < PERSON_SCORE:
+            person = foreground
+        return divide(person, head_markers(head, face), np.asarray(picture, np.uint8))
+
+    def apart_by(self, photo: Photo, phrases: Sequence[str], family: str) -> tuple[str, ...]:
+        """Words to look for at once with phrases that are about people; empty for other phrases."""
+        nouns = (one.noun if (one := one_person(phrase)) else phrase for phrase in phrases)
+        about = [noun for noun in nouns if means_people(noun)]
+        if not about:
+            return ()
+        people = self.people(photo, family)
+        is_read = people is not None and people.anybody
+        return tuple(about) if is_read else (*about, *APART)
 
     def _is_read(self, word: str, people: People, family: str) -> bool:
         """Whether the photo reader answers a word; where it sees nobody, others may see more."""
@@ -112,6 +183,18 @@ class HeatmapFinder:
         segmenter = self.segmenter(family)
         key = f"{family} {photo.digest}"
         return self._seen.get(key, lambda: segmenter.encode_image(photo.pixels))
+
+
+def _larger(first: tuple[int, ...], second: tuple[int, ...]) -> Size:
+    """The larger of two sizes."""
+    width, height = max(first, second, key=math.prod)
+    return width, height
+
+
+def _scores(logits: Floats, size: Size) -> Floats:
+    """Scores in 0–1 at a size."""
+    scores = 1 / (1 + np.exp(-np.clip(logits, -30, 30)))
+    return np.asarray(cv2.resize(scores, size, interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def _logits(probability: Floats) -> Floats:

@@ -14,6 +14,8 @@ from inference.mask.distance_field import DistanceField
 from inference.mask.heatmap import Bools, Floats, Scores, at_least
 from inference.matting.matte import Cutout, Matte
 from inference.matting.trimap import Trimap
+from inference.people.part_words import one_person
+from inference.people.person_regions import PersonRegions, Place
 from inference.picture.compositing import resize
 from inference.picture.geometry import Box, Canvas, Size, View
 from inference.picture.photo import Photo, Pixels
@@ -78,6 +80,7 @@ class Detection:
         preview: (h, w, 3), the canvas at the resolution of the scores.
         reader: `PHOTOGRAPH` where the photo reader found people, `DRAWING` where the segmenter
             knows such drawings, "" otherwise.
+        people: whose each pixel of the photo is; None where no word is about people.
     """
 
     photo: Photo
@@ -88,6 +91,22 @@ class Detection:
     drawn: bool
     preview: Pixels = field(repr=False)
     reader: str = ""
+    people: PersonRegions | None = None
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """Where people are in the photo, from left to right; none where no word is about them."""
+        return self.people.places if self.people is not None else ()
+
+    def absence(self, phrase: str, score: float) -> str:
+        """What is said about a phrase that was not found."""
+        one = one_person(phrase)
+        if one is None or self.people is None or self.people.index(one.which) is not None:
+            return f"no {phrase} found ({score:.2f})"
+        count = len(self.people.places)
+        if not count:
+            return "nobody found"
+        return f"only {count} {'person' if count == 1 else 'people'} found"
 
     @property
     def view(self) -> View:
@@ -208,7 +227,8 @@ class Selection:
         wanted = [word for word in self.words if not word.negative]
         if not by_hand and not any(word.found for word in wanted):
             scores = {word.phrase: word.score for word in wanted}
-            seen = ", ".join(f"no {phrase} found ({score:.2f})" for phrase, score in scores.items())
+            absences = (self.detection.absence(*item) for item in scores.items())
+            seen = ", ".join(dict.fromkeys(absences))
             raise WordsNotFound(
                 f"{(seen or 'no words given').capitalize()}: "
                 "try other words, or lower the threshold.",

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from inference.control.openpose_skeleton import Keypoints
-from inference.control.photo_pose import largest_person
+from inference.control.photo_pose import largest_person, one_of_people
 from inference.errors import InvalidPhoto
 from inference.mask.brush import paint_strokes
 from inference.mask.distance_field import make_field
@@ -32,6 +32,7 @@ from inference.mask.heatmap import (
 from inference.mask.heatmap_finder import HeatmapFinder
 from inference.mask.selection import Detection, Selection, Word
 from inference.matting.matte import Cutout, Matte
+from inference.people.part_words import one_person, word_of
 from inference.picture.compositing import resize
 from inference.picture.geometry import Box, Canvas, Size, View, fit_within
 from inference.picture.photo import Photo
@@ -50,6 +51,8 @@ GRID = 768
 # Longer side of a single word's scores; the detector's resolution is not higher.
 HEAT_GRID = 192
 PERSON = "person"
+# Words for a whole person: one of *But not* takes the person away.
+WHOLE = ("person", "foreground")
 PERSON_SCORE = 0.5
 # Hair beside a matted edge.
 HAIR, HAIR_SCORE = "hair", 0.5
@@ -122,8 +125,9 @@ class Selector:
     ) -> Detection:
         wanted, unwanted = recipe.phrases, recipe.negative_phrases
         texts = tuple(dict.fromkeys(phrase.text for phrase in (*wanted, *unwanted)))
-        found = self.finder.heatmaps(photo, texts, family)
-        heats = {heat.phrase: heat for heat in found}
+        apart = self.finder.apart_by(photo, texts, family)
+        found = self.finder.heatmaps(photo, tuple(dict.fromkeys((*texts, *apart))), family)
+        heats = {heat.phrase: heat for heat in found if heat.phrase in texts}
         drawn = _drawn(mask_image, photo.size) if mask_image else None
         canvas = Canvas.plan(photo.size, recipe, centre(_coarse(recipe, heats, drawn, photo.size)))
         view = View(whole=photo.size, box=canvas.box, size=fit_within(canvas.size, GRID))
@@ -150,6 +154,7 @@ class Selector:
             drawn=drawn is not None,
             preview=preview,
             reader=self.finder.reader_of(photo, family) if texts else "",
+            people=self.finder.regions(photo, family) if apart else None,
         )
 
     def _hair(self, photo: Photo, family: str, view: View) -> Bools:
@@ -157,23 +162,45 @@ class Selector:
         heat = self.finder.heatmaps(photo, (HAIR,), family)[0]
         return at_least(to_scores(resample(heat.logits, view)), HAIR_SCORE)
 
-    def keypoints(self, photo: Photo, family: str, estimator: PoseEstimator) -> Keypoints:
-        """The largest person's COCO key points, (17, 3), in pixels of the photo.
+    def keypoints(
+        self, photo: Photo, family: str, estimator: PoseEstimator, recipe: Recipe | None = None
+    ) -> Keypoints:
+        """The COCO key points, (17, 3), of the person that a recipe names, or the largest person.
 
         Args:
             photo: the photo.
             family: key of the model family.
             estimator: used unless the photo reader finds the key points itself.
+            recipe: its words may name one person of several.
+
+        Returns:
+            In pixels of the photo.
         """
+        named = None if recipe is None else self._named(photo, recipe, family)
 
         def find() -> Keypoints:
             people = self.finder.people(photo, family)
             if people is not None and people.anybody and not self.finder.is_general(family):
-                return largest_person(people, photo.size)
-            heat = self.finder.heatmaps(photo, (PERSON,), family)[0]
+                if named is None:
+                    return largest_person(people, photo.size)
+                return one_of_people(people, self.finder.regions(photo, family), named, photo.size)
+            phrase = PERSON if named is None else f"{PERSON} {named + 1}"
+            heat = self.finder.heatmaps(photo, (phrase,), family)[0]
             return estimator.find(photo.pixels, _largest_blob(heat.logits, photo))
 
-        return self._points.get(f"{family} {photo.digest}", find)
+        return self._points.get(f"{family} {photo.digest} {named}", find)
+
+    def _named(self, photo: Photo, recipe: Recipe, family: str) -> int | None:
+        """The index of the person that a recipe names, the largest of several; None for all."""
+        wanted = [one for text, _ in recipe.phrases if (one := one_person(text))]
+        unwanted = [one for text, _ in recipe.negative_phrases if (one := one_person(text))]
+        if not wanted and not unwanted:
+            return None
+        regions = self.finder.regions(photo, family)
+        chosen = {regions.index(one.which) for one in wanted} - {None}
+        out = {regions.index(one.which) for one in unwanted if word_of(one.noun) in WHOLE}
+        left = [k for k in chosen or range(len(regions.places)) if k is not None and k not in out]
+        return max(left, key=lambda k: regions.places[k].area, default=None)
 
 
 def _word(phrase: Phrase, heat: Heatmap, view: View, *, negative: bool) -> Word:

@@ -9,7 +9,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from inference.people.blaze_detector import (
     BlazeDetector,
@@ -41,6 +43,12 @@ MIN_SHARE = 0.8  # of the picture's longer side: where all regions are smaller, 
 TILE = 0.6  # side of a tile, of the picture's mean side
 POINTS = 33  # the model's further six are its own
 MAX_BODIES = 8
+# Shoulders, arms and legs; the width of their lines, as a share of the trunk's longer side; how
+# much of the trunk lies well inside it.
+LINES = (
+    (11, 12), (11, 13), (13, 15), (12, 14), (14, 16), (23, 25), (25, 27), (24, 26), (26, 28),
+)  # fmt: skip
+LINE_WIDTH, INNER_TRUNK = 0.1, 0.7
 SAME_BODY = 0.08  # mean distance of two bodies' points, in sides of the region of one person
 
 
@@ -78,6 +86,30 @@ class Body:
             (height, width) in 0–1; 0 outside the region.
         """
         return self.square.paste(self.mask, self.canvas, size)
+
+    def lines_on(self, size: Size) -> NDArray[np.bool_]:
+        """The middle of the limbs and the trunk, where they are seen and the mask agrees.
+
+        Args:
+            size: (width, height) of the map.
+
+        Returns:
+            (height, width).
+        """
+        drawn = np.zeros(size[::-1], np.uint8)
+        points = self.points[:, :2] * (size[0] / self.canvas[0])
+        seen = self.points[:, 2:].min(axis=1) >= MIN_PRESENCE
+        trunk = points[[11, 12, 24, 23]]
+        sides = np.linalg.norm(trunk[[0, 0]] - trunk[[1, 3]], axis=1)
+        width = max(1, round(LINE_WIDTH * float(sides.max())))
+        if seen[[11, 12, 24, 23]].all():
+            inner = trunk.mean(axis=0) + INNER_TRUNK * (trunk - trunk.mean(axis=0))
+            cv2.fillConvexPoly(drawn, cv2.convexHull(np.rint(inner).astype(np.int32)), (1,))
+        for start, end in LINES:
+            if seen[start] and seen[end]:
+                ends = np.rint(points[[start, end]]).astype(int).tolist()
+                cv2.line(drawn, ends[0], ends[1], (1,), width)
+        return np.asarray((drawn > 0) & (self.mask_on(size) >= MIN_PRESENCE))
 
 
 class BodyEstimator:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from inference.people.blaze_detector import (
     BlazeDetector,
@@ -39,6 +40,7 @@ TURN = np.pi / 4
 TILES = (0.6, 0.3)  # sides of the tiles, of the picture's mean side
 MIN_SHARE = 0.12  # of the picture's longer side: where all faces are smaller, more are searched
 MAX_FACES = 16
+NECK = 1.1  # face widths below the middle of the face
 
 #: Points of the outline, clockwise from the middle of the forehead as seen in the picture.
 OVAL = (
@@ -116,6 +118,22 @@ class FaceMesh:
         cos, sin = np.cos(self.upright) / self.width, np.sin(self.upright) / self.width
         x, y = (float(one) for one in self.eyes.mean(axis=0))
         return np.array([[cos, sin, -cos * x - sin * y], [-sin, cos, sin * x - cos * y]])
+
+    def front_on(self, size: Size) -> NDArray[np.bool_]:
+        """The face and a little of the neck, as far as they are surely this person's.
+
+        Args:
+            size: (width, height) of the map, which covers the picture.
+
+        Returns:
+            (height, width).
+        """
+        below = np.array([-np.sin(self.upright), np.cos(self.upright)]) * self.width * NECK
+        outline = np.concatenate([self.oval, [self.oval.mean(axis=0) + below]])
+        hull = cv2.convexHull((outline * (size[0] / self.canvas[0])).astype(np.float32))
+        drawn = np.zeros(size[::-1], np.uint8)
+        cv2.fillConvexPoly(drawn, np.rint(hull).astype(np.int32), (1,))
+        return np.asarray(drawn > 0)
 
 
 class FaceMeshEstimator:

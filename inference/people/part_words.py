@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import cv2
 import numpy as np
@@ -57,12 +59,53 @@ LEAST_OF_HEAD, LEAST_OF_PICTURE = 0.02, 0.0005
 SEEN, FAINT = 0.2, 0.15
 
 
+#: A person among several: the number from the left, from 1 on, or a side, or the largest.
+Which = int | Literal["left", "right", "largest"]
+_NUMBERED = re.compile(r"(.+) (\d{1,2})", re.ASCII)
+_SIDES: Mapping[str, Which] = MappingProxyType(
+    {"left": "left", "right": "right", "largest": "largest"}
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnePerson:
+    """What a phrase for one person of several means, such as `face 2` or `left person`.
+
+    Attributes:
+        noun: the phrase for all of them: a word for people or a part of them.
+        which: the person.
+    """
+
+    noun: str
+    which: Which
+
+
+def one_person(phrase: str) -> OnePerson | None:
+    """The person, or a person's part, that a phrase means; None for phrases for all people."""
+    words = _without_article(phrase)
+    first, _, rest = words.partition(" ")
+    if first in _SIDES and means_people(rest):
+        return OnePerson(noun=rest, which=_SIDES[first])
+    match = _NUMBERED.fullmatch(words)
+    if match and means_people(match[1]):
+        return OnePerson(noun=match[1], which=int(match[2]))
+    return None
+
+
+def means_people(phrase: str) -> bool:
+    """Whether a phrase is a word for people or a part of them."""
+    return word_of(phrase) not in (None, "background")
+
+
 def word_of(phrase: str) -> str | None:
     """The key of `PARTS` that a phrase means; None for other phrases."""
+    return _WORD_OF.get(_without_article(phrase))
+
+
+def _without_article(phrase: str) -> str:
+    """A phrase in lower case, with single spaces, without an article before it."""
     words = phrase.lower().split()
-    if words and words[0] in ("a", "an", "the"):
-        words = words[1:]
-    return _WORD_OF.get(" ".join(words))
+    return " ".join(words[words[:1] in (["a"], ["an"], ["the"]) :])
 
 
 def probability(people: People, word: str) -> Floats:

@@ -13,7 +13,12 @@ from inference.recipe.strokes import Strokes
 
 THRESHOLDS = 0.05, 0.95
 Edges = Literal["soft", "matte"]
-SEPARATORS, NEGATIVE_SEPARATORS = r"[,|\n]", r"[,|\s]"
+SEPARATORS = r"[,|\n]"
+# White space, too, but not in phrases for one person: `left person`, `largest face`, `person 2`.
+NEGATIVE_SEPARATORS = (
+    r"(?i)[,|]|(?<!\bleft)(?<!\bright)(?<!\blargest)(?<!\s)\s+"
+    r"(?!\s|\d{1,2}(?![\w.]))"
+)
 
 
 class MaskSettings(Settings):
@@ -106,7 +111,10 @@ class MaskSettings(Settings):
 
     @property
     def negative_phrases(self) -> tuple[Phrase, ...]:
-        """The negative phrases, separated by white space, commas or ``|``."""
+        """The negative phrases, separated by white space, commas or ``|``.
+
+        A number belongs to the word before it, `left`, `right` and `largest` to the word behind.
+        """
         return _split(self.mask_negative, NEGATIVE_SEPARATORS)
 
 

@@ -187,7 +187,8 @@ class Job:
     def _keypoints(self, selection: Selection, box: Box, size: Size) -> Keypoints:
         """The person's key points in pixels of the painter's input."""
         estimator = self.models.pose(self.style.family, fetch)
-        points = self.selector.keypoints(self.photo, self.style.family, estimator).copy()
+        family, recipe = self.style.family, self.recipe
+        points = self.selector.keypoints(self.photo, family, estimator, recipe).copy()
         canvas = selection.canvas
         for axis, start, offset in ((0, canvas.box.left, box.left), (1, canvas.box.top, box.top)):
             on_canvas = (points[:, axis] - start) * canvas.size[axis] / canvas.box.size[axis]

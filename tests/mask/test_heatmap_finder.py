@@ -5,7 +5,7 @@ The segmenter is CLIPSeg at tiny size; the photo reader is one whose people are 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,14 @@ import torch
 
 from inference.control.photo_pose import largest_person
 from inference.control.pose_estimator import PoseEstimator
+from inference.errors import WordsNotFound
 from inference.mask.browser_view import mask_view
 from inference.mask.familiarity import Familiarity
 from inference.mask.heatmap import Heatmap
 from inference.mask.heatmap_finder import EPSILON, HeatmapFinder
 from inference.mask.segmenter import Segmenter
-from inference.mask.selector import Selector, _union
+from inference.mask.selection import Selection
+from inference.mask.selector import Selector, _largest_blob, _union
 from inference.people.part_words import PARTS, probability
 from inference.people.parts import Part
 from inference.people.photo_reader import People
@@ -29,7 +31,7 @@ from inference.recipe.mask_settings import Phrase
 from inference.recipe.recipe import Recipe
 from tests.support import tiny_detectors
 from tests.support.hub_repositories import save_segmenter
-from tests.support.made_people import body_of
+from tests.support.made_people import body_of, face_at
 
 CPU = torch.device("cpu")
 COARSE, FINE = (32, 32), (96, 72)  # of the segmenter and of the reader
@@ -271,3 +273,202 @@ def test_key_points_are_those_of_the_largest_person_in_a_photograph(folder: Path
         selector = Selector(finder=finder_with(folder, limit, reader))
         found = selector.keypoints(photo(), "pack", estimator)
         assert np.array_equal(found, read) == is_read
+
+
+# --- one person of several ----------------------------------------------------------------------
+
+
+def two_people(size: tuple[int, int] = FINE) -> People:
+    """A small person on the left and a large one on the right, each with hair, face, clothes."""
+    parts = np.zeros((len(Part), *size), np.float32)
+    parts[Part.BACKGROUND] = 1
+    for columns, top in ((slice(8, 24), 40), (slice(40, 64), 10)):
+        for part, rows in (
+            (Part.HAIR, slice(top, top + 10)),
+            (Part.FACE, slice(top + 10, top + 25)),
+            (Part.CLOTHES, slice(top + 25, size[0])),
+        ):
+            parts[:, rows, columns] = 0
+            parts[part, rows, columns] = 1
+    faces = (face_at(260, 120, 80), face_at(80, 270, 60))
+    looked = (360, 480)
+    return People(
+        faces=tuple(replace(one, canvas=looked) for one in faces),
+        bodies=(), size=looked, parts=parts,
+    )  # fmt: skip
+
+
+@dataclass(kw_only=True)
+class ReaderOfTwo(MadeReader):
+    """In the place of a `PhotoReader`; sees two people."""
+
+    def read(self, pixels: Pixels) -> People:
+        self.read_ones.append(pixels)
+        return two_people()
+
+
+LEFT, RIGHT = slice(0, 32), slice(32, 72)
+
+
+@pytest.mark.parametrize(
+    ("phrase", "word", "columns"),
+    [
+        ("person 1", "person", LEFT),
+        ("person 2", "person", RIGHT),
+        ("left person", "person", LEFT),
+        ("the right woman", "person", RIGHT),
+        ("largest person", "person", RIGHT),
+        ("face 1", "face", LEFT),
+        ("largest hair", "hair", RIGHT),
+        ("left clothes", "clothes", LEFT),
+        ("foreground 2", "foreground", RIGHT),
+        ("person 3", "person", slice(0, 0)),
+        ("face 0", "face", slice(0, 0)),
+    ],
+)
+def test_a_phrase_for_one_person_is_the_words_heatmap_within_that_person(
+    folder: Path, phrase: str, word: str, columns: slice
+) -> None:
+    finder = finder_with(folder, PHOTOGRAPHS, ReaderOfTwo())
+    heat = finder.heatmaps(photo(), (phrase,), "pack")[0]
+    assert heat.phrase == phrase
+    expected = np.full(FINE, EPSILON, np.float32)
+    expected[:, columns] = np.clip(probability(two_people(), word), EPSILON, 1 - EPSILON)[
+        :, columns
+    ]
+    np.testing.assert_allclose(1 / (1 + np.exp(-heat.logits)), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("limit", [GENERAL, DRAWINGS], ids=str)
+def test_without_a_reader_people_are_told_apart_by_the_segmenters_words(
+    folder: Path, limit: float | None
+) -> None:
+    finder = finder_with(folder, limit)
+    person = finder.heatmaps(photo(), ("person",), "pack")[0]
+    regions = finder.regions(photo(), "pack")
+    assert regions.owner.shape == photo().pixels.shape[:2]
+    for k in range(1, len(regions.places) + 1):
+        heat = finder.heatmaps(photo(), (f"person {k}",), "pack")[0]
+        assert heat.logits.shape == photo().pixels.shape[:2]
+        inside = regions.within(k - 1, photo().size)
+        assert (heat.logits[~inside] < -9).all()
+        assert heat.logits.max() <= person.logits.max() + 1e-5
+
+
+def test_people_are_divided_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = ReaderOfTwo()
+    finder = finder_with(folder, PHOTOGRAPHS, reader)
+    first = finder.regions(photo(), "pack")
+    finder.heatmaps(photo(), ("person 1", "hair 2", "left face"), "pack")
+    assert finder.regions(photo(), "pack") is first
+    assert len(reader.read_ones) == 1
+
+
+def selected(folder: Path, **fields: object) -> tuple[Selection, Recipe]:
+    recipe = Recipe.parse({"mask_negative": "", "mask_dilate": 0, **fields})
+    selector = Selector(finder=finder_with(folder, PHOTOGRAPHS, ReaderOfTwo()))
+    return selector.select(photo(), recipe, "pack", 64), recipe
+
+
+def test_one_person_is_kept_and_the_other_repainted(folder: Path) -> None:
+    for words, negative in (("person 2", ""), ("person", "person 1"), ("right man", "left hat")):
+        selection, _ = selected(folder, mask_prompt=words, mask_negative=negative)
+        inside = selection.field.distance > 0
+        assert inside[60:110, 55:75].all(), words
+        assert not inside[:, :35].any(), words
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("person 3", "Only 2 people found: try other words, or lower the threshold."),
+        ("person 3, face 9", "Only 2 people found: try other words, or lower the threshold."),
+        ("person 0", "Only 2 people found: "),
+        ("hat 1", r"No hat 1 found \(0.00\): "),
+    ],
+)
+def test_a_number_beyond_the_people_says_how_many_there_are(
+    folder: Path, words: str, sentence: str
+) -> None:
+    selection, recipe = selected(folder, mask_prompt=words)
+    with pytest.raises(WordsNotFound, match=f"^{sentence}"):
+        selection.check(recipe)
+
+
+def test_where_nobody_is_it_says_so(folder: Path) -> None:
+    finder = finder_with(folder, PHOTOGRAPHS, MadeReader(anybody=False))
+    recipe = Recipe(mask_prompt="person 1", mask_negative="", mask_threshold=0.95)
+    selection = Selector(finder=finder).select(photo(), recipe, "pack", 64)
+    with pytest.raises(WordsNotFound, match=r"^(Nobody|Only \d people|No person 1) found"):
+        selection.check(recipe)
+
+
+@pytest.mark.parametrize(
+    ("words", "noun", "person", "absence"),
+    [
+        ("person", "person", None, "no person found (1.00)"),
+        ("the man", "the man", None, "no the man found (1.00)"),
+        ("face 1", "face", 1, "no face 1 found (1.00)"),
+        ("right hair", "hair", 2, "no right hair found (1.00)"),
+        ("person 3", "person", None, "only 2 people found"),
+        ("background", "", None, "no background found (1.00)"),
+    ],
+)
+def test_the_page_is_told_whose_a_word_is(
+    folder: Path, words: str, noun: str, person: int | None, absence: str
+) -> None:
+    selection, recipe = selected(folder, mask_prompt=words)
+    view = mask_view(selection.detection, recipe)
+    word = view["words"][0]
+    assert (word["noun"], word["person"], word["absence"]) == (noun, person, absence)
+    if words != "background":
+        places = np.array(view["people"]) * (72, 96)
+        np.testing.assert_allclose(places, [(16, 40), (52, 10)], atol=0.6)
+    else:
+        assert view["people"] == []
+
+
+def test_places_are_those_on_the_canvas(folder: Path) -> None:
+    selection, recipe = selected(folder, mask_prompt="person 2", ar="1:1")
+    left, right = mask_view(selection.detection, recipe)["people"]
+    box = selection.canvas.box
+    assert right[0] == pytest.approx((52 / 72 * 90 - box.left) / box.size[0], abs=0.01)
+    assert left[1] == pytest.approx((40 / 96 * 120 - box.top) / box.size[1], abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("words", "negative", "nose"),
+    [
+        ("person", "", 260),
+        ("person 1", "", 80),
+        ("right face", "", 260),
+        ("person 1, person 2", "", 260),
+        ("person", "person 2", 80),
+        ("person", "largest person", 80),
+        ("person", "clothes 2", 260),
+        ("person 1", "person 1", 260),
+        ("person 5", "", 260),
+    ],
+)
+def test_key_points_are_those_of_the_person_that_is_named(
+    folder: Path, words: str, negative: str, nose: int
+) -> None:
+    estimator = PoseEstimator(tiny_detectors.vitpose(), tiny_detectors.vitpose_processor(), CPU)
+    selector = Selector(finder=finder_with(folder, PHOTOGRAPHS, ReaderOfTwo()))
+    recipe = Recipe(mask_prompt=words, mask_negative=negative)
+    points = selector.keypoints(photo(), "pack", estimator, recipe)
+    assert points[0, 0] == pytest.approx(nose / 360 * 90, abs=0.5)
+
+
+def test_an_estimator_looks_at_the_person_that_is_named(folder: Path) -> None:
+    estimator = PoseEstimator(tiny_detectors.vitpose(), tiny_detectors.vitpose_processor(), CPU)
+    selector = Selector(finder=finder_with(folder, GENERAL, ReaderOfTwo()))
+    found = [
+        selector.keypoints(photo(), "sd15", estimator, Recipe(mask_prompt=f"person {k}"))
+        for k in (1, 2)
+    ]
+    heats = selector.finder.heatmaps(photo(), ("person 1", "person 2"), "sd15")
+    for points, heat in zip(found, heats, strict=True):
+        box = _largest_blob(heat.logits, photo())
+        np.testing.assert_array_equal(points, estimator.find(photo().pixels, box))
+    assert not np.array_equal(*found)

@@ -373,9 +373,9 @@ def test_heatmaps_of_two_sizes_are_combined(bench: Bench) -> None:
         def heatmaps(
             self, photo: Photo, phrases: Sequence[str], family: str
         ) -> tuple[Heatmap, ...]:
-            face, hair = finder.heatmaps(photo, phrases, family)
+            face, *others = finder.heatmaps(photo, phrases, family)
             fine = np.kron(face.logits, np.ones((2, 2), np.float32))
-            return Heatmap(phrase=face.phrase, logits=fine), hair
+            return Heatmap(phrase=face.phrase, logits=fine), *others
 
     fields = {"mask_prompt": "face", "mask_negative": "hair"}
     selector = Selector(finder=TwoReaders(segmenter=bench._get))

@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from inference.people.part_words import FAINT, PARTS, probability, word_of
+from inference.people.part_words import (
+    FAINT,
+    PARTS,
+    Which,
+    means_people,
+    one_person,
+    probability,
+    word_of,
+)
 from inference.people.parts import Part
 from inference.people.photo_reader import People
 
@@ -57,6 +65,38 @@ def at(rows: slice, columns: slice) -> tuple[slice, slice]:
 )
 def test_a_phrase_means_a_word_or_none(phrase: str, word: str | None) -> None:
     assert word_of(phrase) == word
+
+
+@pytest.mark.parametrize(
+    ("phrase", "noun", "which"),
+    [
+        ("person 2", "person", 2),
+        ("PERSON  02", "person", 2),
+        ("the woman 1", "woman", 1),
+        ("foreground 3", "foreground", 3),
+        ("sunglasses 12", "sunglasses", 12),
+        ("person 0", "person", 0),
+        ("left person", "person", "left"),
+        ("the right  Man", "man", "right"),
+        ("largest face", "face", "largest"),
+        ("left hat", "hat", "left"),
+    ],
+)
+def test_a_phrase_means_one_person_or_a_part_of_one(phrase: str, noun: str, which: Which) -> None:
+    found = one_person(phrase)
+    assert found is not None
+    assert (found.noun, found.which) == (noun, which)
+    assert means_people(noun)
+
+
+@pytest.mark.parametrize(
+    "phrase",
+    ["person", "left", "2", "person two", "person 100", "person 1.5", "person -1", "person2",
+     "person ²", "dog 2", "left dog", "left background", "background 2", "smallest person",
+     "left person 2", "left hand", "red hat 2", ""],
+)  # fmt: skip
+def test_other_phrases_mean_all_people_or_none(phrase: str) -> None:
+    assert one_person(phrase) is None
 
 
 @pytest.mark.parametrize(

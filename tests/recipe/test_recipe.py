@@ -91,6 +91,14 @@ NEGATIVE_PHRASES = [
     ("clothes hat shoes", ("clothes", "hat", "shoes")),
     ("clothes,hat|shoes", ("clothes", "hat", "shoes")),
     ("Clothes clothes\tCLOTHES", ("clothes",)),
+    ("person 2", ("person 2",)),
+    ("clothes person  2 hat", ("clothes", "person 2", "hat")),
+    ("Left  person hat", ("left person", "hat")),
+    ("hat right\tface", ("hat", "right face")),
+    ("largest person", ("largest person",)),
+    ("face 1 face 2, hat 3", ("face 1", "face 2", "hat 3")),
+    ("hat 0.3 1st 100", ("hat", "0.3", "1st", "100")),
+    ("leftmost person", ("leftmost", "person")),
     (" ,| ", ()),
     ("", ()),
 ]
@@ -378,8 +386,10 @@ def test_a_word_may_have_a_threshold_of_its_own(
 
 
 def test_a_word_to_take_out_may_have_one_too() -> None:
-    recipe = Recipe.parse({"mask_negative": "clothes hat: 0.3 shoes:0.95"})
-    assert recipe.negative_phrases == (("clothes", None), ("hat", 0.3), ("shoes", 0.95))
+    recipe = Recipe.parse({"mask_negative": "clothes hat: 0.3 person 2:0.4 shoes:0.95"})
+    assert recipe.negative_phrases == (
+        ("clothes", None), ("hat", 0.3), ("person 2", 0.4), ("shoes", 0.95),
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("text", ["hat:0.04", "hat:0.96", "hat:5", "face, hat:1"])

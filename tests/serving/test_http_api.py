@@ -86,6 +86,7 @@ def test_the_mask_alone(client: httpx.Client) -> None:
     kind, (report,) = outcome(client, "mask", upload(client, png(PHOTO)), fields, None)
     assert kind == "complete"
     assert list(report["words"]) == ["foreground"]
+    assert report["people"] >= 0
     mask = picture(client, report["images"][0])
     assert mask.shape == PHOTO.shape
     assert (mask > 127).all(axis=2).mean() == pytest.approx(report["repainted"], abs=1e-3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,12 +43,7 @@ def draw(spec: PortraitSpec, size: tuple[int, int], with_masks: bool = True) -> 
     draw_scene(canvas, spec.scene, spec.scene_seed)
     people = people_of(spec)
     offsets = [COMPANION * k for k in range(len(people))]
-    for person, offset in reversed(list(zip(people, offsets, strict=True))):
-        canvas.person = offset
-        figure = figure_of(person, size)
-        draw_back_hair(canvas, person, figure.head)
-        draw_body(canvas, person, figure)
-        draw_head(canvas, person, figure.head)
+    draw_people(canvas, people)
     masks = {}
     if with_masks:
         for word, parts in WORDS.items():
@@ -61,6 +57,17 @@ def draw(spec: PortraitSpec, size: tuple[int, int], with_masks: bool = True) -> 
         keypoints=keypoints_of(spec, size),
         caption=caption_of(spec),
     )
+
+
+def draw_people(canvas: Canvas, people: Sequence[PortraitSpec]) -> None:
+    """Draw people on a canvas, the first one in front; the k-th has parts from k·`COMPANION` on."""
+    size = canvas.width, canvas.height
+    for k, person in reversed(list(enumerate(people))):
+        canvas.person = COMPANION * k
+        figure = figure_of(person, size)
+        draw_back_hair(canvas, person, figure.head)
+        draw_body(canvas, person, figure)
+        draw_head(canvas, person, figure.head)
 
 
 def draw_seed(seed: int, size: tuple[int, int], with_masks: bool = True) -> Portrait:
