@@ -1,4 +1,4 @@
-"""The stages after the painting: enlarge → refine → faces → film grain → colour grading.
+"""The stages after the painting: enlarge → refine → faces → light → film grain → colour grading.
 
 After each stage, the pixels that the mask keeps are restored from the upload, unless the recipe's
 `protect` is off.
@@ -16,8 +16,11 @@ import numpy as np
 from inference.catalog.catalog import FACE
 from inference.control.openpose_skeleton import Keypoints
 from inference.finishing import color_grading, film_grain
+from inference.finishing.area import Area, whole_patch
+from inference.finishing.color_match import shift_towards
 from inference.finishing.face_regions import find_faces
 from inference.finishing.face_restorer import FaceRestorer
+from inference.finishing.light_wrap import wrap
 from inference.mask.heatmap import Heatmap
 from inference.mask.inpaint_crop import InpaintCrop
 from inference.painting.inpainting import ControlInput, InpaintInput, Paint, report_steps
@@ -45,25 +48,6 @@ Pictures: TypeAlias = tuple[Pixels, ...]
 Work: TypeAlias = Generator[Progress, None, Pixels]
 Stages: TypeAlias = Generator[Progress, None, Pictures]
 PictureStage: TypeAlias = "Callable[[Finisher, Pictures, Area], Stages]"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Area:
-    """The area of whole pictures that a stage may change.
-
-    Attributes:
-        original: (H, W, 3) uint8, the upload at the pictures' size.
-        reach: (H, W) uint8, 0 where nothing may change.
-    """
-
-    original: Pixels
-    reach: Alpha
-
-    def paste(self, before: Pixels, after: Pixels) -> Pixels:
-        """Blend a stage's output over its input, with `reach` as alpha."""
-        return paste(
-            before, after, self.reach, Box.whole((self.reach.shape[1], self.reach.shape[0]))
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,12 +108,17 @@ class Finisher:
         if recipe.protect or not grows:
             images = tuple(map(crop.put_in, patches))
         else:
-            wide = _whole_patch(crop)
+            wide = whole_patch(crop)
             images = tuple(paste(original, patch, wide, crop.box) for patch in patches)
-        reach = alpha if recipe.protect else np.full_like(alpha, 255)
+        area = Area(
+            original=original,
+            alpha=alpha,
+            reach=alpha if recipe.protect else np.full_like(alpha, 255),
+            is_matted=crop.selection.is_matted(recipe),
+        )
         for is_wanted, stage in PICTURE_STAGES:
             if is_wanted(recipe):
-                images = yield from stage(self, images, Area(original=original, reach=reach))
+                images = yield from stage(self, images, area)
         return Finished(images=images, crop=crop, original=original, alpha=alpha)
 
     def _each(self, pictures: Pictures, stage: Callable[[int, Pixels], Work]) -> Stages:
@@ -206,6 +195,24 @@ class Finisher:
         work = partial(self._faces, area.reach, Stage.LIKENESS, LIKENESS)
         return (yield from self._each(images, work))
 
+    def _match_colors(self, images: Pictures, area: Area) -> Stages:
+        """`color_match`: the painted part's light nearer to the photo's."""
+        yield Progress(stage=Stage.MATCHING)
+        strength = self.recipe.color_match
+
+        def matched(image: Pixels) -> Pixels:
+            shift = shift_towards(area.original, image, area.alpha, strength)
+            return image if shift is None else area.paste(image, shift.apply(image))
+
+        return tuple(map(matched, images))
+
+    def _wrap_light(self, images: Pictures, area: Area) -> Stages:
+        """`light_wrap`: light of the new scene over a matted edge."""
+        yield from ()
+        if not area.is_matted:
+            return images
+        return tuple(wrap(one, area.alpha, self.recipe.light_wrap) for one in images)
+
     def _add_grain(self, images: Pictures, area: Area) -> Stages:
         """`film_grain`: the recipe's grain; amount or size of None are those of the photo."""
         yield Progress(stage=Stage.GRAIN)
@@ -266,22 +273,8 @@ PICTURE_STAGES: tuple[tuple[Callable[[Recipe], bool], PictureStage], ...] = (
     (lambda recipe: recipe.inpaint_faces, Finisher._repaint_faces),
     (lambda recipe: recipe.face_correct, Finisher._correct_faces),
     (lambda recipe: recipe.face_swap, Finisher._swap_faces),
+    (lambda recipe: recipe.color_match > 0, Finisher._match_colors),
+    (lambda recipe: recipe.light_wrap > 0, Finisher._wrap_light),
     (lambda recipe: recipe.film_grain, Finisher._add_grain),
     (lambda recipe: recipe.color_grading is not None, Finisher._grade),
 )
-
-
-def _whole_patch(crop: InpaintCrop) -> Alpha:
-    """Alpha of the whole crop, fading at those of its sides that lie within the picture."""
-    width, height = crop.size
-    box = crop.box
-    fade = max(1, min(box.size) // 16)
-
-    def side(first: int, last: int, length: int) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
-        at = np.arange(length, dtype=np.float32) + 0.5
-        rising = (at - first) / fade if first > 0 else np.ones_like(at)
-        falling = (last - at) / fade if last < length else np.ones_like(at)
-        return np.clip(np.minimum(rising, falling), 0, 1)
-
-    share = np.outer(side(box.top, box.bottom, height), side(box.left, box.right, width))
-    return np.rint(255 * share).astype(np.uint8)

@@ -24,6 +24,7 @@ class Stage(StrEnum):
     FACES = "Repainting faces"
     CORRECTING = "Correcting faces"
     LIKENESS = "Giving faces their likeness"
+    MATCHING = "Matching the light"
     GRAIN = "Adding film grain"
     GRADING = "Grading the colours"
 

@@ -8,15 +8,18 @@ from inference.recipe.settings import EmptyIsNone, Setting, Settings
 
 ColorGrading = Literal["Film Velvia", "Film Portra", "Ektar"]
 # Fields of the last stages, which can be changed afterwards without painting again.
-RETOUCH = ("film_grain", "film_grain_amount", "film_grain_size", "color_grading")
+RETOUCH = (
+    "color_match", "light_wrap", "film_grain", "film_grain_amount", "film_grain_size",
+    "color_grading",
+)  # fmt: skip
 
 
 class FinishSettings(Settings):
     """Settings of the stages after the painting.
 
     Order: `super_resolution` → `hires_fix` → `inpaint_faces` → `face_correct` → `face_swap` →
-    `film_grain` → `color_grading`. With `protect`, the pixels that the mask keeps are restored
-    from the photo after each stage.
+    `color_match` → `light_wrap` → `film_grain` → `color_grading`. With `protect`, the pixels that
+    the mask keeps are restored from the photo after each stage.
     """
 
     protect: bool = Setting(
@@ -53,6 +56,23 @@ class FinishSettings(Settings):
         False,
         "Face likeness",
         "Gives the painted faces the likeness of the photo's face.",
+    )
+    color_match: float = Setting(
+        0.0,
+        "Match light",
+        "Brings brightness, contrast and tint of the painting nearer to those of the photo around "
+        "what is kept, so that both seem to stand in one light.",
+        ge=0,
+        le=1,
+        step=0.05,
+    )
+    light_wrap: float = Setting(
+        0.25,
+        "Light wrap",
+        "Lets light of the new scene lie over a matted edge, as a bright sky does over hair.",
+        ge=0,
+        le=1,
+        step=0.05,
     )
     film_grain: bool = Setting(
         False, "Film grain", "Lays grain over the painting, so that it sits in the photo."

@@ -30,8 +30,8 @@ FOLDS = {
     ),
     "Finishing": (
         "super_resolution", "hires_fix", "hires_denoising_strength", "inpaint_faces",
-        "face_correct", "face_swap", "color_grading", "film_grain", "film_grain_amount",
-        "film_grain_size", "protect",
+        "face_correct", "face_swap", "color_match", "light_wrap", "color_grading",
+        "film_grain", "film_grain_amount", "film_grain_size", "protect",
     ),
     "Photo and size": ("input_image_url", "mask_image_url", "ar", "w", "h"),
 }  # fmt: skip

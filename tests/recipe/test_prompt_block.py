@@ -204,6 +204,8 @@ def some_recipe(rng: random.Random) -> Recipe:
         face_swap=rng.random() < 0.5,
         film_grain=rng.random() < 0.5,
         film_grain_amount=rng.choice([None, rng.uniform(0, 30)]),
+        color_match=rng.random(),
+        light_wrap=rng.random(),
         film_grain_size=rng.choice([None, rng.uniform(0.1, 6)]),
         color_grading=rng.choice([None, *get_args(ColorGrading)]),
         input_image_url=rng.choice(["", "https://example.org/a=b.png", "steps=3"]),
