@@ -176,7 +176,7 @@ class Selector:
         Returns:
             In pixels of the photo.
         """
-        named = None if recipe is None else self._named(photo, recipe, family)
+        named = None if recipe is None else self.named_person(photo, recipe, family)
 
         def find() -> Keypoints:
             people = self.finder.people(photo, family)
@@ -190,7 +190,7 @@ class Selector:
 
         return self._points.get(f"{family} {photo.digest} {named}", find)
 
-    def _named(self, photo: Photo, recipe: Recipe, family: str) -> int | None:
+    def named_person(self, photo: Photo, recipe: Recipe, family: str) -> int | None:
         """The index of the person that a recipe names, the largest of several; None for all."""
         wanted = [one for text, _ in recipe.phrases if (one := one_person(text))]
         unwanted = [one for text, _ in recipe.negative_phrases if (one := one_person(text))]

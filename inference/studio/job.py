@@ -138,8 +138,10 @@ class Job:
         return self.selector.finder.heatmaps(photo, (word,), self.style.family)[0]
 
     def _likeness(self) -> Pixels:
-        """A crop of the photo's largest face."""
-        face = portrait_of(self._find(self.photo, "face"), self.photo.pixels)
+        """A crop of the photo's largest face, or of that of the person whom the words name."""
+        named = self.selector.named_person(self.photo, self.recipe, self.style.family)
+        word = "face" if named is None else f"face {named + 1}"
+        face = portrait_of(self._find(self.photo, word), self.photo.pixels)
         if face is None:
             raise InvalidPhoto("The photo shows no face to take a likeness from: turn it off.")
         return face
