@@ -39,7 +39,7 @@ TITLE, FONT = "Masquerade", ("system-ui", "sans-serif")
 TAGLINE = "Puts a person, untouched, into any scene."
 FIRST_STEPS = "Pick an example or drop a photo, say where it should be, and press Generate."
 MASK_ORDER = "words → minus «but not» → threshold, without specks → brush → invert → dilate → edges"
-MASK_CANVAS = ("math", "canvas", "tools", "words", "guides", "matte")
+MASK_CANVAS = ("math", "canvas", "tools", "words", "guides", "clicks", "matte")
 
 
 def asset(name: str) -> str:

@@ -58,6 +58,7 @@ class MaskCanvas {
     this.settings = null;    // { threshold, invert, dilate, unit, feather, edges, width }
     this.matte = null;       // the mask with single hairs, in 255ths, once the server has sent it
     this.strokes = [];
+    this.regions = new Map();  // what lies at a click, by the text of its point; null: asked for
     this.stale = { threshold: true, strokes: true, colours: true };
     this.asked = false;
     this.turn = 0;
@@ -82,6 +83,7 @@ class MaskCanvas {
       this.outline = [];
     }
     this.matte = null;
+    this.regions.clear();
     this.image.src = sent.photo;
     this.settings = { ...sent.settings };
     this.word = Math.min(this.word, sent.words.length - 1);
@@ -206,6 +208,7 @@ class MaskCanvas {
 
   /** Rasterize a stroke from its point `first` on; lengths are in ten-thousandths of the photo. */
   paintStroke({ mode, radius, points }, first) {
+    if (radius === 0) { this.paintClick(mode, points); return; }
     const { photoSize: [wide, high], box: [left, top, right, bottom], rules } = this.sent;
     const scaleX = this.width / (right - left), scaleY = this.height / (bottom - top);
     const reach = radius / rules.unit * Math.min(wide, high) * scaleX;
@@ -215,6 +218,15 @@ class MaskCanvas {
     for (let k = Math.max(first, 1) - 1; k < Math.max(points.length - 1, 1); k++) {
       const start = place(points[k]), end = place(points[k + 1] ?? points[k]);
       this.math.brush(...start, ...end, reach, value);
+    }
+  }
+
+  /** Set what lies at clicked points, where the server has said it. */
+  paintClick(mode, points) {
+    const { strokes } = this.math, value = mode === "add" ? ADD : REMOVE;
+    for (const point of points) {
+      const region = this.regions.get(point.join(","));
+      if (region) region.forEach((inside, i) => { if (inside) strokes[i] = value; });
     }
   }
 

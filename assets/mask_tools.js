@@ -6,13 +6,14 @@ const RANGES = {
 };
 const MIN_RADIUS = 20, MAX_RADIUS = 2000; // ten-thousandths of the photo's short side
 const MAX_ZOOM = 8;
+const TAP = 5; // pixels of the screen that a tap may move
 
 const maskCanvas = new MaskCanvas(element.querySelector(".mask-canvas"));
 element.maskCanvas = maskCanvas;
 const part = selector => element.querySelector(selector);
 const stage = part(".mc-stage"), picture = part(".mc-picture"), cursor = part(".mc-brush");
 const sizer = part(".mc-tools input");
-let tool = null, stroke = null, zoom = 1, history = [], written = "", photoId = null, error = "";
+let tool = null, stroke = null, tapped = null, zoom = 1, history = [], written = "", photoId = null, error = "";
 
 // --- the page's own sliders ----------------------------------------------------------------------
 
@@ -55,6 +56,7 @@ setInterval(() => {
     maskCanvas.ask();
   }
   if (readControls()) maskCanvas.ask();
+  refreshRegions();
   refreshMatte();
   refreshLengths();
   refreshNote();
@@ -190,6 +192,11 @@ function moveCursor(event) {
 
 function extend(event) {
   const last = stroke.points.at(-1), next = placeOf(event);
+  if (stroke.radius === 0) {
+    if (Math.hypot(event.clientX - tapped.clientX, event.clientY - tapped.clientY) < TAP) return;
+    stroke.radius = radius();  // it is no tap, but a stroke
+    maskCanvas.paintStroke(stroke, 0);
+  }
   if (Math.hypot(next[0] - last[0], next[1] - last[1]) < Math.max(8, stroke.radius / 8)) return;
   stroke.points.push(next);
   maskCanvas.paintStroke(stroke, stroke.points.length - 1);
@@ -203,7 +210,8 @@ picture.addEventListener("pointerdown", event => {
   picture.setPointerCapture(event.pointerId);
   remember();
   const adds = (tool === "keep") === maskCanvas.settings.invert;
-  stroke = { mode: adds ? "add" : "remove", radius: radius(), points: [placeOf(event)] };
+  tapped = event;
+  stroke = { mode: adds ? "add" : "remove", radius: event.shiftKey ? radius() : 0, points: [placeOf(event)] };
   maskCanvas.strokes = [...maskCanvas.strokes, stroke];
   maskCanvas.paintStroke(stroke, 0);
   maskCanvas.stale.edge = true;
@@ -220,6 +228,7 @@ const endStroke = () => {
   if (!stroke) return;
   stroke = null;
   setStrokes(maskCanvas.strokes);
+  refreshRegions();
 };
 picture.addEventListener("pointerup", endStroke);
 picture.addEventListener("pointercancel", endStroke);

@@ -86,6 +86,17 @@ def matte_view(selection: Selection, recipe: Recipe) -> dict[str, Any]:
     }
 
 
+def regions_view(selection: Selection, recipe: Recipe) -> dict[str, Any]:
+    """The regions of a recipe's clicks on the detection's grid, by the text of their points."""
+    clicks = [one for one in recipe.mask_strokes if one.is_click]
+    points = dict.fromkeys(point for one in clicks for point in one.points)
+    found = {f"{x},{y}": selection.region_at((x, y)) for x, y in points}
+    return {
+        "detection": digest(selection.detection.scores),
+        "regions": {key: _uri(one * np.uint8(255), "png") for key, one in found.items()},
+    }
+
+
 def _settings(settings: MaskSettings) -> dict[str, Any]:
     return {
         "threshold": settings.mask_threshold,

@@ -1,22 +1,24 @@
-"""Rasterizes brush strokes, with the same pixels as `assets/mask_math.js` in the browser."""
+"""Rasterizes strokes and clicks, with the same pixels as `assets/mask_math.js` in the browser."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from inference.picture.geometry import View
-from inference.recipe.strokes import Stroke
+from inference.recipe.strokes import Point, Stroke
 
 Layer = npt.NDArray[np.uint8]
+#: The region of the grid that belongs to a clicked point.
+RegionAt = Callable[[Point], npt.NDArray[np.bool_]]
 
 NOTHING, ADD, REMOVE = 0, 1, 2
 
 
-def paint_strokes(strokes: Sequence[Stroke], view: View) -> Layer:
+def paint_strokes(strokes: Sequence[Stroke], view: View, region_at: RegionAt) -> Layer:
     """Rasterize strokes: for each pixel, the mode of the last stroke that covers it.
 
     A pixel belongs to a stroke where its centre lies within the radius of a segment between two
@@ -25,6 +27,7 @@ def paint_strokes(strokes: Sequence[Stroke], view: View) -> Layer:
     Args:
         strokes: in drawing order; later ones cover earlier ones.
         view: the canvas as a part of the photo, and the grid to paint on.
+        region_at: the region of a click.
 
     Returns:
         (h, w) uint8 of `NOTHING`, `ADD` and `REMOVE`.
@@ -32,6 +35,11 @@ def paint_strokes(strokes: Sequence[Stroke], view: View) -> Layer:
     layer = np.zeros(view.size[::-1], dtype=np.uint8)
     scale_x, scale_y = view.size[0] / view.box.size[0], view.size[1] / view.box.size[1]
     for stroke in strokes:
+        value = ADD if stroke.mode == "add" else REMOVE
+        if stroke.is_click:
+            for point in stroke.points:
+                layer[region_at(point)] = value
+            continue
         radius = stroke.radius / Stroke.UNIT * min(view.whole) * scale_x
         points = [
             (
@@ -40,7 +48,6 @@ def paint_strokes(strokes: Sequence[Stroke], view: View) -> Layer:
             )
             for x, y in stroke.points
         ]
-        value = ADD if stroke.mode == "add" else REMOVE
         # A single point is a segment without length.
         for start, end in zip(points, points[1:] or points, strict=False):
             _paint_segment(layer, (*start, *end), radius, value)

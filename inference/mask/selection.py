@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from inference.errors import EmptyMask, WordsNotFound
-from inference.mask.brush import NOTHING, Layer
+from inference.mask.brush import NOTHING, Layer, RegionAt
 from inference.mask.distance_field import DistanceField
 from inference.mask.heatmap import Bools, Floats, Scores, at_least
 from inference.matting.matte import Cutout, Matte
@@ -124,7 +124,8 @@ class Selection:
         threshold: score in 0–1 from which a pixel counts as found.
         field: signed distance field of the selection; it covers the canvas.
         strokes: (h, w) uint8, the brush strokes on the detection's grid.
-        hair: returns where hair is, (h, w) bool on the same grid.
+        region_at: returns what lies at a clicked point, (h, w) bool on the same grid.
+        hair: returns where hair is, as well.
         key: identifies it in the caches.
         mattes, cutouts: caches, shared between selections.
     """
@@ -133,6 +134,7 @@ class Selection:
     threshold: float
     field: DistanceField
     strokes: Layer = dataclasses.field(repr=False)
+    region_at: RegionAt = dataclasses.field(repr=False)
     hair: Callable[[], Bools] = dataclasses.field(repr=False)
     key: str = dataclasses.field(repr=False)
     mattes: Cache[Matte] = dataclasses.field(repr=False)

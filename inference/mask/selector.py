@@ -15,6 +15,7 @@ from inference.control.openpose_skeleton import Keypoints
 from inference.control.photo_pose import largest_person, one_of_people
 from inference.errors import InvalidPhoto
 from inference.mask.brush import paint_strokes
+from inference.mask.click_regions import ClickRegions
 from inference.mask.distance_field import make_field
 from inference.mask.guided_upsampling import GuidedFilter
 from inference.mask.heatmap import (
@@ -66,9 +67,11 @@ class Selector:
 
     Args:
         finder: finds the heatmaps of words.
+        regions: finds what lies at a click.
     """
 
     finder: HeatmapFinder
+    regions: ClickRegions = field(default_factory=ClickRegions)
     _guides: Cache[GuidedFilter] = field(default_factory=lambda: Cache(2))
     _sharp: Cache[Scores] = field(default_factory=lambda: Cache(64))
     _detections: Cache[Detection] = field(default_factory=lambda: Cache(16))
@@ -104,13 +107,15 @@ class Selector:
             detection = self._detections.get(
                 key, lambda: self._detect(photo, recipe, family, native, mask_image)
             )
-            strokes = paint_strokes(recipe.mask_strokes, detection.view)
+            region_at = partial(self.regions.region, photo, view=detection.view)
+            strokes = paint_strokes(recipe.mask_strokes, detection.view, region_at)
             threshold = recipe.mask_threshold
             return Selection(
                 detection=detection,
                 threshold=threshold,
                 field=make_field(detection.scores, threshold, strokes),
                 strokes=strokes,
+                region_at=region_at,
                 hair=partial(self._hair, photo, family, detection.view),
                 key=judged,
                 mattes=self._mattes,

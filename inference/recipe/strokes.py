@@ -1,4 +1,4 @@
-"""Brush strokes in a recipe: their compact text form, and its limits."""
+"""Brush strokes and clicks in a recipe: their compact text form, and its limits."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ class Stroke(BaseModel):
     """A brush stroke: a polyline drawn with a round brush, which adds to or removes from a mask.
 
     Independent of resolution: `points` are in ten-thousandths of the photo's width and height,
-    `radius` in ten-thousandths of its short side.
+    `radius` in ten-thousandths of its short side. A radius of 0 is a click: it adds or removes
+    what lies at each of the points.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -23,9 +24,10 @@ class Stroke(BaseModel):
     MAX_RADIUS: ClassVar[int] = 5_000
     MAX_STROKES: ClassVar[int] = 500
     MAX_POINTS: ClassVar[int] = 20_000
+    MAX_CLICKS: ClassVar[int] = 50
     NEEDED: ClassVar[str] = (
         "takes strokes such as «+200:5000,4000 5100,4200; -150:800,900» (+ adds, - removes; "
-        "radius: points, all in ten-thousandths of the photo)"
+        "radius: points, all in ten-thousandths of the photo; a radius of 0 is a click)"
     )
 
     mode: Literal["add", "remove"]
@@ -53,6 +55,8 @@ class Stroke(BaseModel):
             raise ValueError(
                 f"takes at most {cls.MAX_STROKES} strokes with {cls.MAX_POINTS} points in all"
             )
+        if sum(len(one.points) for one in strokes if one.is_click) > cls.MAX_CLICKS:
+            raise ValueError(f"takes at most {cls.MAX_CLICKS} clicks")
         if not all(one._is_within_limits() for one in strokes):
             raise ValueError(cls.NEEDED)
         return strokes
@@ -71,7 +75,12 @@ class Stroke(BaseModel):
 
     def _is_within_limits(self) -> bool:
         inside = all(0 <= value <= self.UNIT for point in self.points for value in point)
-        return inside and bool(self.points) and 1 <= self.radius <= self.MAX_RADIUS
+        return inside and bool(self.points) and 0 <= self.radius <= self.MAX_RADIUS
+
+    @property
+    def is_click(self) -> bool:
+        """Whether it stands for what lies at its points."""
+        return self.radius == 0
 
     def __str__(self) -> str:
         points = " ".join(f"{x},{y}" for x, y in self.points)

@@ -24,7 +24,7 @@ from inference.errors import (
     ModelUnavailable,
     PaintingFailed,
 )
-from inference.mask.browser_view import mask_view, matte_view
+from inference.mask.browser_view import mask_view, matte_view, regions_view
 from inference.mask.selection import Selection
 from inference.picture import png_metadata
 from inference.picture.contact_sheet import contact_sheet
@@ -152,6 +152,15 @@ class JobService:
         except MasqueradeError:
             return {}  # `mask_view` tells the reason
         return {**matte, "strokes": fields["mask_strokes"]}
+
+    def regions(self, photo: File, mask_image: File, fields: dict[str, Any]) -> dict[str, Any]:
+        """What lies at the form's clicks, for the browser; empty after an error."""
+        try:
+            request = self.request(photo, mask_image, fields)
+            selection = self.select(request)
+        except MasqueradeError:
+            return {}
+        return regions_view(selection, request.recipe)
 
     def control_sheet(self, photo: File, mask_image: File, fields: dict[str, Any]) -> Pixels | None:
         """All control maps of the form's recipe in one picture; None without controls.

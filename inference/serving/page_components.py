@@ -20,9 +20,9 @@ LIVE: dict[str, Any] = {**QUICK, "trigger_mode": "always_last"}
 # All events that paint share one queue, which runs one at a time.
 PAINTER_QUEUE: dict[str, Any] = {"concurrency_id": "painter", "concurrency_limit": 1}
 
-# Tells the mask's script of a new matte.
+# Tells the mask's script of a new value of a hidden component.
 HAND_OVER = """
-watch("value", () => document.dispatchEvent(new CustomEvent("matte", { detail: props.value })));
+watch("value", () => document.dispatchEvent(new CustomEvent("%s", { detail: props.value })));
 """
 
 
@@ -53,6 +53,7 @@ class Components:
     photo_view: gr.Column
     mask: gr.HTML
     matte: gr.HTML
+    regions: gr.HTML
     change_photo: gr.Button
     gallery: gr.Dataset
     mask_file: gr.File
@@ -88,9 +89,12 @@ class Components:
             self.health = gr.HTML(elem_id="health")
 
     def mask_canvas(self, template: str, script: str) -> None:
-        """Create the live mask, and the hidden component through which its mattes arrive."""
+        """Create the live mask, and hidden components for what the server sends it later."""
         self.mask = gr.HTML(html_template=template, elem_id="mask", js_on_load=script)
-        self.matte = gr.HTML(html_template="<i></i>", elem_id="matte", js_on_load=HAND_OVER)
+        self.matte, self.regions = (
+            gr.HTML(html_template="<i></i>", elem_id=name, js_on_load=HAND_OVER % name)
+            for name in ("matte", "regions")
+        )
 
     def form(self) -> dict[str, Any]:
         """The components of all recipe fields with the dilation's unit, as a handler's inputs."""

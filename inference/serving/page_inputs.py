@@ -96,6 +96,9 @@ class InputHandlers:
         changes = [fields[name].change for name in MASK_DATA_FIELDS]
         gr.on([*changes, fields["ar"].input], **view)
         page.mask.submit(self.show_matte, inputs_kwargs=page.request(), outputs=page.matte, **LIVE)
+        page.mask.select(
+            self.show_regions, inputs_kwargs=page.request(), outputs=page.regions, **LIVE
+        )
         page.upload.upload(self.open, page.upload, filled, **PRIVATE).then(**view)
         page.change_photo.click(lambda: self._opened(None), None, opened, **QUICK)
         page.gallery.click(self.pick_example, page.gallery, filled, **QUICK).then(**view)
@@ -167,6 +170,10 @@ class InputHandlers:
     def show_matte(self, photo: File, mask_image: File, **fields: Any) -> Any:
         """The mask with single hairs, once nothing has moved for a while."""
         return gr.skip() if photo is None else self._service.matte(photo, mask_image, fields)
+
+    def show_regions(self, photo: File, mask_image: File, **fields: Any) -> Any:
+        """What lies at the clicks, as soon as there is a new one."""
+        return gr.skip() if photo is None else self._service.regions(photo, mask_image, fields)
 
     def convert_dilation(self, value: float, unit: str) -> gr.Slider:
         """The dilation in the unit that was just chosen, from its value in the other one."""

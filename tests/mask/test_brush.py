@@ -10,10 +10,19 @@ import pytest
 
 from inference.mask.brush import ADD, NOTHING, REMOVE, paint_strokes
 from inference.picture.geometry import Box, View
-from inference.recipe.strokes import Stroke
+from inference.recipe.strokes import Point, Stroke
 
 WHOLE = View(whole=(100, 80), box=Box.whole((100, 80)), size=(100, 80))
 CROPPED = View(whole=(400, 300), box=Box(left=50, top=30, right=250, bottom=180), size=(80, 60))
+
+
+def no_click(point: Point) -> npt.NDArray[np.bool_]:
+    raise AssertionError(f"nothing was clicked at {point}")
+
+
+def left_of(point: Point) -> npt.NDArray[np.bool_]:
+    """All columns of `WHOLE` up to a point."""
+    return np.tile(np.arange(100) < point[0] / 100, (80, 1))
 
 
 def slowly(strokes: tuple[Stroke, ...], view: View) -> npt.NDArray[np.uint8]:
@@ -62,21 +71,27 @@ def distance(
 )
 def test_a_pixel_is_brushed_where_its_centre_is_near_the_line(text: str, view: View) -> None:
     strokes = Stroke.parse_all(text)
-    got, expected = paint_strokes(strokes, view), slowly(strokes, view)
+    got, expected = paint_strokes(strokes, view, no_click), slowly(strokes, view)
     # Rounding may differ for a pixel whose centre lies on the edge.
     assert np.count_nonzero(got != expected) <= 1
 
 
 def test_later_strokes_cover_earlier_ones() -> None:
-    layer = paint_strokes(Stroke.parse_all("+2000:5000,5000; -1000:5000,5000"), WHOLE)
+    layer = paint_strokes(Stroke.parse_all("+2000:5000,5000; -1000:5000,5000"), WHOLE, no_click)
     assert layer[40, 50] == REMOVE
     assert layer[40, 62] == ADD
     assert layer[40, 90] == NOTHING
 
 
 def test_without_strokes_nothing_is_brushed() -> None:
-    assert not paint_strokes((), CROPPED).any()
+    assert not paint_strokes((), CROPPED, no_click).any()
 
 
 def test_a_stroke_outside_the_canvas_leaves_no_trace() -> None:
-    assert not paint_strokes(Stroke.parse_all("+100:10,10 9990,10"), CROPPED).any()
+    assert not paint_strokes(Stroke.parse_all("+100:10,10 9990,10"), CROPPED, no_click).any()
+
+
+def test_a_click_sets_its_region_in_its_turn() -> None:
+    strokes = Stroke.parse_all("-500:1000,5000; +0:5000,5000; -0:2000,5000; +300:500,5000")
+    row = paint_strokes(strokes, WHOLE, left_of)[40]
+    assert row[[3, 10, 19, 20, 49, 50]].tolist() == [ADD, REMOVE, REMOVE, ADD, ADD, NOTHING]

@@ -102,6 +102,13 @@ def view(page: Page, name: str) -> None:
     page.locator(f"[data-view={name}]").click()
 
 
+def click(page: Page, spot: tuple[float, float]) -> None:
+    """Click on a place of the picture, in 0–1."""
+    box = page.locator("#mask canvas").bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + spot[0] * box["width"], box["y"] + spot[1] * box["height"])
+
+
 def strokes_of(page: Page) -> str:
     return page.locator("#mask_strokes input").input_value()
 
@@ -170,6 +177,35 @@ def test_a_matte_replaces_the_soft_line_until_something_moves(page: Page, studio
     page.locator("#mask_dilate input[type=range]").press("ArrowRight")
     moved = alpha_of(studio, photo, Recipe(mask_dilate="2.5%"))
     assert np.abs(drawn_mask(page).astype(int) - moved).max() <= 1
+
+
+def test_a_click_takes_the_thing_that_lies_there_as_the_server_does(
+    page: Page, studio: Studio
+) -> None:
+    view(page, "mask")
+    photo = Photo.open(EXAMPLE)
+    seen = alpha_of(studio, photo, Recipe())
+    for tool, spot, sign in (("keep", (0.5, 0.93), "+"), ("repaint", (0.5, 0.45), "-")):
+        page.locator(f"[data-tool={tool}]").click()
+        click(page, spot)
+        expect(page.locator("#mask_strokes input")).to_have_value(re.compile(rf"\{sign}0:\d+,\d+$"))
+        wanted = alpha_of(studio, photo, Recipe.parse({"mask_strokes": strokes_of(page)}))
+        assert (np.abs(wanted.astype(int) - seen) > 200).mean() > 0.01, "something was there"
+        assert settled_mask(page, wanted)[0] <= 1
+        seen = wanted
+    page.keyboard.press("Control+z")
+    kept = alpha_of(studio, photo, Recipe.parse({"mask_strokes": strokes_of(page)}))
+    assert settled_mask(page, kept)[0] <= 1
+    page.keyboard.press("Control+z")
+    assert strokes_of(page) == ""
+
+
+def test_a_click_with_shift_is_a_dab_of_the_brush(page: Page) -> None:
+    page.locator("[data-tool=keep]").click()
+    page.keyboard.down("Shift")
+    click(page, (0.1, 0.1))
+    page.keyboard.up("Shift")
+    expect(page.locator("#mask_strokes input")).to_have_value(re.compile(r"^\+[1-9]\d*:\d+,\d+$"))
 
 
 def test_the_mask_that_is_painted_with_is_the_one_that_was_seen(page: Page, tmp_path: Path) -> None:
