@@ -179,7 +179,10 @@ Spot = tuple[float, float]
 
 
 def brush(page: Page, tool: str, *spots: Spot) -> None:
-    """Draw a line through spots of the picture (0–1 each way); tool is "keep" or "repaint"."""
+    """Draw a line through spots of the picture (0–1 each way), or a dab on a single one.
+
+    The tool is "keep" or "repaint".
+    """
     button = page.locator(f"[data-tool={tool}]")
     if button.get_attribute("aria-pressed") == "false":
         button.click()
@@ -188,8 +191,11 @@ def brush(page: Page, tool: str, *spots: Spot) -> None:
     box = picture.bounding_box()
     assert box is not None
     places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in spots]
+    if len(places) == 1:
+        page.keyboard.down("Shift")
     page.mouse.move(*places[0])
     page.mouse.down()
     for place in places[1:]:
         page.mouse.move(*place, steps=5)
     page.mouse.up()
+    page.keyboard.up("Shift")
