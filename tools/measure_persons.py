@@ -94,10 +94,14 @@ def drawn(count: int) -> Iterator[Two]:
 
 
 def photographed(folder: Path) -> Iterator[Two]:
-    """Each person of a folder's photographs beside each other one, on the first one's ground."""
+    """Each person of a folder's photographs beside each other one, on the first one's ground.
+
+    Close-ups, which have labels, are not mixed with people farther away, who have one mask.
+    """
     known = [one for one in labelled_photos(folder) if "person" in one.masks]
     for first, second in itertools.permutations(known, 2):
-        yield _together(first, second)
+        if (first.labels is None) == (second.labels is None):
+            yield _together(first, second)
 
 
 def _together(first: LabelledPhoto, second: LabelledPhoto) -> Two:
@@ -110,7 +114,7 @@ def _together(first: LabelledPhoto, second: LabelledPhoto) -> Two:
     while start > 0 and _covered(left_mask, right_mask, start) < OVER * left_mask.sum():
         start -= 4
     width = max(left.shape[1], start + wide)
-    image = cv2.copyMakeBorder(left, 0, 0, 0, width - left.shape[1], cv2.BORDER_REFLECT_101)
+    image = _widened(left, left_mask, width)
     masks = [np.zeros(image.shape[:2], np.bool_) for _ in range(2)]
     masks[0][:, : left_mask.shape[1]] = left_mask
     masks[1][:, start : start + wide] = right_mask
@@ -118,6 +122,18 @@ def _together(first: LabelledPhoto, second: LabelledPhoto) -> Two:
     masks[0] &= ~masks[1]
     people = ({"person": masks[0]}, {"person": masks[1]})
     return Two(name="photographs", image=np.asarray(image, np.uint8), masks=people)
+
+
+def _widened(picture: Pixels, mask: Mask, width: int) -> Pixels:
+    """A picture with more ground on its right: the ground without the person, out of focus."""
+    more = width - picture.shape[1]
+    weight = cv2.copyMakeBorder((~mask).astype(np.float32), 0, 0, 0, more, cv2.BORDER_CONSTANT)
+    wide = cv2.copyMakeBorder(picture, 0, 0, 0, more, cv2.BORDER_REPLICATE)
+    sigma = HEIGHT / 4
+    blurred = cv2.GaussianBlur(wide * weight[..., None], (0, 0), sigma)
+    ground = blurred / np.maximum(cv2.GaussianBlur(weight, (0, 0), sigma), 1e-6)[..., None]
+    wide[:, picture.shape[1] :] = np.clip(ground, 0, 255)[:, picture.shape[1] :]
+    return np.asarray(wide, np.uint8)
 
 
 def _covered(left: Mask, right: Mask, start: int) -> int:

@@ -16,8 +16,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.people.body_landmarks import Body, face_of
-from inference.people.face_mesh import FaceMesh
 from inference.people.part_words import Which
 from inference.people.turned_square import Floats
 from inference.picture.geometry import Size, fit_within
@@ -176,13 +174,7 @@ def people_markers(people: People) -> list[Bools]:
     What a face covers is nobody else's.
     """
     size = people.parts.shape[2], people.parts.shape[1]
-    pairs: list[tuple[Body | None, FaceMesh | None]] = []
-    left = list(people.faces)
-    for one in people.bodies:
-        face = face_of(one, left)
-        left = [other for other in left if other is not face]
-        pairs.append((one, face))
-    pairs.extend((None, face) for face in left)
+    pairs = people.pairs
     nothing = np.zeros(size[::-1], np.bool_)
     heads = [nothing if face is None else face.front_on(size) for _, face in pairs]
     lines = [nothing if body is None else body.lines_on(size) for body, _ in pairs]

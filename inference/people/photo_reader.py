@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Self
 import cv2
 import numpy as np
 
-from inference.people.body_landmarks import Body, BodyEstimator
+from inference.people.body_landmarks import Body, BodyEstimator, face_of
 from inference.people.face_mesh import FaceMesh, FaceMeshEstimator
 from inference.people.human_parser import HumanParser
 from inference.people.part_cleaning import (
@@ -44,6 +44,7 @@ EPSILON = 1e-4
 RIMMED, BARE = 3.0, 0.02
 # Least share of the picture that people cover.
 LEAST_PERSON = 0.002
+WITHIN = 0.5  # least share of a face inside the mask of its body
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -70,6 +71,26 @@ class People:
     def anybody(self) -> bool:
         """Whether the photograph shows a person large enough to be meant."""
         return bool((self.person >= 0.5).mean() >= LEAST_PERSON)
+
+    @property
+    def pairs(self) -> list[tuple[Body | None, FaceMesh | None]]:
+        """Each person's body and face, one of which may not have been found.
+
+        A face inside the mask of a body is that body's, even where the body's own eyes are
+        elsewhere, as in close-ups; a second body round the same face is no second person.
+        """
+        pairs: list[tuple[Body | None, FaceMesh | None]] = []
+        left, size = list(self.faces), (self.parts.shape[2], self.parts.shape[1])
+        for body in sorted(self.bodies, key=lambda one: face_of(one, self.faces) is None):
+            face, inside = face_of(body, left), body.mask_on(size) >= 0.5
+            around = [one for one in self.faces if inside[one.front_on(size)].mean() > WITHIN]
+            if face is None and around:
+                face = next((one for one in around if one in left), None)
+                if face is None:
+                    continue
+            left = [one for one in left if one is not face]
+            pairs.append((body, face))
+        return [*pairs, *((None, face) for face in left)]
 
 
 @dataclass(frozen=True, kw_only=True)

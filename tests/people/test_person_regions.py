@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 
+from inference.people.body_landmarks import Body
 from inference.people.parts import Part
 from inference.people.person_regions import (
     LEAST_BESIDE,
@@ -181,13 +184,23 @@ def standing(x: float) -> Floats:
     return points
 
 
+def body_at(x: float, face: float | None = None) -> Body:
+    """A body whose mask is a strip round x; its eyes are where a face at `face` has its own."""
+    points = standing(x)
+    points[[2, 5], 0] += (x if face is None else face) - x
+    body = body_of(points)
+    columns = body.square.x + ((np.arange(256) + 0.5) / 256 - 0.5) * body.square.side
+    body.mask[:, np.abs(columns - x) > 70] = 0
+    return body
+
+
 def people(faces: tuple[float, ...], bodies: tuple[float, ...]) -> People:
     """People at these places from left to right, all in one piece."""
     parts = np.zeros((len(Part), 150, 100), np.float32)
     parts[Part.CLOTHES] = 1
     return People(
         faces=tuple(face_at(x, 120) for x in faces),
-        bodies=tuple(body_of(standing(x)) for x in bodies),
+        bodies=tuple(map(body_at, bodies)),
         size=(400, 600),
         parts=parts,
     )
@@ -218,6 +231,31 @@ def test_a_face_and_its_body_are_one_person(
         found = divide(read.person, markers, np.full((150, 100, 3), 128, np.uint8))
         assert found.owner[30, 25] == 0
         assert found.owner[60, 75] == 1
+
+
+@pytest.mark.parametrize(
+    ("faces", "bodies", "pairs"),
+    [
+        ((100,), [body_at(100)], [(100, 100)]),
+        ((120,), [body_at(100, 300)], [(100, 120)]),  # its eyes are elsewhere
+        ((100, 140), [body_at(100)], [(100, 100), (None, 140)]),
+        ((100,), [body_at(120, 300), body_at(100)], [(100, 100)]),  # a second one round it
+        ((100,), [body_at(300)], [(300, None), (None, 100)]),
+        ((), [body_at(300)], [(300, None)]),
+        ((100, 300), [], [(None, 100), (None, 300)]),
+    ],
+)
+def test_a_face_inside_a_body_is_that_bodys(
+    faces: tuple[float, ...],
+    bodies: list[Body],
+    pairs: list[tuple[float | None, float | None]],
+) -> None:
+    read = replace(people(faces, ()), bodies=tuple(bodies))
+    found = [
+        (body and round(float(body.points[11:13, 0].mean())), face and round(float(face.nose[0])))
+        for body, face in read.pairs
+    ]
+    assert found == pairs
 
 
 def test_what_a_body_does_not_show_is_not_drawn() -> None:
