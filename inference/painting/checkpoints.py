@@ -25,7 +25,7 @@ from diffusers.loaders.single_file_utils import SingleFileComponentError
 from torch import nn
 from transformers import CLIPTextModel
 
-from inference.catalog.catalog import Catalog
+from inference.catalog.catalog import INPAINT, Catalog
 from inference.catalog.hub import Fetch, single_file, weights_variant
 from inference.catalog.schema import ControlModel, Style
 from inference.catalog.sources import Source
@@ -277,7 +277,10 @@ def run_first_step(painter: Painter, recipe: Recipe, side: int) -> None:
         side: side of the square in pixels.
     """
     black = np.zeros((side, side, 3), dtype=np.uint8)
-    names = [one.name for one in recipe.controls if one.name not in painter.adapters]
+    wanted = [one.name for one in recipe.controls]
+    if painter.has_control(INPAINT) and INPAINT not in wanted:
+        wanted.append(INPAINT)  # joined by itself
+    names = [name for name in wanted if name not in painter.adapters]
     patch = InpaintInput(
         picture=black,
         repaint=np.ones((side, side), dtype=np.bool_),

@@ -29,6 +29,8 @@ class ControlInput:
             IP-Adapter's any size.
         scale: conditioning scale in 0–1.
         start, end: part of the denoising steps in which it guides, in 0–1.
+        hidden: (H, W), true where the ControlNet gets -1 in the place of the map, which an 8-bit
+            picture cannot hold; None for nowhere.
     """
 
     control: str
@@ -36,6 +38,7 @@ class ControlInput:
     scale: float = 1.0
     start: float = 0.0
     end: float = 1.0
+    hidden: npt.NDArray[np.bool_] | None = field(default=None, repr=False)
 
     def guides(self, index: int, total: int) -> bool:
         """Whether step `index` of `total` lies between `start` and `end`."""

@@ -109,6 +109,11 @@ class Painter:
         self.loras = self._conditioner.loras
         self.adapters = self._conditioner.adapters
 
+    @property
+    def inpaints(self) -> bool:
+        """Whether the UNet itself sees what is kept, in five more channels."""
+        return int(self._pipe.unet.config.in_channels) == 9
+
     def tile(self, tiled: bool) -> None:
         """Set whether the VAE works in tiles at any size, or only on large pictures."""
         self._autoencoder.tiled = tiled
@@ -228,7 +233,7 @@ class Painter:
             Noise; the photo's latents or None; mask and masked latents for a 9-channel UNet or
             None.
         """
-        inpainting = self._pipe.unet.config.in_channels == 9
+        inpainting = self.inpaints
         known = mask_latents = None
         if not from_noise or not (inpainting or patch.repaint.all()):
             known = self._autoencoder.encode(patch.picture, generators)

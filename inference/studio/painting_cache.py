@@ -50,7 +50,13 @@ class PaintingCache:
 
 
 def _key(patch: InpaintInput, recipe: Recipe, made_by: tuple[object, ...]) -> str:
-    guides = [(one.control, digest(one.map), one.scale, one.start, one.end) for one in patch.guides]
+    guides = [
+        (
+            one.control, digest(one.map), None if one.hidden is None else digest(one.hidden),
+            one.scale, one.start, one.end,
+        )
+        for one in patch.guides
+    ]  # fmt: skip
     inputs = digest(patch.picture), digest(patch.repaint), patch.window, guides
     return repr((made_by, inputs, recipe.model_dump_json(exclude=_IRRELEVANT_FIELDS)))
 

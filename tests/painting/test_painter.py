@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from diffusers import MultiControlNetModel, StableDiffusionControlNetInpaintPipeline
+from diffusers import (
+    ControlNetModel,
+    MultiControlNetModel,
+    StableDiffusionControlNetInpaintPipeline,
+)
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
@@ -45,10 +50,12 @@ def picture(seed: int, width: int = 72, height: int = 64) -> Pixels:
     return random.integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
+HOLE = np.zeros((64, 72), dtype=bool)
+HOLE[8:50, 20:64] = True
+
+
 def patch(*guides: ControlInput) -> InpaintInput:
-    repaint = np.zeros((64, 72), dtype=bool)
-    repaint[8:50, 20:64] = True
-    return InpaintInput(picture=picture(0), repaint=repaint, guides=guides)
+    return InpaintInput(picture=picture(0), repaint=HOLE, guides=guides)
 
 
 def paint(pipe: object, job: InpaintInput, recipe: Recipe) -> tuple[Pixels, ...]:
@@ -78,7 +85,7 @@ def stock(pipe: object, job: InpaintInput, recipe: Recipe) -> Pixels:
         negative_prompt=recipe.negative_prompt,
         image=Image.fromarray(job.picture),
         mask_image=Image.fromarray(job.repaint.astype(np.uint8) * 255),
-        control_image=[Image.fromarray(guide.map) for guide in guides],
+        control_image=[shown_to_stock(guide) for guide in guides],
         controlnet_conditioning_scale=[guide.scale for guide in guides],
         control_guidance_start=[guide.start for guide in guides],
         control_guidance_end=[guide.end for guide in guides],
@@ -93,12 +100,24 @@ def stock(pipe: object, job: InpaintInput, recipe: Recipe) -> Pixels:
     return np.asarray(image)
 
 
+def shown_to_stock(guide: ControlInput) -> object:
+    """A control map as the stock pipeline takes it: -1 only in a tensor."""
+    if guide.hidden is None:
+        return Image.fromarray(guide.map)
+    condition = guide.map.astype(np.float32) / 255
+    condition[guide.hidden] = -1.0
+    return torch.from_numpy(condition).permute(2, 0, 1)[None]
+
+
 def difference(one: Pixels, other: Pixels) -> int:
     return int(np.abs(one.astype(int) - other.astype(int)).max())
 
 
 POSE = ControlInput(control="pose", map=picture(1), scale=0.8)
 CANNY = ControlInput(control="canny", map=picture(2), scale=0.5, start=0.3, end=0.8)
+INPAINT = ControlInput(
+    control="inpaint", map=np.where(HOLE[..., None], np.uint8(0), picture(0)), hidden=HOLE
+)
 LINES = ControlInput(control="lineart", map=picture(3), scale=1.0, start=0.0, end=0.4)
 
 # Schedulers with all variants of the initial noise (two) and of the timesteps (three).
@@ -138,6 +157,34 @@ def test_equals_the_stock_pipeline(
     ours, theirs = paint(pipe, patch(*guides), recipe)[0], stock(pipe, patch(*guides), recipe)
     assert difference(ours, theirs) <= 1
     assert difference(ours, picture(0)) > 20, "the comparison is void if nothing was painted"
+
+
+@pytest.mark.parametrize("strength", [1.0, 0.6])
+@pytest.mark.parametrize("guides", [(INPAINT,), (POSE, INPAINT)], ids=len)
+def test_where_a_map_is_hidden_the_controlnet_gets_minus_one_as_in_the_stock_pipeline(
+    pipe: object,
+    guides: tuple[ControlInput, ...],
+    strength: float,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tiny_models, "controlnet", attentive_controlnet)
+    recipe = Recipe(**BASE, denoising_strength=strength)
+    ours, theirs = paint(pipe, patch(*guides), recipe)[0], stock(pipe, patch(*guides), recipe)
+    assert difference(ours, theirs) <= 1
+    black = patch(*(replace(guide, hidden=None) for guide in guides))
+    assert difference(ours, paint(pipe, black, recipe)[0]) > 10
+
+
+def attentive_controlnet(
+    seed: int, build: Callable[[int], ControlNetModel] = tiny_models.controlnet
+) -> ControlNetModel:
+    """A ControlNet whose map has much effect; random weights let it fade on its way."""
+    net = build(seed)
+    with torch.no_grad():
+        for name, parameter in net.controlnet_cond_embedding.named_parameters():
+            if name.endswith("weight"):
+                parameter *= 3
+    return net
 
 
 @pytest.mark.parametrize("guides", [(POSE,), (POSE, CANNY), ()], ids=len)

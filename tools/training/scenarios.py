@@ -101,6 +101,13 @@ def _mask(
     return np.ones((height, width), dtype=bool)
 
 
+def sample_mask(drawn: Portrait, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """A mask for repainting a drawing within itself: random shapes, or along its person."""
+    kinds = ("random", "keep skin", "keep head", "keep person", "change clothes")
+    kind = str(rng.choice(kinds, p=(0.5, 0.15, 0.1, 0.15, 0.1)))
+    return _mask(kind, drawn, drawn, rng)
+
+
 def sample_scenarios(
     seed: int, size: tuple[int, int], count: int, style: str = "flat"
 ) -> list[Scenario]:
