@@ -7,7 +7,7 @@ first resumes from its checkpoint in `--work` when started again; `restore` make
 from the pack in `--out`;
 `export` may run at any time after a save, and `familiarity`, which is fitted to the exported
 segmenter, after it. Judges, plain and inpaint are no part of the pack: `tools/eval_pack.py` and
-`tools/measure_inpainting.py` measure with them.
+`tools/measure_inpainting.py` measure with them; `all` leaves the last two out.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ STAGE_MINUTES = {
     "export": 0.0,
     "familiarity": 0.0,
 }
+ASIDE = ("plain", "inpaint")  # only on demand
 
 
 def main() -> None:
@@ -60,7 +61,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "assets" / "pack")
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
-    for stage in STAGE_MINUTES if args.stage == "all" else [args.stage]:
+    every = [stage for stage in STAGE_MINUTES if stage not in ASIDE]
+    for stage in every if args.stage == "all" else [args.stage]:
         minutes = STAGE_MINUTES.get(stage, 0.0) if args.minutes is None else args.minutes
         job = Job(
             minutes=minutes,

@@ -52,6 +52,8 @@ class InpaintInput:
     Attributes:
         picture: (H, W, 3) uint8 RGB; both sides are multiples of 8.
         repaint: (H, W) bool, true where the painter may paint.
+        strength: (H, W) in 0–1, the share of the steps in which each pixel is painted; None paints
+            `repaint` in all of them.
         guides: control maps and image prompts.
         window: side, in pixels, of the square windows through which a larger picture is painted
             (MultiDiffusion); None paints it in one piece.
@@ -59,6 +61,7 @@ class InpaintInput:
 
     picture: Pixels = field(repr=False)
     repaint: npt.NDArray[np.bool_] = field(repr=False)
+    strength: npt.NDArray[np.float32] | None = field(default=None, repr=False)
     guides: tuple[ControlInput, ...] = ()
     window: int | None = None
 

@@ -71,7 +71,7 @@ class ModelLoader:
         """Paint with a checkpoint of the style, its own or its inpainting one."""
         self._style = style
         known = self._models.catalog.family(style.family).controls
-        named = {control.name for control in self._recipe.controls}
+        named = self._recipe.controlnets or (self._recipe.controlnet,)
         sees = style == self._plain.for_inpainting() != self._plain
         self._joins = self._inpaints and not sees and INPAINT in known and INPAINT not in named
 

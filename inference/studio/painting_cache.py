@@ -57,7 +57,8 @@ def _key(patch: InpaintInput, recipe: Recipe, made_by: tuple[object, ...]) -> st
         )
         for one in patch.guides
     ]  # fmt: skip
-    inputs = digest(patch.picture), digest(patch.repaint), patch.window, guides
+    strength = None if patch.strength is None else digest(patch.strength)
+    inputs = digest(patch.picture), digest(patch.repaint), strength, patch.window, guides
     return repr((made_by, inputs, recipe.model_dump_json(exclude=_IRRELEVANT_FIELDS)))
 
 

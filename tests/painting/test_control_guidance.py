@@ -125,6 +125,7 @@ def test_each_of_several_controls_runs_in_its_own_window(
          {"pose": 1.0, "canny": 1.0, "hed": 1.0, "tile": 1.0, "inpaint": 1.0}),
         ({"controlnet": "inpaint", "controlnet_conditioning_scale": 0.4}, {"inpaint": 0.4}),
         ({"controlnets": "inpaint pose"}, {"inpaint": 1.0, "pose": 1.0}),
+        ({"controlnets": "pose inpaint", "controlnet_weights": "1 0"}, {"pose": 1.0}),
         ({"controlnet": "pose", "inpainting_model": False}, {"pose": 1.0}),
         ({"controlnet": "inpaint", "inpainting_model": False}, {"inpaint": 1.0}),
         ({"controlnet": "pose", "controlnet_txt2img": True}, {"pose": 1.0}),

@@ -67,7 +67,7 @@ def paint(pipe: object, job: InpaintInput, recipe: Recipe) -> tuple[Pixels, ...]
     return last.pictures
 
 
-def stock(pipe: object, job: InpaintInput, recipe: Recipe) -> Pixels:
+def stock(pipe: object, job: InpaintInput, recipe: Recipe, **options: object) -> Pixels:
     """The reference: the same settings through diffusers' own `__call__`."""
     guides = job.guides or (ControlInput(control="off", map=picture(9), scale=0.0),)
     nets = [tiny_models.controlnet(len(guide.control)) for guide in guides]
@@ -96,6 +96,7 @@ def stock(pipe: object, job: InpaintInput, recipe: Recipe) -> Pixels:
         guidance_scale=recipe.cfg_scale,
         guess_mode=recipe.control_mode == "unbalanced",
         generator=torch.Generator().manual_seed(recipe.seed),
+        **options,
     ).images[0]
     return np.asarray(image)
 
@@ -173,6 +174,83 @@ def test_where_a_map_is_hidden_the_controlnet_gets_minus_one_as_in_the_stock_pip
     assert difference(ours, theirs) <= 1
     black = patch(*(replace(guide, hidden=None) for guide in guides))
     assert difference(ours, paint(pipe, black, recipe)[0]) > 10
+
+
+def ramp(low: float = 0.0, high: float = 1.0) -> np.ndarray:
+    """Strengths that rise from left to right, equal within each latent."""
+    columns = np.linspace(low, high, 9, dtype=np.float32).repeat(8)
+    return np.tile(columns, (64, 1))
+
+
+def soft(strength: np.ndarray, *guides: ControlInput) -> InpaintInput:
+    return replace(patch(*guides), repaint=strength > 0, strength=strength)
+
+
+@any_unet
+@pytest.mark.parametrize("guides", [(), (POSE, CANNY)], ids=len)
+@pytest.mark.parametrize("denoising_strength", [1.0, 0.6])
+@pytest.mark.parametrize("scheduler", ["dpm++2m_karras", "euler_a", "lcm"])
+def test_a_strength_of_0_or_1_paints_as_the_mask_alone_bit_for_bit(
+    pipe: object, guides: tuple[ControlInput, ...], denoising_strength: float, scheduler: str
+) -> None:
+    recipe = Recipe(**BASE, denoising_strength=denoising_strength, scheduler=scheduler)
+    hard = (ramp() > 0.5).astype(np.float32)
+    assert 0 < hard.mean() < 1
+    one = soft(hard, *guides)
+    alone = replace(one, strength=None)
+    np.testing.assert_array_equal(paint(pipe, one, recipe)[0], paint(pipe, alone, recipe)[0])
+
+
+@any_unet
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"denoising_strength": 0.6}, {"scheduler": "euler_a"}, {"scheduler": "dpm++sde"}],
+    ids=str,
+)
+def test_a_soft_mask_equals_the_stock_pipeline_whose_mask_is_changed_at_each_step(
+    pipe: object, settings: dict[str, object]
+) -> None:
+    recipe = Recipe(**{**BASE, "steps": 10, **settings})
+    job, total = soft(ramp()), int(10 * recipe.denoising_strength)
+    levels = torch.from_numpy(job.strength[::8, ::8])
+
+    def painted(done: int) -> torch.Tensor:
+        return (levels > 0) & (levels + done / total >= 1 - 1e-6)
+
+    def harden(
+        _pipe: object, index: int, _time: object, tensors: dict[str, torch.Tensor]
+    ) -> dict[str, torch.Tensor]:
+        tensors["mask"][:] = painted(index + 2)
+        return {}
+
+    first = painted(1).numpy().repeat(8, 0).repeat(8, 1)
+    theirs = stock(
+        pipe,
+        replace(job, repaint=first),
+        recipe,
+        callback_on_step_end=harden,
+        callback_on_step_end_tensor_inputs=["mask"],
+    )
+    ours = paint(pipe, job, recipe)[0]
+    assert difference(ours, theirs) <= 1
+    assert difference(ours, paint(pipe, replace(job, strength=None), recipe)[0]) > 10
+
+
+@pytest.mark.parametrize("denoising_strength", [1.0, 0.6])
+def test_the_weaker_a_part_is_painted_the_nearer_it_stays_to_the_photo(
+    pipe: object, denoising_strength: float
+) -> None:
+    recipe = Recipe(**BASE | {"steps": 10}, denoising_strength=denoising_strength)
+    flat = np.full((64, 72), 1.0, dtype=np.float32)
+    shown = paint(pipe, soft(flat * 1e-4), recipe)[0].astype(float)
+    apart = []
+    for level in (0.2, 0.5, 0.8, 1.0):
+        strengths = flat.copy()
+        strengths[:, 24:] = level
+        part = paint(pipe, soft(strengths), recipe)[0][:, 32:].astype(float)
+        apart.append(np.abs(part - shown[:, 32:]).mean())
+    assert apart == sorted(apart)
+    assert apart[0] < 0.9 * apart[-1]
 
 
 def attentive_controlnet(

@@ -71,6 +71,7 @@ def train(job: Job) -> None:
     torch.manual_seed(trainer.step)
     lessons = InpaintLessons(job, trainer.step + 23, latents.WHOLE)
     trainer.run(lambda: lessons.loss(trainer.model), lambda: None)
+    save(job, job.work / "inpainting")
 
 
 def save(job: Job, folder: Path) -> None:
