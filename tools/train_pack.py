@@ -1,11 +1,13 @@
 """Train the embedded model pack: `python tools/train_pack.py STAGE --minutes 20 --threads 2`.
 
 Stages, in order of dependency: tokenizer, text, vae, segmenter, parser, depth, rooms, latents,
-painter, controlnet, joint, encoder, adapter, lora, decoder, sharpener, pose, enlarger, judges,
-export, familiarity; `all` runs them one after the other. Every stage but the first resumes from its
-checkpoint in `--work` when started again; `restore` makes the checkpoints from the pack in `--out`;
+painter, controlnet, joint, encoder, adapter, lora, decoder, sharpener, pose, enlarger, plain,
+inpaint, judges, export, familiarity; `all` runs them one after the other. Every stage but the
+first resumes from its checkpoint in `--work` when started again; `restore` makes the checkpoints
+from the pack in `--out`;
 `export` may run at any time after a save, and `familiarity`, which is fitted to the exported
-segmenter, after it. The judges are no part of the pack: `tools/eval_pack.py` measures with them.
+segmenter, after it. Judges, plain and inpaint are no part of the pack: `tools/eval_pack.py` and
+`tools/measure_inpainting.py` measure with them; `all` leaves the last two out.
 """
 
 from __future__ import annotations
@@ -39,10 +41,13 @@ STAGE_MINUTES = {
     "sharpener": 90.0,
     "pose": 70.0,
     "enlarger": 20.0,
+    "plain": 30.0,
+    "inpaint": 30.0,
     "judges": 6.0,
     "export": 0.0,
     "familiarity": 0.0,
 }
+ASIDE = ("plain", "inpaint")  # only on demand
 
 
 def main() -> None:
@@ -56,7 +61,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "assets" / "pack")
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
-    for stage in STAGE_MINUTES if args.stage == "all" else [args.stage]:
+    every = [stage for stage in STAGE_MINUTES if stage not in ASIDE]
+    for stage in every if args.stage == "all" else [args.stage]:
         minutes = STAGE_MINUTES.get(stage, 0.0) if args.minutes is None else args.minutes
         job = Job(
             minutes=minutes,

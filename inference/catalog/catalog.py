@@ -32,6 +32,8 @@ _BUILT_IN = Path(__file__).with_name("catalog.toml")
 PACK = "pack"
 # Key of the control for faces, which recipes cannot name; see `Family`.
 FACE = "face"
+# Key of the control that shows a painter what is kept, if its UNet does not see that itself.
+INPAINT = "inpaint"
 
 _Raw: TypeAlias = dict[str, Any]
 
@@ -267,6 +269,8 @@ def _parts(catalog: Catalog, style: Style) -> Iterator[Part]:
     for key, lora in family.loras.items():
         yield Part(title=f"LoRA {lora.title}", source=lora.source, is_needed=key in style.loras)
     standard = {control.name for control in Recipe().controls}
+    if twin is None:
+        standard.add(INPAINT)
     for key, control in family.controls.items():
         yield from _of_control(control, is_needed=key in standard)
     if family.face is not None:

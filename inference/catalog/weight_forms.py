@@ -19,6 +19,12 @@ from inference.errors import MissingModel, MissingRevision
 # Lists the files of a source's repository at its revision.
 Ask = Callable[[HubSource], HubListing]
 
+# Configs without which a folder does not describe a single-file checkpoint.
+OWN_CONFIGS = (
+    "model_index.json", "unet/config.json", "vae/config.json", "text_encoder/config.json",
+    "scheduler/scheduler_config.json", "tokenizer/tokenizer_config.json",
+)  # fmt: skip
+
 _WEIGHTS = ".safetensors"
 _COMMIT = re.compile("[0-9a-f]{40}")
 

@@ -26,6 +26,8 @@ LINE_WIDTH, EDGE_SCALES = 1.0, (1.0, 2.0, 4.0)
 LINE_CONTRAST, LINE_FLOOR, EDGE_CONTRAST = 0.03, 0.2, 0.1
 SHORTEST_SEGMENT = 0.05  # of the short side
 TILE_SHRINK = 4
+# Controls whose ControlNet gets -1 in the place of the map where the picture is repainted.
+MASKED_CONTROLS = frozenset({"inpaint"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,12 +39,14 @@ class Scene:
         keypoints: returns the person's COCO key points, (17, 3), in pixels of `picture`.
         nearness: returns inverse depth, (H, W); larger is nearer.
         classes: returns the ADE20K class of each pixel, (H, W), 0–149.
+        repaint: (H, W), true where the picture is repainted; None for nowhere.
     """
 
     picture: Pixels = field(repr=False)
     keypoints: Callable[[], Keypoints] = field(repr=False)
     nearness: Callable[[], npt.NDArray[np.float32]] = field(repr=False)
     classes: Callable[[], npt.NDArray[np.uint8]] = field(repr=False)
+    repaint: npt.NDArray[np.bool_] | None = field(default=None, repr=False)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -126,6 +130,13 @@ def draw_segmentation(scene: Scene) -> Pixels:
     return ade20k_palette()[scene.classes()]
 
 
+def draw_inpaint(scene: Scene) -> Pixels:
+    """What is kept of the picture, and black where it is repainted; see `MASKED_CONTROLS`."""
+    if scene.repaint is None:
+        return scene.picture
+    return np.where(scene.repaint[..., None], np.uint8(0), scene.picture)
+
+
 def draw_photo(scene: Scene) -> Pixels:
     """The picture itself, for an IP-Adapter."""
     return scene.picture
@@ -161,5 +172,6 @@ CONTROLS: Mapping[str, Callable[[Scene], Pixels]] = MappingProxyType(
         "reference": draw_photo,
         "ipadapter": draw_photo,
         "qr": draw_qr,
+        "inpaint": draw_inpaint,
     }
 )

@@ -19,6 +19,7 @@ from inference.runtime.memory import ModelOffloader
 SMALL = 256 * 256
 
 Bools = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float32]
 
 
 class Autoencoder:
@@ -119,10 +120,11 @@ def to_tensor(picture: Pixels) -> torch.Tensor:
     return torch.from_numpy(picture.astype(np.float32) / 255).permute(2, 0, 1)[None]
 
 
-def latent_mask(repaint: Bools, latents: torch.Tensor) -> torch.Tensor:
-    """(n, 1, h, w) for latents of n pictures, 1 where `repaint`, (H, W), is true."""
+def latent_mask(repaint: Bools | Floats, latents: torch.Tensor) -> torch.Tensor:
+    """(n, 1, h, w) for latents of n pictures: 1 where `repaint`, (H, W), is true, or its mean."""
     mask = torch.from_numpy(repaint.astype(np.float32))[None, None]
-    small = functional.interpolate(mask, size=latents.shape[-2:])
+    mode = "nearest" if repaint.dtype == np.bool_ else "area"
+    small = functional.interpolate(mask, size=latents.shape[-2:], mode=mode)
     return small.expand(len(latents), -1, -1, -1).to(latents)
 
 

@@ -25,10 +25,11 @@ from diffusers.loaders.single_file_utils import SingleFileComponentError
 from torch import nn
 from transformers import CLIPTextModel
 
-from inference.catalog.catalog import Catalog
+from inference.catalog.catalog import INPAINT, Catalog
 from inference.catalog.hub import Fetch, single_file, weights_variant
 from inference.catalog.schema import ControlModel, Style
 from inference.catalog.sources import Source
+from inference.catalog.weight_forms import OWN_CONFIGS
 from inference.painting.ahead_of_time import AheadOfTimeCompiler
 from inference.painting.denoiser import Denoiser, RunDenoiser
 from inference.painting.inpainting import ControlInput, DenoisingStep, InpaintInput
@@ -55,11 +56,6 @@ PARTS: dict[str, tuple[str, Any]] = {
     "vae": ("the autoencoder", AutoencoderKL),
     "unet": ("the UNet", UNet2DConditionModel),
 }
-# Configs without which a folder does not describe a single-file checkpoint.
-OWN_CONFIGS = (
-    "model_index.json", "unet/config.json", "vae/config.json", "text_encoder/config.json",
-    "scheduler/scheduler_config.json", "tokenizer/tokenizer_config.json",
-)  # fmt: skip
 
 
 def silent(_what: str) -> None:
@@ -279,7 +275,10 @@ def run_first_step(painter: Painter, recipe: Recipe, side: int) -> None:
         side: side of the square in pixels.
     """
     black = np.zeros((side, side, 3), dtype=np.uint8)
-    names = [one.name for one in recipe.controls if one.name not in painter.adapters]
+    wanted = [one.name for one in recipe.controls]
+    if painter.has_control(INPAINT) and INPAINT not in wanted:
+        wanted.append(INPAINT)  # joined by itself
+    names = [name for name in wanted if name not in painter.adapters]
     patch = InpaintInput(
         picture=black,
         repaint=np.ones((side, side), dtype=np.bool_),

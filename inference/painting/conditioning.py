@@ -25,6 +25,7 @@ from inference.runtime.cache import Cache, digest
 from inference.runtime.memory import ModelOffloader
 
 KEPT_HINTS = 16  # embeddings of control maps
+HIDDEN = -1.0  # of a control map in 0–1, where a ControlNet for inpainting is shown nothing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,9 +174,13 @@ class Conditioner:
         embedding = self._hint_embeddings[guide.control]
 
         def embed() -> torch.Tensor:
-            picture = to_tensor(guide.map).to(self._offloader.device, self._unet.dtype)
+            picture = to_tensor(guide.map)
+            if guide.hidden is not None:
+                picture = picture.masked_fill(torch.from_numpy(guide.hidden), HIDDEN)
+            picture = picture.to(self._offloader.device, self._unet.dtype)
             hint: torch.Tensor = embedding(window.cut(picture, self._factor))
             return hint
 
-        key = f"{guide.control} {window.rows} {window.columns} {digest(guide.map)}"
+        shown = digest(guide.map), "" if guide.hidden is None else digest(guide.hidden)
+        key = f"{guide.control} {window.rows} {window.columns} {shown}"
         return self._hints.get(key, embed)

@@ -29,6 +29,8 @@ class ControlInput:
             IP-Adapter's any size.
         scale: conditioning scale in 0–1.
         start, end: part of the denoising steps in which it guides, in 0–1.
+        hidden: (H, W), true where the ControlNet gets -1 in the place of the map, which an 8-bit
+            picture cannot hold; None for nowhere.
     """
 
     control: str
@@ -36,6 +38,7 @@ class ControlInput:
     scale: float = 1.0
     start: float = 0.0
     end: float = 1.0
+    hidden: npt.NDArray[np.bool_] | None = field(default=None, repr=False)
 
     def guides(self, index: int, total: int) -> bool:
         """Whether step `index` of `total` lies between `start` and `end`."""
@@ -49,6 +52,8 @@ class InpaintInput:
     Attributes:
         picture: (H, W, 3) uint8 RGB; both sides are multiples of 8.
         repaint: (H, W) bool, true where the painter may paint.
+        strength: (H, W) in 0–1, the share of the steps in which each pixel is painted; None paints
+            `repaint` in all of them.
         guides: control maps and image prompts.
         window: side, in pixels, of the square windows through which a larger picture is painted
             (MultiDiffusion); None paints it in one piece.
@@ -56,6 +61,7 @@ class InpaintInput:
 
     picture: Pixels = field(repr=False)
     repaint: npt.NDArray[np.bool_] = field(repr=False)
+    strength: npt.NDArray[np.float32] | None = field(default=None, repr=False)
     guides: tuple[ControlInput, ...] = ()
     window: int | None = None
 

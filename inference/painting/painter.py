@@ -34,6 +34,7 @@ from inference.painting.inpainting import (
 )
 from inference.painting.multi_diffusion import Window, windows_of
 from inference.painting.schedulers import (
+    KnownLatents,
     make_scheduler,
     noised,
     predict_clean,
@@ -58,7 +59,7 @@ class _Job:
     Attributes:
         timesteps: on the host, for the scheduler.
         model_timesteps: the same on the device, float32, for the models.
-        known: the photo's latents; None for 9-channel UNets, and if nothing is kept.
+        known: the photo's latents; None if the UNet sees what is kept, and if nothing is.
     """
 
     scheduler: Any
@@ -66,9 +67,7 @@ class _Job:
     model_timesteps: torch.Tensor
     step_options: dict[str, Any]
     latents: torch.Tensor
-    noise: torch.Tensor
-    mask: torch.Tensor
-    known: torch.Tensor | None
+    known: KnownLatents | None
     windows: tuple[Window, ...]
     conditioning: Conditioning
 
@@ -108,6 +107,11 @@ class Painter:
         self._long_calls = LongCalls.watching(*parts) if is_long else None
         self.loras = self._conditioner.loras
         self.adapters = self._conditioner.adapters
+
+    @property
+    def inpaints(self) -> bool:
+        """Whether the UNet itself sees what is kept, in five more channels."""
+        return int(self._pipe.unet.config.in_channels) == 9
 
     def tile(self, tiled: bool) -> None:
         """Set whether the VAE works in tiles at any size, or only on large pictures."""
@@ -202,15 +206,18 @@ class Painter:
         conditioning = self._conditioner.condition(
             patch.guides, recipe, windows, mask_latents, len(timesteps)
         )
+        blended: KnownLatents | None = None
+        if known is not None and (mask_latents is None or patch.strength is not None):
+            strength = patch.repaint if patch.strength is None else patch.strength
+            mask = latent_mask(strength, noise)
+            blended = KnownLatents(clean=known, noise=noise, strength=mask)
         return _Job(
             scheduler=scheduler,
             timesteps=timesteps,
             model_timesteps=timesteps.float().to(self._device),
             step_options=step_options(scheduler, generators),
             latents=latents,
-            noise=noise,
-            mask=latent_mask(patch.repaint, noise),
-            known=known if mask_latents is None else None,
+            known=blended,
             windows=windows,
             conditioning=conditioning,
         )
@@ -225,10 +232,9 @@ class Painter:
         random numbers of these are drawn.
 
         Returns:
-            Noise; the photo's latents or None; mask and masked latents for a 9-channel UNet or
-            None.
+            Noise; the photo's latents or None; mask and masked latents or None.
         """
-        inpainting = self._pipe.unet.config.in_channels == 9
+        inpainting = self.inpaints
         known = mask_latents = None
         if not from_noise or not (inpainting or patch.repaint.all()):
             known = self._autoencoder.encode(patch.picture, generators)
@@ -240,6 +246,8 @@ class Painter:
             mask_latents = torch.cat([latent_mask(patch.repaint, noise), masked], dim=1)
         else:
             self._noise(patch, generators)
+        if known is None and patch.strength is not None:
+            known = self._autoencoder.encode(patch.picture, generators)
         return noise, known, mask_latents
 
     def _noise(self, patch: InpaintInput, generators: list[torch.Generator]) -> torch.Tensor:
@@ -259,11 +267,7 @@ class Painter:
             output, time, job.latents, return_dict=False, **job.step_options
         )[0]
         if job.known is not None:
-            known, following = job.known, job.timesteps[index + 1 : index + 2]
-            if len(following):
-                keep, spread = noised(job.scheduler, following, known.dtype)
-                known = keep * known + spread * job.noise
-            job.latents = (1 - job.mask) * known + job.mask * job.latents
+            job.latents = job.known.blend(job.latents, job.scheduler, job.timesteps, index + 1)
         return partial(_clean, job, noisy[:1], output[:1], time)
 
     def _predict(self, job: _Job, noisy: torch.Tensor, index: int) -> torch.Tensor:
@@ -291,4 +295,5 @@ def _clean(
     clean = predict_clean(job.scheduler, noisy, output, time)
     if job.known is None:
         return clean
-    return (1 - job.mask[:1]) * job.known[:1] + job.mask[:1] * clean
+    painted = job.known.painted(1.0)[:1]
+    return (1 - painted) * job.known.clean[:1] + painted * clean

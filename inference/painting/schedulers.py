@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
@@ -18,6 +19,9 @@ from diffusers import (
     SchedulerMixin,
     TCDScheduler,
 )
+
+# Strengths and shares of the steps are sums of floats.
+ROUNDING = 1e-6
 
 # Every entry gives its options in full, because a checkpoint's own config may have other ones.
 PLAIN = {"use_karras_sigmas": False}
@@ -77,6 +81,40 @@ def noised(
     """
     one, nothing = torch.ones(1, dtype=dtype), torch.zeros(1, dtype=dtype)
     return scheduler.add_noise(one, nothing, time)[0], scheduler.add_noise(nothing, one, time)[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnownLatents:
+    """The photo's latents, which replace the painted ones at each step where they are kept.
+
+    Where the strength lies between 0 and 1, they are kept in the first steps only (Levin and Fried
+    2023, "Differential Diffusion", arXiv:2306.00950).
+
+    Attributes:
+        clean: (n, c, h, w).
+        noise: of the same shape.
+        strength: (n, 1, h, w) in 0–1, the share of the steps in which a latent is painted.
+    """
+
+    clean: torch.Tensor = field(repr=False)
+    noise: torch.Tensor = field(repr=False)
+    strength: torch.Tensor = field(repr=False)
+
+    def painted(self, share: float) -> torch.Tensor:
+        """The latents that are painted after this share of the steps: 1, and 0 for the others."""
+        begun = self.strength + share >= 1 - ROUNDING
+        return (begun & (self.strength > 0)).to(self.clean.dtype)
+
+    def blend(
+        self, latents: torch.Tensor, scheduler: Any, timesteps: torch.Tensor, done: int
+    ) -> torch.Tensor:
+        """Painted latents with the known ones, noised as they are after `done` steps."""
+        known, following = self.clean, timesteps[done : done + 1]
+        if len(following):
+            keep, spread = noised(scheduler, following, known.dtype)
+            known = keep * known + spread * self.noise
+        painted = self.painted(done / len(timesteps))
+        return (1 - painted) * known + painted * latents
 
 
 def step_options(scheduler: Any, generators: list[torch.Generator]) -> dict[str, Any]:

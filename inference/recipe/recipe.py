@@ -145,8 +145,8 @@ class Recipe(MaskSettings, FinishSettings):
     inpainting_model: bool = Setting(
         True,
         "Inpainting model",
-        "Uses the style's inpainting checkpoint, if it has one: it sees what is kept, so that the "
-        "new part fits better.",
+        "Shows the painter what is kept, so that the new part fits better: by the style's "
+        "inpainting checkpoint, or by the control inpaint where it has none.",
     )
     input_image_url: str = Setting(
         "", "Photo address", "Where the photo is on the web, instead of an upload.", max_length=2000

@@ -14,7 +14,7 @@ import numpy as np
 from inference.catalog.catalog import PACK
 from inference.catalog.hub import fetch
 from inference.catalog.schema import Style
-from inference.control.control_maps import CONTROLS, Scene
+from inference.control.control_maps import CONTROLS, MASKED_CONTROLS, Scene
 from inference.control.openpose_skeleton import Keypoints
 from inference.errors import InvalidPhoto
 from inference.finishing.face_regions import portrait_of
@@ -30,6 +30,7 @@ from inference.picture.geometry import Box, Size, View, generation_size
 from inference.picture.photo import Photo, Pixels
 from inference.picture.progress import Progress, Stage
 from inference.picture.result import Result
+from inference.recipe.control_list import Control
 from inference.recipe.lora_tags import split_lora_tags
 from inference.recipe.recipe import Recipe
 from inference.runtime.cache import Cache
@@ -89,8 +90,8 @@ class Job:
             likeness = self._likeness() if self.recipe.face_swap else None
         yield Progress(stage=Stage.CONTROL)
         with self._timed(Stage.CONTROL):
-            patch = self._patch(selection, crop.box)
-        control_map = patch.guides[0].map if patch.guides else None
+            patch = self._patch(selection, crop.box, loader.controls)
+        control_map = patch.guides[0].map if self.recipe.controls else None
         yield Progress(stage=Stage.CONTROL, control_map=control_map)
         painter_recipe = self._painter_recipe()
         with self._timed(Stage.PAINTING):
@@ -130,8 +131,9 @@ class Job:
 
     def control_maps(self) -> dict[str, Pixels]:
         """The map of each of the recipe's controls, by name, without painting."""
+        controls = controls_of(self.recipe, self.models.catalog, self.style)
         selection = self._select()
-        patch = self._patch(selection, self._crop(selection).box)
+        patch = self._patch(selection, self._crop(selection).box, controls)
         return {guide.control: guide.map for guide in patch.guides}
 
     def _find(self, photo: Photo, word: str) -> Heatmap:
@@ -157,33 +159,36 @@ class Job:
         selection.check(self.recipe)
         return selection
 
-    def _patch(self, selection: Selection, box: Box) -> InpaintInput:
+    def _patch(self, selection: Selection, box: Box, controls: tuple[Control, ...]) -> InpaintInput:
         """The painter's input: the canvas in `box` at generation size, with its control maps."""
         size = generation_size(box.size, self.style.native_size)
         view = View(whole=selection.canvas.size, box=box, size=size)
         picture = resize(selection.picture()[box.slices], size)
         crop = repr((self.photo.digest, self.style.family, selection.canvas, box, size))
         family = self.style.family
+        everything = self.recipe.controlnet_txt2img  # the painter gets nothing of the photo
+        repaint = (selection.alpha(self.recipe, view) > 0) | everything
         scene = Scene(
             picture=picture,
             keypoints=partial(self._keypoints, selection, box, size),
             nearness=lambda: self.models.depth(family, fetch).find(picture),
             classes=lambda: self.models.rooms(family, fetch).find(picture),
+            repaint=repaint,
         )
-        everything = self.recipe.controlnet_txt2img  # the painter gets nothing of the photo
-        return InpaintInput(
-            picture=picture,
-            repaint=(selection.alpha(self.recipe, view) > 0) | everything,
-            guides=tuple(
-                ControlInput(
-                    control=one.name,
-                    map=self.maps.get(f"{crop} {one.name}", partial(CONTROLS[one.name], scene)),
-                    scale=one.weight,
-                    start=one.window[0],
-                    end=one.window[1],
-                )
-                for one in controls_of(self.recipe, self.models.catalog, self.style)
-            ),
+        guides = tuple(self._guide(control, scene, crop) for control in controls)
+        return InpaintInput(picture=picture, repaint=repaint, guides=guides)
+
+    def _guide(self, control: Control, scene: Scene, crop: str) -> ControlInput:
+        """A control's map of a scene; `crop` identifies the picture in the cache of maps."""
+        draw = partial(CONTROLS[control.name], scene)
+        masked = control.name in MASKED_CONTROLS  # its map changes with the mask
+        return ControlInput(
+            control=control.name,
+            map=draw() if masked else self.maps.get(f"{crop} {control.name}", draw),
+            scale=control.weight,
+            start=control.window[0],
+            end=control.window[1],
+            hidden=scene.repaint if masked else None,
         )
 
     def _keypoints(self, selection: Selection, box: Box, size: Size) -> Keypoints:

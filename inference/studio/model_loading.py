@@ -9,14 +9,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
-from inference.catalog.catalog import FACE, Catalog
+from inference.catalog.catalog import FACE, INPAINT, Catalog
 from inference.catalog.download import Activity, DownloadProgress
 from inference.catalog.download_plan import DownloadPlan
-from inference.catalog.hub import Fetch
+from inference.catalog.hub import Fetch, is_ready
 from inference.catalog.schema import ControlModel, Style
 from inference.catalog.sources import HubSource, LocalSource, Source
 from inference.control.control_maps import CONTROLS
-from inference.errors import Cancelled, InvalidRecipe, MissingModel
+from inference.errors import Cancelled, HubUnreachable, InvalidRecipe, MissingModel
 from inference.finishing.face_restorer import FaceRestorer
 from inference.picture.progress import Progress, Stage
 from inference.recipe.control_list import Control
@@ -47,13 +47,33 @@ class ModelLoader:
     """
 
     def __init__(self, models: LoadedModels, style: Style, recipe: Recipe) -> None:
-        inpaints = recipe.inpainting_model and not recipe.controlnet_txt2img
+        self._inpaints = recipe.inpainting_model and not recipe.controlnet_txt2img
         self._models = models
         self._plain = style
-        self._style = style.for_inpainting() if inpaints else style
         self._recipe = recipe
-        self._names = _networks(models.catalog, style, recipe)
+        _check(models.catalog, style, recipe)
+        self._use(style.for_inpainting() if self._inpaints else style)
         self._plan: DownloadPlan | None = None
+
+    @property
+    def controls(self) -> tuple[Control, ...]:
+        """The recipe's controls, and `inpaint` if the UNet does not see what is kept."""
+        named = self._recipe.controls
+        return (*named, Control(INPAINT)) if self._joins else named
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        """Keys of the ControlNets and IP-Adapters."""
+        names = (control.name for control in self.controls)
+        return (*names, *((FACE,) if self._recipe.face_swap else ()))
+
+    def _use(self, style: Style) -> None:
+        """Paint with a checkpoint of the style, its own or its inpainting one."""
+        self._style = style
+        known = self._models.catalog.family(style.family).controls
+        named = self._recipe.controlnets or (self._recipe.controlnet,)
+        sees = style == self._plain.for_inpainting() != self._plain
+        self._joins = self._inpaints and not sees and INPAINT in known and INPAINT not in named
 
     def load_segmenter(self) -> Generator[Progress]:
         """Load the model that finds words."""
@@ -91,7 +111,9 @@ class ModelLoader:
             if "segroom" in self._names:
                 models.rooms(family, get)
             reading = partial(_begin_reading, task)
-            return models.checkpoints.painter(self._style, self._names, get, reading)
+            painter = models.checkpoints.painter(self._style, self._names, get, reading)
+            self._joins = self._joins and not painter.inpaints
+            return painter
 
         return (yield from self._reported(work))
 
@@ -124,15 +146,27 @@ class ModelLoader:
         return self._plan
 
     def _made_plan(self, task: Task) -> DownloadPlan:
-        """A new plan; without the inpainting checkpoint if it is not to be had."""
-        try:
-            return DownloadPlan.of(self._planned(), task.report, task.cancelled)
-        except MissingModel as error:
-            if self._style == self._plain:
-                raise
-            log.warning("%s paints without its inpainting checkpoint: %s", self._style.key, error)
-            self._style = self._plain
-            return DownloadPlan.of(self._planned(), task.report, task.cancelled)
+        """A new plan; without the models for inpainting that are not to be had."""
+        while True:
+            try:
+                return DownloadPlan.of(self._planned(), task.report, task.cancelled)
+            except (MissingModel, HubUnreachable) as error:
+                if not self._does_without(error):
+                    raise
+
+    def _does_without(self, error: MissingModel | HubUnreachable) -> bool:
+        """Give up a model for inpainting; whether there was one to give up."""
+        is_missing = isinstance(error, MissingModel)
+        if is_missing and self._style != self._plain:
+            without = "its inpainting checkpoint"
+            self._use(self._plain)
+        elif self._joins and (is_missing or is_ready(self._style.base)):
+            without = f"the control {INPAINT}"
+            self._joins = False
+        else:
+            return False
+        log.warning("%s paints without %s: %s", self._style.key, without, error)
+        return True
 
     def _planned(self) -> Iterator[Source]:
         """The sources of all models that a job needs, those of the mask first."""
@@ -186,10 +220,11 @@ class ModelLoader:
 
 
 def controls_of(recipe: Recipe, catalog: Catalog, style: Style) -> tuple[Control, ...]:
-    """The controls that a recipe uses, checked against the style.
+    """The controls that a recipe names, checked against the style.
 
     Raises:
-        InvalidRecipe: the style has no such control; lists those that it has.
+        InvalidRecipe: the style has no such control, lists those that it has; or nothing of the
+            photo is kept, which the control `inpaint` would show.
     """
     known = [control.key for control in catalog.controls(style.family) if control.key in CONTROLS]
     if any(control.name not in known for control in recipe.controls):
@@ -199,12 +234,19 @@ def controls_of(recipe: Recipe, catalog: Catalog, style: Style) -> tuple[Control
         raise InvalidRecipe(
             f"{title} ({field}): with the style {style.title} it {choice}.", field=field
         )
+    if recipe.controlnet_txt2img and any(one.name == INPAINT for one in recipe.controls):
+        title = Recipe.model_fields["controlnet_txt2img"].title
+        raise InvalidRecipe(
+            f"{title} (controlnet_txt2img): the control {INPAINT} shows what is kept of the photo, "
+            "so turn this off or leave the control out.",
+            field="controlnet_txt2img",
+        )
     return recipe.controls
 
 
-def _networks(catalog: Catalog, style: Style, recipe: Recipe) -> tuple[str, ...]:
-    """Keys of the ControlNets and IP-Adapters that a recipe uses."""
-    controls = controls_of(recipe, catalog, style)
+def _check(catalog: Catalog, style: Style, recipe: Recipe) -> None:
+    """Check that the style has what the recipe uses."""
+    controls_of(recipe, catalog, style)
     if recipe.face_swap and catalog.family(style.family).face is None:
         title = Recipe.model_fields["face_swap"].title
         raise InvalidRecipe(
@@ -212,7 +254,6 @@ def _networks(catalog: Catalog, style: Style, recipe: Recipe) -> tuple[str, ...]
             "choose another style.",
             field="face_swap",
         )
-    return (*(control.name for control in controls), *((FACE,) if recipe.face_swap else ()))
 
 
 def _control_sources(control: ControlModel) -> Iterator[Source]:

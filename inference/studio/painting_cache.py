@@ -50,8 +50,15 @@ class PaintingCache:
 
 
 def _key(patch: InpaintInput, recipe: Recipe, made_by: tuple[object, ...]) -> str:
-    guides = [(one.control, digest(one.map), one.scale, one.start, one.end) for one in patch.guides]
-    inputs = digest(patch.picture), digest(patch.repaint), patch.window, guides
+    guides = [
+        (
+            one.control, digest(one.map), None if one.hidden is None else digest(one.hidden),
+            one.scale, one.start, one.end,
+        )
+        for one in patch.guides
+    ]  # fmt: skip
+    strength = None if patch.strength is None else digest(patch.strength)
+    inputs = digest(patch.picture), digest(patch.repaint), strength, patch.window, guides
     return repr((made_by, inputs, recipe.model_dump_json(exclude=_IRRELEVANT_FIELDS)))
 
 

@@ -12,6 +12,7 @@ import pytest
 from inference import errors
 from inference.catalog.catalog import (
     FACE,
+    INPAINT,
     Catalog,
     ControlModel,
     HubSource,
@@ -67,7 +68,7 @@ def written(path: Path, text: str) -> Path:
 @pytest.mark.parametrize(
     ("family", "styles", "controls"),
     [
-        ("pack", ["drawn", "ink", "soft"], list(CONTROLS)),
+        ("pack", ["drawn", "ink", "soft"], [name for name in CONTROLS if name != INPAINT]),
         ("sd15", ["photo", "painting", "cartoon", "flat"], list(CONTROLS)),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -376,6 +377,18 @@ def test_the_palette_is_the_published_one(number: int, colour: tuple[int, int, i
 @pytest.mark.parametrize("control", ["composition", "reference", "ipadapter"])
 def test_what_looks_at_pictures_is_shown_the_picture(control: str) -> None:
     np.testing.assert_array_equal(CONTROLS[control](scene(circle())), circle())
+
+
+@pytest.mark.parametrize("kept", ["nothing", "a half", "everything", "not said"])
+def test_the_map_for_inpainting_is_what_is_kept(kept: str) -> None:
+    picture = circle()
+    repaint = np.zeros(picture.shape[:2], dtype=bool)
+    repaint[:, : {"nothing": 512, "a half": 256}.get(kept, 0)] = True
+    given = replace(scene(picture), repaint=None if kept == "not said" else repaint)
+    drawn = CONTROLS["inpaint"](given)
+    assert not drawn[repaint].any()
+    np.testing.assert_array_equal(drawn[~repaint], picture[~repaint])
+    assert drawn.dtype == np.uint8
 
 
 @pytest.mark.parametrize("control", sorted(set(CONTROLS) - {"pose", "depth", "segroom"}))

@@ -267,7 +267,7 @@ def test_dilating_moves_the_edge_of_a_brushed_disc_by_so_much(page: Page) -> Non
     page.locator("#mask_invert input").uncheck()
     set_number(page, "mask_dilate", 0)
     page.locator(".mc-tools input").fill("85")
-    brush(page, "repaint", (0.5, 0.5), (0.5, 0.5))
+    brush(page, "repaint", (0.5, 0.5))
     disc = drawn_mask(page) > 0
     assert disc.any()
     page.locator("#mask_dilate_unit label", has_text="px").click()

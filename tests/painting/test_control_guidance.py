@@ -15,6 +15,8 @@ from inference.catalog.hub import fetch
 from inference.catalog.schema import ControlModel, ImageAdapter
 from inference.control.control_maps import CONTROLS
 from inference.errors import InvalidRecipe
+from inference.painting.inpainting import InpaintInput, Painting
+from inference.painting.painter import Painter
 from tests.support import hub_repositories
 from tests.support.hub_server import HubServer
 
@@ -69,8 +71,8 @@ def painted(studio: Studio, **fields: object) -> Result:
 
 @pytest.mark.parametrize("name", sorted(CONTROLS))
 def test_each_control_guides(studio: Studio, name: str) -> None:
-    result = painted(studio, controlnet=name, steps=2)
-    bare = painted(studio, controlnet=None, steps=2)
+    result = painted(studio, controlnet=name, steps=2, inpainting_model=False)
+    bare = painted(studio, controlnet=None, steps=2, inpainting_model=False)
     assert result.control_map is not None
     assert result.kept_pixels_changed == 0
     assert (result.images[0] != bare.images[0]).any()
@@ -112,6 +114,76 @@ def test_each_of_several_controls_runs_in_its_own_window(
     for hook in hooks:
         hook.remove()
     assert {name: number for name, number in calls.items() if number} == steps
+
+
+@pytest.mark.parametrize(
+    ("fields", "guides"),
+    [
+        ({"controlnet": "pose"}, {"pose": 1.0, "inpaint": 1.0}),
+        ({"controlnet": None}, {"inpaint": 1.0}),
+        ({"controlnets": "pose canny hed tile"},
+         {"pose": 1.0, "canny": 1.0, "hed": 1.0, "tile": 1.0, "inpaint": 1.0}),
+        ({"controlnet": "inpaint", "controlnet_conditioning_scale": 0.4}, {"inpaint": 0.4}),
+        ({"controlnets": "inpaint pose"}, {"inpaint": 1.0, "pose": 1.0}),
+        ({"controlnets": "pose inpaint", "controlnet_weights": "1 0"}, {"pose": 1.0}),
+        ({"controlnet": "pose", "inpainting_model": False}, {"pose": 1.0}),
+        ({"controlnet": "inpaint", "inpainting_model": False}, {"inpaint": 1.0}),
+        ({"controlnet": "pose", "controlnet_txt2img": True}, {"pose": 1.0}),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_inpaint_is_joined_where_the_unet_does_not_see_what_is_kept(
+    studio: Studio,
+    fields: dict[str, object],
+    guides: dict[str, float],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    patches = seen_by_the_painter(monkeypatch)
+    result = painted(studio, steps=2, **fields)
+    (patch,) = patches
+    assert {one.control: one.scale for one in patch.guides} == guides
+    assert (result.control_map is None) == (fields.get("controlnet", "") is None)
+    for guide in patch.guides:
+        if guide.control == "inpaint":
+            assert guide.hidden is not None
+            np.testing.assert_array_equal(guide.hidden, patch.repaint)
+            assert not guide.map[patch.repaint].any()
+            kept = ~patch.repaint
+            assert kept.any()
+            np.testing.assert_array_equal(guide.map[kept], patch.picture[kept])
+        else:
+            assert guide.hidden is None
+
+
+def seen_by_the_painter(monkeypatch: pytest.MonkeyPatch) -> list[InpaintInput]:
+    """The inputs of each painting from now on."""
+    patches: list[InpaintInput] = []
+    paint = Painter.paint
+
+    def noted(self: Painter, patch: InpaintInput, recipe: Recipe) -> Painting:
+        patches.append(patch)
+        return paint(self, patch, recipe)
+
+    monkeypatch.setattr(Painter, "paint", noted)
+    return patches
+
+
+def test_another_mask_gives_another_map(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    patches = seen_by_the_painter(monkeypatch)
+    whole = {"mask_prompt": "", "mask_invert": False, "mask_strokes": "", "steps": 2}
+    corner = np.zeros((120, 96, 3), dtype=np.uint8)
+    corner[:60, :48] = corner[-8:, -8:] = corner[-8:, :8] = corner[:8, -8:] = 255
+    for mask in (half(), Photo.of(corner)):
+        list(studio.paint(photo(), Recipe(**RECIPE | whole, controlnet="inpaint"), mask))
+    first, second = (patch.guides[0].map for patch in patches)
+    assert first.shape == second.shape
+    assert (first != second).any()
+
+
+def test_with_nothing_kept_inpaint_is_refused(studio: Studio) -> None:
+    with pytest.raises(InvalidRecipe, match="the control inpaint shows what is kept") as caught:
+        painted(studio, controlnet="inpaint", controlnet_txt2img=True)
+    assert caught.value.field == "controlnet_txt2img"
 
 
 def test_the_order_of_controls_does_not_matter_but_their_weights_do(studio: Studio) -> None:
@@ -164,8 +236,9 @@ def test_guided_by_control_only_the_photo_itself_is_not_seen(
         ),
         ({"controlnets": "pose spine"}, r"\(controlnets\): .* takes one of pose, canny, depth, "),
         ({"controlnet": "face"}, r"takes one of .*, reference, ipadapter\."),
+        ({"controlnet": "inpaint"}, "with the style Drawn it takes one of pose, ca"),
         ({"controlnet": "spine", "style": "photo"}, "style Photo it takes one of pose, canny, de"),
-        ({"controlnet": "face", "style": "photo"}, r"takes one of .*, ipadapter\."),
+        ({"controlnet": "face", "style": "photo"}, r"takes one of .*, inpaint, .*, ipadapter\."),
     ],
     ids=str,
 )

@@ -238,14 +238,17 @@ def step_on_meta(one: Painter, job: InpaintInput, recipe: Recipe) -> Work:
 
     with torch.inference_mode():
         run = one._prepare(job, recipe)
-        run.windows = windows_of(move(run.noise), job.window, one._autoencoder.factor)
+        run.windows = windows_of(move(run.latents), job.window, one._autoencoder.factor)
         guiding = {
             f.name: tree_map(move, getattr(run.conditioning, f.name))
             for f in fields(run.conditioning)
         }
         run.conditioning = type(run.conditioning)(**guiding)
-        for name in ("model_timesteps", "latents", "noise", "mask", "known"):
+        for name in ("model_timesteps", "latents"):
             setattr(run, name, move(getattr(run, name)))
+        if run.known is not None:
+            parts = {f.name: move(getattr(run.known, f.name)) for f in fields(run.known)}
+            run.known = replace(run.known, **parts)
         for model in (one._pipe.unet, *one._conditioner.controlnets.values()):
             model.to(META)
         one._step(run, 0)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from diffusers import MultiControlNetModel, StableDiffusionControlNetInpaintPipeline
+from diffusers import (
+    ControlNetModel,
+    MultiControlNetModel,
+    StableDiffusionControlNetInpaintPipeline,
+)
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
@@ -45,10 +50,12 @@ def picture(seed: int, width: int = 72, height: int = 64) -> Pixels:
     return random.integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
+HOLE = np.zeros((64, 72), dtype=bool)
+HOLE[8:50, 20:64] = True
+
+
 def patch(*guides: ControlInput) -> InpaintInput:
-    repaint = np.zeros((64, 72), dtype=bool)
-    repaint[8:50, 20:64] = True
-    return InpaintInput(picture=picture(0), repaint=repaint, guides=guides)
+    return InpaintInput(picture=picture(0), repaint=HOLE, guides=guides)
 
 
 def paint(pipe: object, job: InpaintInput, recipe: Recipe) -> tuple[Pixels, ...]:
@@ -60,7 +67,7 @@ def paint(pipe: object, job: InpaintInput, recipe: Recipe) -> tuple[Pixels, ...]
     return last.pictures
 
 
-def stock(pipe: object, job: InpaintInput, recipe: Recipe) -> Pixels:
+def stock(pipe: object, job: InpaintInput, recipe: Recipe, **options: object) -> Pixels:
     """The reference: the same settings through diffusers' own `__call__`."""
     guides = job.guides or (ControlInput(control="off", map=picture(9), scale=0.0),)
     nets = [tiny_models.controlnet(len(guide.control)) for guide in guides]
@@ -78,7 +85,7 @@ def stock(pipe: object, job: InpaintInput, recipe: Recipe) -> Pixels:
         negative_prompt=recipe.negative_prompt,
         image=Image.fromarray(job.picture),
         mask_image=Image.fromarray(job.repaint.astype(np.uint8) * 255),
-        control_image=[Image.fromarray(guide.map) for guide in guides],
+        control_image=[shown_to_stock(guide) for guide in guides],
         controlnet_conditioning_scale=[guide.scale for guide in guides],
         control_guidance_start=[guide.start for guide in guides],
         control_guidance_end=[guide.end for guide in guides],
@@ -89,8 +96,18 @@ def stock(pipe: object, job: InpaintInput, recipe: Recipe) -> Pixels:
         guidance_scale=recipe.cfg_scale,
         guess_mode=recipe.control_mode == "unbalanced",
         generator=torch.Generator().manual_seed(recipe.seed),
+        **options,
     ).images[0]
     return np.asarray(image)
+
+
+def shown_to_stock(guide: ControlInput) -> object:
+    """A control map as the stock pipeline takes it: -1 only in a tensor."""
+    if guide.hidden is None:
+        return Image.fromarray(guide.map)
+    condition = guide.map.astype(np.float32) / 255
+    condition[guide.hidden] = -1.0
+    return torch.from_numpy(condition).permute(2, 0, 1)[None]
 
 
 def difference(one: Pixels, other: Pixels) -> int:
@@ -99,6 +116,9 @@ def difference(one: Pixels, other: Pixels) -> int:
 
 POSE = ControlInput(control="pose", map=picture(1), scale=0.8)
 CANNY = ControlInput(control="canny", map=picture(2), scale=0.5, start=0.3, end=0.8)
+INPAINT = ControlInput(
+    control="inpaint", map=np.where(HOLE[..., None], np.uint8(0), picture(0)), hidden=HOLE
+)
 LINES = ControlInput(control="lineart", map=picture(3), scale=1.0, start=0.0, end=0.4)
 
 # Schedulers with all variants of the initial noise (two) and of the timesteps (three).
@@ -138,6 +158,111 @@ def test_equals_the_stock_pipeline(
     ours, theirs = paint(pipe, patch(*guides), recipe)[0], stock(pipe, patch(*guides), recipe)
     assert difference(ours, theirs) <= 1
     assert difference(ours, picture(0)) > 20, "the comparison is void if nothing was painted"
+
+
+@pytest.mark.parametrize("strength", [1.0, 0.6])
+@pytest.mark.parametrize("guides", [(INPAINT,), (POSE, INPAINT)], ids=len)
+def test_where_a_map_is_hidden_the_controlnet_gets_minus_one_as_in_the_stock_pipeline(
+    pipe: object,
+    guides: tuple[ControlInput, ...],
+    strength: float,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tiny_models, "controlnet", attentive_controlnet)
+    recipe = Recipe(**BASE, denoising_strength=strength)
+    ours, theirs = paint(pipe, patch(*guides), recipe)[0], stock(pipe, patch(*guides), recipe)
+    assert difference(ours, theirs) <= 1
+    black = patch(*(replace(guide, hidden=None) for guide in guides))
+    assert difference(ours, paint(pipe, black, recipe)[0]) > 10
+
+
+def ramp(low: float = 0.0, high: float = 1.0) -> np.ndarray:
+    """Strengths that rise from left to right, equal within each latent."""
+    columns = np.linspace(low, high, 9, dtype=np.float32).repeat(8)
+    return np.tile(columns, (64, 1))
+
+
+def soft(strength: np.ndarray, *guides: ControlInput) -> InpaintInput:
+    return replace(patch(*guides), repaint=strength > 0, strength=strength)
+
+
+@any_unet
+@pytest.mark.parametrize("guides", [(), (POSE, CANNY)], ids=len)
+@pytest.mark.parametrize("denoising_strength", [1.0, 0.6])
+@pytest.mark.parametrize("scheduler", ["dpm++2m_karras", "euler_a", "lcm"])
+def test_a_strength_of_0_or_1_paints_as_the_mask_alone_bit_for_bit(
+    pipe: object, guides: tuple[ControlInput, ...], denoising_strength: float, scheduler: str
+) -> None:
+    recipe = Recipe(**BASE, denoising_strength=denoising_strength, scheduler=scheduler)
+    hard = (ramp() > 0.5).astype(np.float32)
+    assert 0 < hard.mean() < 1
+    one = soft(hard, *guides)
+    alone = replace(one, strength=None)
+    np.testing.assert_array_equal(paint(pipe, one, recipe)[0], paint(pipe, alone, recipe)[0])
+
+
+@any_unet
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"denoising_strength": 0.6}, {"scheduler": "euler_a"}, {"scheduler": "dpm++sde"}],
+    ids=str,
+)
+def test_a_soft_mask_equals_the_stock_pipeline_whose_mask_is_changed_at_each_step(
+    pipe: object, settings: dict[str, object]
+) -> None:
+    recipe = Recipe(**{**BASE, "steps": 10, **settings})
+    job, total = soft(ramp()), int(10 * recipe.denoising_strength)
+    levels = torch.from_numpy(job.strength[::8, ::8])
+
+    def painted(done: int) -> torch.Tensor:
+        return (levels > 0) & (levels + done / total >= 1 - 1e-6)
+
+    def harden(
+        _pipe: object, index: int, _time: object, tensors: dict[str, torch.Tensor]
+    ) -> dict[str, torch.Tensor]:
+        tensors["mask"][:] = painted(index + 2)
+        return {}
+
+    first = painted(1).numpy().repeat(8, 0).repeat(8, 1)
+    theirs = stock(
+        pipe,
+        replace(job, repaint=first),
+        recipe,
+        callback_on_step_end=harden,
+        callback_on_step_end_tensor_inputs=["mask"],
+    )
+    ours = paint(pipe, job, recipe)[0]
+    assert difference(ours, theirs) <= 1
+    assert difference(ours, paint(pipe, replace(job, strength=None), recipe)[0]) > 10
+
+
+@pytest.mark.parametrize("denoising_strength", [1.0, 0.6])
+def test_the_weaker_a_part_is_painted_the_nearer_it_stays_to_the_photo(
+    pipe: object, denoising_strength: float
+) -> None:
+    recipe = Recipe(**BASE | {"steps": 10}, denoising_strength=denoising_strength)
+    flat = np.full((64, 72), 1.0, dtype=np.float32)
+    shown = paint(pipe, soft(flat * 1e-4), recipe)[0].astype(float)
+    apart = []
+    for level in (0.2, 0.5, 0.8, 1.0):
+        strengths = flat.copy()
+        strengths[:, 24:] = level
+        part = paint(pipe, soft(strengths), recipe)[0][:, 32:].astype(float)
+        apart.append(np.abs(part - shown[:, 32:]).mean())
+    assert apart == sorted(apart)
+    assert apart[0] < 0.9 * apart[-1]
+
+
+def attentive_controlnet(
+    seed: int, build: Callable[[int], ControlNetModel] = tiny_models.controlnet
+) -> ControlNetModel:
+    """A ControlNet whose map has much effect; random weights let it fade on its way."""
+    net = build(seed)
+    with torch.no_grad():
+        for name, parameter in net.controlnet_cond_embedding.named_parameters():
+            if name.endswith("weight"):
+                parameter *= 3
+    return net
 
 
 @pytest.mark.parametrize("guides", [(POSE,), (POSE, CANNY), ()], ids=len)

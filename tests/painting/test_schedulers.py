@@ -23,6 +23,7 @@ from diffusers import (
 from numpy.typing import NDArray
 
 from inference.painting.schedulers import (
+    KnownLatents,
     make_scheduler,
     noised,
     predict_clean,
@@ -415,3 +416,37 @@ def test_the_clean_picture_is_foreseen_from_whatever_a_model_says(name: str, kin
     )
     clean = predict_clean(scheduler, keep * PHOTO + spread * NOISE, says[kind], torch.tensor(499))
     torch.testing.assert_close(clean, PHOTO, atol=1e-4, rtol=1e-4)
+
+
+# --- known latents ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("strength", "painted"),
+    # After each of four steps.
+    [(0.0, "----"), (0.01, "---p"), (0.24, "---p"), (0.25, "--pp"), (0.5, "-ppp"), (0.6, "-ppp"),
+     (0.75, "pppp"), (0.9, "pppp"), (1.0, "pppp")],
+)  # fmt: skip
+def test_a_latent_is_painted_in_as_many_of_the_last_steps_as_it_is_strong(
+    strength: float, painted: str
+) -> None:
+    shape = (1, 4, 2, 2)
+    known = KnownLatents(
+        clean=torch.zeros(shape),
+        noise=torch.zeros(shape),
+        strength=torch.full((1, 1, 2, 2), strength),
+    )
+    scheduler = make_scheduler("dpm++2m_karras", SD15_FILE)
+    scheduler.set_timesteps(4)
+    ours = torch.ones(shape)
+    blends = [known.blend(ours, scheduler, scheduler.timesteps, done) for done in (1, 2, 3, 4)]
+    assert [float(one.mean()) for one in blends] == [float(one == "p") for one in painted]
+
+
+@pytest.mark.parametrize("steps", [3, 7, 10, 30, 49])
+def test_strengths_that_are_a_share_of_the_steps_are_not_lost_by_rounding(steps: int) -> None:
+    for k in range(1, steps + 1):
+        share = torch.tensor([k / steps])
+        known = KnownLatents(clean=torch.zeros(1), noise=torch.zeros(1), strength=share)
+        painted = sum(float(known.painted(done / steps)) for done in range(1, steps + 1))
+        assert painted == min(steps, k + 1)

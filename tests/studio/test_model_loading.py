@@ -151,14 +151,18 @@ def test_the_inpainting_checkpoint_is_used_where_something_is_kept(
     assert loaded(models).unet.config.in_channels == channels
 
 
+def without_inpainting_file(hub: HubServer, tmp_path: Path) -> None:
+    repo = Catalog.load().style("photo").base.repo
+    folder = tmp_path / "without"
+    shutil.copytree(hub.repos[repo].folder, folder)
+    (folder / INPAINTING_FILE).unlink()
+    hub.add(repo, folder, commit=hub.repos[repo].commit)
+
+
 def test_without_the_inpainting_file_the_other_checkpoint_is_used(
     whole_hub: HubServer, tmp_path: Path
 ) -> None:
-    repo = Catalog.load().style("photo").base.repo
-    folder = tmp_path / "without"
-    shutil.copytree(whole_hub.repos[repo].folder, folder)
-    (folder / INPAINTING_FILE).unlink()
-    whole_hub.add(repo, folder, commit=whole_hub.repos[repo].commit)
+    without_inpainting_file(whole_hub, tmp_path)
     models = LoadedModels(Catalog.load(), Device.cpu())
     list(ModelLoader(models, models.catalog.style("photo"), Recipe()).load_painter())
     assert loaded(models).unet.config.in_channels == 4
@@ -172,6 +176,65 @@ def test_the_inpainting_file_keeps_its_configs_beside_the_other_checkpoint(
         models = LoadedModels(Catalog.load(), Device.cpu())
         list(ModelLoader(models, models.catalog.style("photo"), recipe).load_painter())
         assert loaded(models).unet.config.in_channels == channels
+
+
+@pytest.mark.parametrize(
+    ("style", "fields", "controls"),
+    [
+        ("painting", {}, ("pose", "inpaint")),
+        ("painting", {"controlnet": None}, ("inpaint",)),
+        ("painting", {"controlnets": "inpaint pose"}, ("inpaint", "pose")),
+        ("painting", {"inpainting_model": False}, ("pose",)),
+        ("painting", {"controlnet_txt2img": True}, ("pose",)),
+        ("photo", {}, ("pose",)),
+        ("photo", {"controlnet": "inpaint"}, ("inpaint",)),
+        ("photo", {"inpainting_model": False}, ("pose",)),
+        ("drawn", {}, ("pose",)),
+    ],
+    ids=str,
+)
+def test_inpaint_is_joined_to_styles_whose_checkpoint_does_not_see_what_is_kept(
+    style: str, fields: dict[str, Any], controls: tuple[str, ...]
+) -> None:
+    models = LoadedModels(Catalog.load(), Device.cpu())
+    loader = ModelLoader(models, models.catalog.style(style), Recipe(**fields))
+    assert tuple(one.name for one in loader.controls) == controls
+
+
+def inpaint_source(catalog: Catalog) -> Any:
+    return catalog.control("sd15", "inpaint").source
+
+
+@pytest.mark.parametrize(
+    ("is_missing", "controls"), [(False, ("pose", "inpaint")), (True, ("pose",))]
+)
+def test_a_style_without_its_inpainting_file_gets_the_control_instead(
+    whole_hub: HubServer, tmp_path: Path, *, is_missing: bool, controls: tuple[str, ...]
+) -> None:
+    catalog = Catalog.load()
+    without_inpainting_file(whole_hub, tmp_path)
+    if is_missing:
+        del whole_hub.repos[inpaint_source(catalog).repo]
+    models = LoadedModels(catalog, Device.cpu())
+    loader = ModelLoader(models, catalog.style("photo"), Recipe())
+    list(loader.load_painter())
+    assert tuple(one.name for one in loader.controls) == controls
+    painter = models.checkpoints.loaded
+    assert painter is not None
+    assert painter.has_control("inpaint") != is_missing
+
+
+def test_offline_a_style_that_is_there_paints_without_the_control(whole_hub: HubServer) -> None:
+    models = LoadedModels(Catalog.load(), Device.cpu())
+    style = models.catalog.style("painting")
+    list(ModelLoader(models, style, Recipe(inpainting_model=False)).load_painter())
+    whole_hub.fault = Fault.SERVER_ERROR
+    loader = ModelLoader(models, style, Recipe())
+    list(loader.load_painter())
+    assert [one.name for one in loader.controls] == ["pose"]
+    models = LoadedModels(Catalog.load(), Device.cpu())
+    with pytest.raises(HubUnreachable):
+        list(ModelLoader(models, models.catalog.style("cartoon"), Recipe()).load_painter())
 
 
 def loaded(models: LoadedModels) -> Any:

@@ -191,7 +191,7 @@ def brush(page: Page, tool: str, *spots: Spot) -> None:
     box = picture.bounding_box()
     assert box is not None
     places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in spots]
-    if len(places) == 1:
+    if len(set(places)) == 1:
         page.keyboard.down("Shift")
     page.mouse.move(*places[0])
     page.mouse.down()

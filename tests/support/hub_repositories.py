@@ -311,6 +311,7 @@ INPAINTING_FILE = "Realistic_Vision_V5.1_fp16-no-ema-inpainting.safetensors"
 CONTROLNETS = (
     "v11p_sd15_openpose", "v11p_sd15_canny", "v11f1p_sd15_depth", "v11p_sd15_lineart",
     "v11p_sd15_mlsd", "v11p_sd15_softedge", "v11f1e_sd15_tile", "v11p_sd15_seg",
+    "v11p_sd15_inpaint",
 )  # fmt: skip
 
 #: Writer of the repository of each name.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -11,13 +12,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from tools.portraits import draw, sample_spec, solo
 from tools.training import vae as autoencoder
 from tools.training.closeups import sample_close_up
 from tools.training.common import SQUARE, TALL, Job, to_tensor
 from tools.training.scenarios import sample_scenarios
 
 CLOSE_UP = "close-up"
-GOALS_PER_BUCKET = {"flat": 5000, "ink": 800, "soft": 800, CLOSE_UP: 1200}
+WHOLE = "whole"  # goals of which nothing is kept
+GOALS_PER_BUCKET = {"flat": 5000, "ink": 800, "soft": 800, CLOSE_UP: 1200, WHOLE: 1600}
 UPLOADS_PER_GOAL = 2
 CHUNK = 200
 Pixels = NDArray[np.uint8]
@@ -36,6 +39,9 @@ def _lesson(
     """A goal, and uploads with their masks."""
     if kind == CLOSE_UP:
         return sample_close_up(seed, size, UPLOADS_PER_GOAL)
+    if kind == WHOLE:
+        drawn = draw(solo(sample_spec(seed)), size, with_masks=False).image
+        return drawn, [(drawn, np.ones(drawn.shape[:2], np.uint8))]
     scenarios = sample_scenarios(seed, size, UPLOADS_PER_GOAL, kind)
     return scenarios[0].goal.image, [(one.upload, one.mask) for one in scenarios]
 
@@ -76,12 +82,17 @@ def _write(task: tuple[Job, str, str, int]) -> None:
 
 
 def train(job: Job) -> None:
-    """Compute the missing latents, one process per thread."""
+    """Compute the missing latents of every kind."""
+    make(job, tuple(GOALS_PER_BUCKET))
+
+
+def make(job: Job, kinds: Sequence[str]) -> None:
+    """Compute the missing latents of these kinds, one process per thread."""
     (job.work / "latents").mkdir(exist_ok=True)
     tasks = [
         (job, kind, bucket, _FIRST_SEED[bucket] + k)
-        for kind, goals in GOALS_PER_BUCKET.items()
-        for k in range(0, goals, CHUNK)
+        for kind in kinds
+        for k in range(0, GOALS_PER_BUCKET[kind], CHUNK)
         for bucket in BUCKETS
     ]
     with multiprocessing.get_context("spawn").Pool(job.threads) as pool:

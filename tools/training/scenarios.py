@@ -65,7 +65,8 @@ def _other(spec: PortraitSpec, kind: str, rng: np.random.Generator) -> PortraitS
     return other
 
 
-def _random_blobs(size: tuple[int, int], rng: np.random.Generator) -> NDArray[np.bool_]:
+def random_shapes(size: tuple[int, int], rng: np.random.Generator) -> NDArray[np.bool_]:
+    """A mask of one to three ellipses and rectangles."""
     width, height = size
     blobs = np.zeros((height, width), np.uint8)
     for _ in range(rng.integers(1, 4)):
@@ -97,8 +98,15 @@ def _mask(
     if kind == "change clothes":
         return _grow(kept["clothes"] | goal.masks["clothes"], margin * 0.6)
     if kind == "random":
-        return _random_blobs((width, height), rng)
+        return random_shapes((width, height), rng)
     return np.ones((height, width), dtype=bool)
+
+
+def sample_mask(drawn: Portrait, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """A mask for repainting a drawing within itself: random shapes, or along its person."""
+    kinds = ("random", "keep skin", "keep head", "keep person", "change clothes")
+    kind = str(rng.choice(kinds, p=(0.5, 0.15, 0.1, 0.15, 0.1)))
+    return _mask(kind, drawn, drawn, rng)
 
 
 def sample_scenarios(
