@@ -13,7 +13,7 @@ from inference.mask.brush import NOTHING, Layer, RegionAt
 from inference.mask.distance_field import DistanceField
 from inference.mask.heatmap import Bools, Floats, Scores, at_least
 from inference.matting.matte import Cutout, Matte
-from inference.matting.trimap import Trimap
+from inference.matting.trimap import Trimap, by_majority, without_edge
 from inference.people.part_words import one_person
 from inference.people.person_regions import PersonRegions, Place
 from inference.picture.compositing import resize
@@ -125,7 +125,7 @@ class Selection:
         field: signed distance field of the selection; it covers the canvas.
         strokes: (h, w) uint8, the brush strokes on the detection's grid.
         region_at: returns what lies at a clicked point, (h, w) bool on the same grid.
-        hair: returns where hair is, as well.
+        hair_and_body: returns where hair is and where the rest of people, as well.
         key: identifies it in the caches.
         mattes, cutouts: caches, shared between selections.
     """
@@ -135,7 +135,7 @@ class Selection:
     field: DistanceField
     strokes: Layer = dataclasses.field(repr=False)
     region_at: RegionAt = dataclasses.field(repr=False)
-    hair: Callable[[], Bools] = dataclasses.field(repr=False)
+    hair_and_body: Callable[[], tuple[Bools, Bools]] = dataclasses.field(repr=False)
     key: str = dataclasses.field(repr=False)
     mattes: Cache[Matte] = dataclasses.field(repr=False)
     cutouts: Cache[Cutout] = dataclasses.field(repr=False)
@@ -193,12 +193,12 @@ class Selection:
     def _solve(self, recipe: Recipe) -> Matte:
         found, brushed = self.field.distance > 0, self.strokes != NOTHING
         holes = found & ~at_least(self.detection.scores, self.threshold)
-        owner = np.where(found == recipe.mask_invert, np.int8(1), np.int8(-1))
-        hair = owner * self.hair()
-        trimap = Trimap.around_edge(
-            self.field.repainted(recipe), hair, holes, brushed, recipe.mask_matte_width
-        )
-        return Matte.solve(self.detection.preview, trimap, recipe.mask_matte_width)
+        hair, body = self.hair_and_body()
+        sides = by_majority(hair, found == recipe.mask_invert)
+        width = recipe.mask_matte_width
+        certain = brushed | without_edge(body, width)
+        trimap = Trimap.around_edge(self.field.repainted(recipe), sides, holes, certain, width)
+        return Matte.solve(self.detection.preview, trimap, width)
 
     def _part(self, view: View) -> Pixels:
         """A part of the canvas, (H, W, 3), at the view's resolution."""

@@ -51,12 +51,10 @@ Phrases = tuple[Phrase, ...]
 GRID = 768
 # Longer side of a single word's scores; the detector's resolution is not higher.
 HEAT_GRID = 192
-PERSON = "person"
+PERSON, HAIR = "person", "hair"
 # Words for a whole person: one of *But not* takes the person away.
 WHOLE = ("person", "foreground")
 PERSON_SCORE = 0.5
-# Hair beside a matted edge.
-HAIR, HAIR_SCORE = "hair", 0.5
 # Relative difference allowed between the aspect ratios of mask image and photo.
 SHAPE_TOLERANCE = 0.02
 
@@ -116,7 +114,7 @@ class Selector:
                 field=make_field(detection.scores, threshold, strokes),
                 strokes=strokes,
                 region_at=region_at,
-                hair=partial(self._hair, photo, family, detection.view),
+                hair_and_body=partial(self._hair_and_body, photo, family, detection.view),
                 key=judged,
                 mattes=self._mattes,
                 cutouts=self._cutouts,
@@ -162,10 +160,12 @@ class Selector:
             people=self.finder.regions(photo, family) if apart else None,
         )
 
-    def _hair(self, photo: Photo, family: str, view: View) -> Bools:
-        """Where hair is, on a grid."""
-        heat = self.finder.heatmaps(photo, (HAIR,), family)[0]
-        return at_least(to_scores(resample(heat.logits, view)), HAIR_SCORE)
+    def _hair_and_body(self, photo: Photo, family: str, view: View) -> tuple[Bools, Bools]:
+        """Where hair is, and where the rest of people, on a grid."""
+        heats = self.finder.heatmaps(photo, (HAIR, PERSON), family)
+        scores = (to_scores(resample(heat.logits, view)) for heat in heats)
+        hair, person = (at_least(one, PERSON_SCORE) for one in scores)
+        return hair, person & ~hair
 
     def keypoints(
         self, photo: Photo, family: str, estimator: PoseEstimator, recipe: Recipe | None = None

@@ -14,7 +14,7 @@ from inference.matting.window_statistics import box_mean, covariance, dot, inver
 Floats = npt.NDArray[np.float32]
 
 # Radius of a window, in pixels of the small picture, and the colour variance added to each.
-RADIUS, EPSILON = 2, 1e-6
+RADIUS, EPSILON = 2, 2e-5
 
 
 def fit(picture: Floats, alpha: Floats) -> Floats:

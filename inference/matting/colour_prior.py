@@ -21,7 +21,7 @@ Floats = npt.NDArray[np.float32]
 # Width of the soft edge that the distance prior assumes, in units of the distance.
 SOFT_EDGE = 2.0
 # Standard deviations of the two estimates of alpha; the colours' own comes on top of the second.
-DISTANCE_DEVIATION, COLOUR_DEVIATION = 0.2, 0.05
+DISTANCE_DEVIATION, COLOUR_DEVIATION = 0.12, 0.05
 # Colour variance (0–1 scale) that is added to each neighbourhood's.
 NOISE = 1e-3
 # Weight of all of the picture's known pixels in each neighbourhood, for places far from any.
@@ -50,8 +50,8 @@ def estimate(picture: Floats, trimap: Trimap, radius: int) -> Prior:
         trimap: the regions, on the picture's grid.
         radius: of the neighbourhood, in pixels.
     """
-    nearby = np.clip(0.5 - trimap.distance / SOFT_EDGE, 0, 1)
-    by_distance = DISTANCE_DEVIATION**-2
+    nearby = by_distance(trimap.distance)
+    certainty_of_distance = DISTANCE_DEVIATION**-2
     kept_mean, kept_spread = _colours(picture, trimap.kept, radius)
     new_mean, new_spread = _colours(picture, trimap.repainted, radius)
     spread = (kept_spread + new_spread) / 2 + np.eye(3, dtype=np.float32) * np.float32(NOISE)
@@ -60,9 +60,14 @@ def estimate(picture: Floats, trimap: Trimap, radius: int) -> Prior:
     separation = np.maximum(dot(axis, between), LEAST)  # squared Mahalanobis distance
     place = np.clip(dot(axis, picture - new_mean) / separation, 0, 1)
     by_colour = 1 / (1 / separation + COLOUR_DEVIATION**2)
-    certainty = by_distance + by_colour
-    kept = (by_distance * nearby + by_colour * place) / certainty
+    certainty = certainty_of_distance + by_colour
+    kept = (certainty_of_distance * nearby + by_colour * place) / certainty
     return Prior(kept=kept.astype(np.float32), certainty=certainty.astype(np.float32))
+
+
+def by_distance(distance: Floats) -> Floats:
+    """The share that is kept, 0–1, of a line along the edge, by the signed distance to it."""
+    return np.asarray(np.clip(0.5 - distance / SOFT_EDGE, 0, 1), np.float32)
 
 
 def _colours(picture: Floats, region: npt.NDArray[np.bool_], radius: int) -> tuple[Floats, Floats]:

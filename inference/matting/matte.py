@@ -27,6 +27,9 @@ MAX_UNKNOWN = 60_000
 BEYOND = 16
 # Shares of what is kept that count as nothing and as all; the solver rarely reaches 0 and 1.
 LEAST, MOST = 0.04, 0.92
+# Distance of two colours (0–1 scale) at which noise and compression hide half of their difference;
+# the edge is then half a line along the mask.
+INDISTINCT = 0.03
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,9 +80,13 @@ class Matte:
         colours = _as_floats(cv2.resize(picture, size, interpolation=cv2.INTER_AREA))
         radius = math.ceil((width + BEYOND) * min(size) / SHORT_SIDE)
         prior = colour_prior.estimate(colours, trimap, radius)
-        kept = closed_form.solve(colours, trimap, prior)
+        solved = closed_form.solve(colours, trimap, prior)
+        sure = _separation(*blurred_colours(colours, solved))
+        line = colour_prior.by_distance(trimap.distance)
+        kept = np.where(trimap.unknown, sure * solved + (1 - sure) * line, solved)
+        planes = colour_lines.fit(colours, solved) * sure[..., None]
+        planes[..., 3] += (1 - sure) * line
         front, behind = blurred_colours(colours, kept)
-        planes = colour_lines.fit(colours, kept)
         return cls(trimap=trimap, planes=planes, front=front, behind=behind)
 
     def cut(self, picture: Pixels, view: View) -> Cutout:
@@ -116,6 +123,12 @@ class Matte:
         planes = resample_at(self.planes, view, unknown)
         share = (planes[:, :3] * colours).sum(axis=1) + planes[:, 3]
         return np.asarray(np.clip((share - LEAST) / (MOST - LEAST), 0, 1), np.float32)
+
+
+def _separation(front: Floats, behind: Floats) -> Floats:
+    """(h, w) in 0–1, how well the colours of both sides can be told apart in spite of noise."""
+    squared = np.square(front - behind).sum(axis=2)
+    return np.asarray(squared / (squared + INDISTINCT**2), np.float32)
 
 
 def _as_floats(colours: npt.NDArray[np.generic]) -> Floats:

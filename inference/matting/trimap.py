@@ -44,7 +44,8 @@ class Trimap:
             hair: (h, w), 1 where hair is that belongs to what is kept, -1 where it belongs to
                 what is repainted, 0 elsewhere.
             doubt: (h, w), what else is unknown, such as filled holes.
-            certain: (h, w), what is known away from the edge, such as brush strokes.
+            certain: (h, w), what is known away from the edge, such as brush strokes, and clothes
+                under hair.
             width: how far from hair the band reaches, in units of `distance`.
         """
         unit = SHORT_SIDE / min(distance.shape)
@@ -64,6 +65,25 @@ class Trimap:
     def repainted(self) -> Bools:
         """(h, w) bool, what is certainly repainted."""
         return np.asarray((self.distance > 0) & ~self.unknown)
+
+
+def by_majority(hair: Bools, kept: Bools) -> Sides:
+    """The side that each connected piece of hair belongs to: 1 if most of it is kept, else -1.
+
+    So the tips of hair belong to their head where the words missed them.
+    """
+    count, labels = cv2.connectedComponents(hair.astype(np.uint8))
+    pixels = np.bincount(labels.ravel(), minlength=count)
+    inside = np.bincount(labels.ravel(), kept.ravel(), minlength=count)
+    sides = np.where(2 * inside >= pixels, 1, -1).astype(np.int8)
+    sides[0] = 0
+    return np.asarray(sides[labels])
+
+
+def without_edge(region: Bools, width: float) -> Bools:
+    """A region without its pixels near its edge, as near as a band of this width is narrow."""
+    inside = cv2.distanceTransform(region.astype(np.uint8), cv2.DIST_L2, 5)
+    return np.asarray(inside * (SHORT_SIDE / min(region.shape)) > NARROW * width)
 
 
 def _without_rims(region: Bools, width: int) -> Bools:

@@ -31,7 +31,7 @@ def _rows(studio: Studio, photo: Photo) -> list[Pixels]:
     recipes = [Recipe(mask_negative="", mask_edges=edges) for edges in ("soft", "matte")]
     selection = studio.select(photo, recipes[0])
     rows = []
-    for box in _crops(selection.hair(), selection.canvas.size):
+    for box in _crops(selection.hair_and_body()[0], selection.canvas.size):
         view = View(whole=selection.canvas.size, box=box, size=box.size)
         cells = [selection.picture()[box.slices]]
         for ground in GROUNDS:
