@@ -55,9 +55,9 @@ Floats = NDArray[np.float32]
 FIRST_SEED = HELD_OUT_SEED + 20_000
 MEANS = ("step", "smooth", "shapes", "heads")
 WAYS = ("4-channel", "4-channel, inpaint control", "9-channel")
-# How the edge is painted: as the UNet asks for; with the photo's latents in the place of painted ones
-# where it is kept, also for a 9-channel UNet; with a soft edge as strongly as it is soft; the same on
-# the side of what is kept only.
+# How the edge is painted: as the UNet asks for; with the photo's latents in the place of painted
+# ones where it is kept, also for a 9-channel UNet; with a soft edge as strongly as it is soft; the
+# same on the side of what is kept only.
 HARD, BLENDED, SOFT, OUTER = EDGES = ("hard", "blended", "differential", "differential outside")
 SHORT_SIDE = 512  # of the picture in whose pixels a feather is given
 ACROSS = 4  # pixels over which a step is measured
