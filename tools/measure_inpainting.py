@@ -55,9 +55,10 @@ Floats = NDArray[np.float32]
 FIRST_SEED = HELD_OUT_SEED + 20_000
 MEANS = ("step", "smooth", "shapes", "heads")
 WAYS = ("4-channel", "4-channel, inpaint control", "9-channel")
-# How the soft edge is painted: as all else; as strongly as it is soft; the same on the side of what
-# is kept, and as all else on the other one.
-HARD, SOFT, OUTER = EDGES = ("hard", "differential", "differential outside")
+# How the edge is painted: as the UNet asks for; with the photo's latents in the place of painted
+# ones where it is kept, also for a 9-channel UNet; with a soft edge as strongly as it is soft; the
+# same on the side of what is kept only.
+HARD, BLENDED, SOFT, OUTER = EDGES = ("hard", "blended", "differential", "differential outside")
 SHORT_SIDE = 512  # of the picture in whose pixels a feather is given
 ACROSS = 4  # pixels over which a step is measured
 NEAR = 3.0  # pixels from the edge, within which colours are compared
@@ -218,7 +219,7 @@ class Painters:
             seed=seed,
             denoising_strength=setting.strength,
             cfg_scale=2.5,
-            control_mode="unbalanced",
+            control_mode="balanced" if "control" in setting.way else "unbalanced",
         )
         *_, last = self.get(int(setting.way[0])).paint(patch, recipe)
         assert isinstance(last, InpaintOutput)
@@ -228,7 +229,8 @@ class Painters:
 
 def strengths_of(alpha: Floats, edge: str) -> Floats | None:
     """The strengths of the pixels for a way to paint the soft edge."""
-    return {HARD: None, SOFT: alpha, OUTER: np.minimum(2 * alpha, 1)}[edge]
+    whole = (alpha > 0).astype(np.float32)
+    return {HARD: None, BLENDED: whole, SOFT: alpha, OUTER: np.minimum(2 * alpha, 1)}[edge]
 
 
 def judge(row: Row, case: Case, picture: Pixels, pose: PoseEstimator) -> None:

@@ -91,6 +91,8 @@ class Job:
         yield Progress(stage=Stage.CONTROL)
         with self._timed(Stage.CONTROL):
             patch = self._patch(selection, crop.box, loader.controls)
+            if not painter.inpaints:  # measured: to a 4-channel UNet a soft edge brings nothing
+                patch = replace(patch, strength=None)
         control_map = patch.guides[0].map if self.recipe.controls else None
         yield Progress(stage=Stage.CONTROL, control_map=control_map)
         painter_recipe = self._painter_recipe()
@@ -167,7 +169,9 @@ class Job:
         crop = repr((self.photo.digest, self.style.family, selection.canvas, box, size))
         family = self.style.family
         everything = self.recipe.controlnet_txt2img  # the painter gets nothing of the photo
-        repaint = (selection.alpha(self.recipe, view) > 0) | everything
+        alpha = selection.alpha(self.recipe, view)
+        repaint = (alpha > 0) | everything
+        has_soft_edge = not everything and bool(((alpha > 0) & (alpha < 1)).any())
         scene = Scene(
             picture=picture,
             keypoints=partial(self._keypoints, selection, box, size),
@@ -176,7 +180,8 @@ class Job:
             repaint=repaint,
         )
         guides = tuple(self._guide(control, scene, crop) for control in controls)
-        return InpaintInput(picture=picture, repaint=repaint, guides=guides)
+        strength = alpha if has_soft_edge else None
+        return InpaintInput(picture=picture, repaint=repaint, strength=strength, guides=guides)
 
     def _guide(self, control: Control, scene: Scene, crop: str) -> ControlInput:
         """A control's map of a scene; `crop` identifies the picture in the cache of maps."""

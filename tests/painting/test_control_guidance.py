@@ -168,6 +168,40 @@ def seen_by_the_painter(monkeypatch: pytest.MonkeyPatch) -> list[InpaintInput]:
     return patches
 
 
+@pytest.mark.parametrize(
+    ("channels", "fields", "is_soft"),
+    [
+        (9, {}, True),
+        (9, {"mask_feather": 24}, True),
+        (9, {"mask_feather": 0}, False),
+        (9, {"controlnet_txt2img": True}, False),
+        (4, {}, False),
+    ],
+    ids=str,
+)
+def test_a_soft_edge_is_painted_as_strongly_as_it_is_soft_by_a_unet_that_sees_what_is_kept(
+    tiny_catalog: Path,
+    tmp_path: Path,
+    channels: int,
+    fields: dict[str, object],
+    is_soft: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    catalog = Catalog.load(tiny_catalog)
+    hub_repositories.save_pipeline(tmp_path, half_too=False, channels=channels)
+    style = catalog.style("drawn").model_copy(update={"base": LocalSource(folder=tmp_path)})
+    catalog = catalog.model_copy(update={"style_by_key": {"drawn": style}})
+    patches = seen_by_the_painter(monkeypatch)
+    mine = Studio(catalog=catalog, style="drawn")
+    assert painted(mine, controlnet=None, steps=2, **fields).kept_pixels_changed == 0
+    (patch,) = patches
+    assert (patch.strength is not None) == is_soft
+    if patch.strength is not None:
+        np.testing.assert_array_equal(patch.strength > 0, patch.repaint)
+        assert ((patch.strength > 0) & (patch.strength < 1)).any()
+        assert patch.strength.dtype == np.float32
+
+
 def test_another_mask_gives_another_map(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
     patches = seen_by_the_painter(monkeypatch)
     whole = {"mask_prompt": "", "mask_invert": False, "mask_strokes": "", "steps": 2}
