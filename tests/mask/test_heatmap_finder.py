@@ -428,10 +428,12 @@ def test_the_page_is_told_whose_a_word_is(
         assert view["people"] == []
 
 
-def test_places_are_those_on_the_canvas(folder: Path) -> None:
-    selection, recipe = selected(folder, mask_prompt="person 2", ar="1:1")
+@pytest.mark.parametrize("shape", ["1:1", "9:16"])
+def test_places_are_those_on_the_canvas(folder: Path, shape: str) -> None:
+    selection, recipe = selected(folder, mask_prompt="person 2", ar=shape)
     left, right = mask_view(selection.detection, recipe)["people"]
     box = selection.canvas.box
+    assert (box.left if shape == "9:16" else box.top) > 0
     assert right[0] == pytest.approx((52 / 72 * 90 - box.left) / box.size[0], abs=0.01)
     assert left[1] == pytest.approx((40 / 96 * 120 - box.top) / box.size[1], abs=0.01)
 

@@ -273,6 +273,17 @@ def test_a_face_inside_a_body_is_that_bodys(
     assert found == pairs
 
 
+def test_an_arm_before_a_face_is_not_drawn_there() -> None:
+    reaching = body_at(300)
+    reaching.points[[14, 16], :2] = (200, 125), (100, 125)  # its arm, through the other's eyes
+    reaching.mask[:] = 1
+    read = replace(people((100, 300), ()), bodies=(reaching, body_at(100)))
+    arm, other = people_markers(read)
+    assert arm[31, 45]
+    assert other[31, 25]
+    assert not arm[31, 25]
+
+
 def test_a_face_covers_its_outline_and_a_little_of_the_neck() -> None:
     face = face_at(200, 100, width=80)
     face.points[list(OVAL), :2] = [
