@@ -48,7 +48,7 @@ function makeChoice(word) {
     button.type = "button";
     button.textContent = number ?? "all";
     button.dataset.key = `${word.negative} ${word.noun} ${number}`;
-    button.title = number ? `Only person ${number}, counted from the left` : "All people";
+    button.title = button.ariaLabel = number ? `Only person ${number}, counted from the left` : "All people";
     button.ariaPressed = word.person === number && (number !== null || isAll);
     button.onclick = () => renameWord(word, number ? `${word.noun} ${number}` : word.noun);
     group.append(button);

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from inference.control.openpose_skeleton import Keypoints
-from inference.control.photo_pose import largest_person, to_coco
+from inference.control.photo_pose import largest_person, one_of_people, to_coco
 from inference.people.body_landmarks import Body, BodyEstimator
 from inference.people.face_mesh import FaceMesh, FaceMeshEstimator
 from inference.people.parts import Part
+from inference.people.person_regions import PersonRegions, Place
 from inference.people.photo_reader import People
 from inference.picture.geometry import Size
 from inference.picture.photo import Pixels
@@ -112,6 +113,46 @@ def test_without_a_body_it_is_the_largest_face_and_without_both_there_are_no_poi
     nobody = largest_person(people_of(), (400, 600))
     assert nobody.shape == (17, 3)
     assert not nobody.any()
+
+
+HALVES = PersonRegions(
+    owner=np.repeat(np.repeat(np.array([[0, 1]], np.uint8), 30, axis=0), 20, axis=1),
+    places=(Place(x=0.2, y=0, area=0.3), Place(x=0.8, y=0, area=0.4)),
+)
+
+
+def at(x: float) -> Body:
+    """A body, all of whose points are near x."""
+    points = np.ones((33, 4), np.float32)
+    points[:, :2] = x, 300
+    return body_of(points)
+
+
+@pytest.mark.parametrize(
+    ("bodies", "faces", "index", "body", "face"),
+    [
+        ((50, 350), (60, 340), 0, 50, 60),
+        ((50, 350), (60, 340), 1, 350, 340),
+        ((350, 50), (340, 60), 0, 50, 60),
+        ((350,), (60, 340), 0, None, 60),
+        ((50, 350), (60,), 1, 350, None),
+        ((350,), (340,), 0, None, None),
+        ((), (), 1, None, None),
+    ],
+)
+def test_the_key_points_of_one_person_are_those_on_its_pixels(
+    bodies: tuple[float, ...],
+    faces: tuple[float, ...],
+    index: int,
+    body: float | None,
+    face: float | None,
+) -> None:
+    read = people_of(tuple(map(at, bodies)), tuple(face_at(x, 200) for x in faces))
+    found = one_of_people(read, HALVES, index, (400, 600))
+    expected = to_coco(
+        None if body is None else at(body), None if face is None else face_at(face, 200)
+    )
+    np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize("size", [(400, 600), (1000, 1500), (100, 151)], ids=str)

@@ -5,8 +5,10 @@ The segmenter is CLIPSeg at tiny size; the photo reader is one whose people are 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -355,7 +357,41 @@ def test_without_a_reader_people_are_told_apart_by_the_segmenters_words(
         assert heat.logits.max() <= person.logits.max() + 1e-5
 
 
-def test_people_are_divided_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+class MadeHeatmaps(HeatmapFinder):
+    """A finder whose heatmaps are boxes: of each word, columns of 32 that are sure to show it."""
+
+    shown: Mapping[str, tuple[slice, ...]] = MappingProxyType({})
+
+    def heatmaps(self, photo: Photo, phrases: Sequence[str], family: str) -> tuple[Heatmap, ...]:
+        made = []
+        for phrase in phrases:
+            logits = np.full(COARSE, -4, np.float32)
+            for columns in self.shown.get(phrase, ()):
+                logits[8:28, columns] = 4
+            made.append(Heatmap(phrase=phrase, logits=logits))
+        return tuple(made)
+
+
+@pytest.mark.parametrize(
+    ("shown", "middles"),
+    [
+        ({"person": (slice(2, 10), slice(20, 30))}, (6, 25)),
+        ({"person": (slice(2, 10),), "foreground": (slice(2, 10), slice(20, 30))}, (6,)),
+        ({"foreground": (slice(2, 10), slice(20, 30))}, (6, 25)),
+        ({}, ()),
+    ],
+)
+def test_where_nobody_is_things_are_counted(
+    folder: Path, shown: Mapping[str, tuple[slice, ...]], middles: tuple[float, ...]
+) -> None:
+    segmenter = segmenter_with(folder, GENERAL)
+    finder = MadeHeatmaps(segmenter=lambda _family: segmenter)
+    finder.shown = shown
+    places = finder.regions(photo(), "sd15").places
+    np.testing.assert_allclose([32 * one.x for one in places], middles, atol=0.5)
+
+
+def test_people_are_divided_once(folder: Path) -> None:
     reader = ReaderOfTwo()
     finder = finder_with(folder, PHOTOGRAPHS, reader)
     first = finder.regions(photo(), "pack")
@@ -428,10 +464,12 @@ def test_the_page_is_told_whose_a_word_is(
         assert view["people"] == []
 
 
-def test_places_are_those_on_the_canvas(folder: Path) -> None:
-    selection, recipe = selected(folder, mask_prompt="person 2", ar="1:1")
+@pytest.mark.parametrize("shape", ["1:1", "9:16"])
+def test_places_are_those_on_the_canvas(folder: Path, shape: str) -> None:
+    selection, recipe = selected(folder, mask_prompt="person 2", ar=shape)
     left, right = mask_view(selection.detection, recipe)["people"]
     box = selection.canvas.box
+    assert (box.left if shape == "9:16" else box.top) > 0
     assert right[0] == pytest.approx((52 / 72 * 90 - box.left) / box.size[0], abs=0.01)
     assert left[1] == pytest.approx((40 / 96 * 120 - box.top) / box.size[1], abs=0.01)
 

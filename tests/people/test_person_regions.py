@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from inference.people.body_landmarks import Body
+from inference.people.face_mesh import OVAL
 from inference.people.parts import Part
 from inference.people.person_regions import (
     LEAST_BESIDE,
@@ -137,6 +138,20 @@ def test_what_two_markers_claim_is_neither_ones_seed() -> None:
     assert (found.owner[20:110, 103:175] == 1).all()
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (1, 90), (90, 2), (3, 200), (200, 200)], ids=str)
+@pytest.mark.parametrize("marked", [0, 1, 3])
+def test_pictures_of_every_shape_are_divided(shape: tuple[int, int], marked: int) -> None:
+    rng = np.random.default_rng(marked)
+    person = rng.random(shape).astype(np.float32)
+    picture = rng.integers(0, 256, (*shape, 3), np.uint8)
+    markers = [np.asarray(rng.random(shape) < 0.2) for _ in range(marked)]
+    found = divide(person, markers, picture)
+    assert found.owner.shape == shape
+    assert set(np.unique(found.owner)) <= set(range(max(1, len(found.places))))
+    assert all(0 <= one.x <= 1 and 0 <= one.y <= 1 and 0 < one.area <= 1 for one in found.places)
+    head_markers(person, np.asarray(person**2, np.float32))
+
+
 # --- heads --------------------------------------------------------------------------------------
 
 
@@ -256,6 +271,30 @@ def test_a_face_inside_a_body_is_that_bodys(
         for body, face in read.pairs
     ]
     assert found == pairs
+
+
+def test_an_arm_before_a_face_is_not_drawn_there() -> None:
+    reaching = body_at(300)
+    reaching.points[[14, 16], :2] = (200, 125), (100, 125)  # its arm, through the other's eyes
+    reaching.mask[:] = 1
+    read = replace(people((100, 300), ()), bodies=(reaching, body_at(100)))
+    arm, other = people_markers(read)
+    assert arm[31, 45]
+    assert other[31, 25]
+    assert not arm[31, 25]
+
+
+def test_a_face_covers_its_outline_and_a_little_of_the_neck() -> None:
+    face = face_at(200, 100, width=80)
+    face.points[list(OVAL), :2] = [
+        (200 + 40 * np.sin(angle), 130 - 55 * np.cos(angle))
+        for angle in np.linspace(0, 2 * np.pi, len(OVAL), endpoint=False)
+    ]
+    covered = face.front_on((400, 600))
+    assert covered[[80, 130, 180, 205], 200].all()
+    assert not covered[[60, 130, 205, 240], [200, 250, 240, 200]].any()
+    half = face.front_on((200, 300))
+    assert half.sum() == pytest.approx(covered.sum() / 4, rel=0.05)
 
 
 def test_what_a_body_does_not_show_is_not_drawn() -> None:
