@@ -39,7 +39,7 @@ def solve(picture: Floats, trimap: Trimap, prior: Prior) -> Floats:
     Args:
         picture: (h, w, 3) float32 in 0–1; at least 3×3 pixels.
         trimap: the regions, on the picture's grid.
-        prior: an estimate for each pixel.
+        prior: an estimate for each unknown pixel.
 
     Returns:
         (h, w) float32 in 0–1; 1 or 0 outside the unknown band.
@@ -48,9 +48,9 @@ def solve(picture: Floats, trimap: Trimap, prior: Prior) -> Floats:
     unknown = trimap.unknown
     if not unknown.any():
         return kept
-    weight = (PRIOR_WEIGHT * prior.certainty[unknown]).astype(np.float64)
+    weight = (PRIOR_WEIGHT * prior.certainty).astype(np.float64)
     laplacian, right = _system(picture, unknown, kept.astype(np.float64))
-    solved = _solve(laplacian, weight, right + weight * prior.kept[unknown])
+    solved = _solve(laplacian, weight, right + weight * prior.kept)
     kept[unknown] = np.clip(solved, 0, 1)
     return kept
 

@@ -17,6 +17,7 @@ from inference.matting.trimap import Trimap
 from inference.matting.window_statistics import box_mean, covariance, dot, inverse, products
 
 Floats = npt.NDArray[np.float32]
+Bools = npt.NDArray[np.bool_]
 
 # Width of the soft edge that the distance prior assumes, in units of the distance.
 SOFT_EDGE = 2.0
@@ -34,8 +35,8 @@ class Prior:
     """An estimate of alpha with its certainty.
 
     Attributes:
-        kept: (h, w) float32 in 0–1, the share of each pixel that shows what is kept.
-        certainty: (h, w) float32, inverse of the estimate's variance.
+        kept: (n,) float32 in 0–1, the share of each unknown pixel that shows what is kept.
+        certainty: (n,) float32, inverse of the estimate's variance.
     """
 
     kept: Floats = field(repr=False)
@@ -43,22 +44,23 @@ class Prior:
 
 
 def estimate(picture: Floats, trimap: Trimap, radius: int) -> Prior:
-    """Estimate alpha from colours and distance.
+    """Estimate alpha of the unknown pixels, in reading order, from colours and distance.
 
     Args:
         picture: (h, w, 3) float32 in 0–1.
         trimap: the regions, on the picture's grid.
         radius: of the neighbourhood, in pixels.
     """
-    nearby = by_distance(trimap.distance)
+    unknown = trimap.unknown
+    nearby = by_distance(trimap.distance[unknown])
     certainty_of_distance = DISTANCE_DEVIATION**-2
-    kept_mean, kept_spread = _colours(picture, trimap.kept, radius)
-    new_mean, new_spread = _colours(picture, trimap.repainted, radius)
+    kept_mean, kept_spread = _colours(picture, trimap.kept, radius, unknown)
+    new_mean, new_spread = _colours(picture, trimap.repainted, radius, unknown)
     spread = (kept_spread + new_spread) / 2 + np.eye(3, dtype=np.float32) * np.float32(NOISE)
     between = kept_mean - new_mean
-    axis = np.einsum("hwij,hwj->hwi", inverse(spread).astype(np.float32), between)
+    axis = np.einsum("nij,nj->ni", inverse(spread).astype(np.float32), between)
     separation = np.maximum(dot(axis, between), LEAST)  # squared Mahalanobis distance
-    place = np.clip(dot(axis, picture - new_mean) / separation, 0, 1)
+    place = np.clip(dot(axis, picture[unknown] - new_mean) / separation, 0, 1)
     by_colour = 1 / (1 / separation + COLOUR_DEVIATION**2)
     certainty = certainty_of_distance + by_colour
     kept = (certainty_of_distance * nearby + by_colour * place) / certainty
@@ -70,10 +72,11 @@ def by_distance(distance: Floats) -> Floats:
     return np.asarray(np.clip(0.5 - distance / SOFT_EDGE, 0, 1), np.float32)
 
 
-def _colours(picture: Floats, region: npt.NDArray[np.bool_], radius: int) -> tuple[Floats, Floats]:
-    """Mean (h, w, 3) and covariance (h, w, 3, 3) of a region's colours around each pixel."""
+def _colours(picture: Floats, region: Bools, radius: int, unknown: Bools) -> tuple[Floats, Floats]:
+    """Mean (n, 3) and covariance (n, 3, 3) of a region's colours around each unknown pixel."""
     inside = region.astype(np.float32)[..., None]
     sums = np.concatenate([inside, picture * inside, products(picture) * inside], axis=2)
-    local = box_mean(sums, radius) + EVERYWHERE * sums.mean(axis=(0, 1)) + np.float32(LEAST**2)
-    mean, pairs = local[..., 1:4] / local[..., :1], local[..., 4:] / local[..., :1]
+    local = box_mean(sums, radius)[unknown]
+    local = local + EVERYWHERE * sums.mean(axis=(0, 1)) + np.float32(LEAST**2)
+    mean, pairs = local[:, 1:4] / local[:, :1], local[:, 4:] / local[:, :1]
     return np.asarray(mean, np.float32), covariance(mean, pairs)

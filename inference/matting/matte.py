@@ -26,10 +26,10 @@ MAX_UNKNOWN = 60_000
 # Radius of the neighbourhood whose colours are compared, beyond the band's own width.
 BEYOND = 16
 # Shares of what is kept that count as nothing and as all; the solver rarely reaches 0 and 1.
-LEAST, MOST = 0.04, 0.92
+LEAST, MOST = 0.06, 0.92
 # Distance of two colours (0–1 scale) at which noise and compression hide half of their difference;
 # the edge is then half a line along the mask.
-INDISTINCT = 0.03
+INDISTINCT = 0.02
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,12 +81,10 @@ class Matte:
         radius = math.ceil((width + BEYOND) * min(size) / SHORT_SIDE)
         prior = colour_prior.estimate(colours, trimap, radius)
         solved = closed_form.solve(colours, trimap, prior)
-        sure = _separation(*blurred_colours(colours, solved))
-        line = colour_prior.by_distance(trimap.distance)
-        kept = np.where(trimap.unknown, sure * solved + (1 - sure) * line, solved)
-        planes = colour_lines.fit(colours, solved) * sure[..., None]
-        planes[..., 3] += (1 - sure) * line
-        front, behind = blurred_colours(colours, kept)
+        front, behind = blurred_colours(colours, solved)
+        sure = _separation(front, behind)
+        planes = colour_lines.fit(colours, solved, trimap.unknown) * sure[..., None]
+        planes[..., 3] += (1 - sure) * colour_prior.by_distance(trimap.distance)
         return cls(trimap=trimap, planes=planes, front=front, behind=behind)
 
     def cut(self, picture: Pixels, view: View) -> Cutout:

@@ -24,7 +24,7 @@ def products(colours: Floats) -> Floats:
 
 
 def covariance(mean: Floats, mean_products: Floats) -> Floats:
-    """(h, w, 3, 3) covariances, of the windows' means of colours and of their `products`."""
+    """(…, 3, 3) covariances, of windows' (…, 3) means of colours and (…, 9) of their `products`."""
     pairs = mean_products.reshape(*mean.shape, 3)
     return np.asarray(pairs - mean[..., :, None] * mean[..., None, :], np.float32)
 
