@@ -20,7 +20,7 @@ from inference.errors import InvalidPhoto
 from inference.finishing.face_regions import portrait_of
 from inference.finishing.face_restorer import HOW_TO_INSTALL, FaceRestorer
 from inference.finishing.finisher import Finished, Finisher
-from inference.mask.heatmap import Heatmap
+from inference.mask.heatmap import Floats, Heatmap
 from inference.mask.inpaint_crop import InpaintCrop
 from inference.mask.selection import PHOTOGRAPH, Selection
 from inference.mask.selector import Selector
@@ -171,7 +171,6 @@ class Job:
         everything = self.recipe.controlnet_txt2img  # the painter gets nothing of the photo
         alpha = selection.alpha(self.recipe, view)
         repaint = (alpha > 0) | everything
-        has_soft_edge = not everything and bool(((alpha > 0) & (alpha < 1)).any())
         scene = Scene(
             picture=picture,
             keypoints=partial(self._keypoints, selection, box, size),
@@ -180,8 +179,17 @@ class Job:
             repaint=repaint,
         )
         guides = tuple(self._guide(control, scene, crop) for control in controls)
-        strength = alpha if has_soft_edge else None
+        strength = None if everything else self._strength(selection, alpha)
         return InpaintInput(picture=picture, repaint=repaint, strength=strength, guides=guides)
+
+    def _strength(self, selection: Selection, alpha: Floats) -> Floats | None:
+        """How strongly to paint a soft edge; None paints it fully.
+
+        Measured: a rim that is painted less strongly joins what the words name better to the photo
+        around it, and brings the old background along where a person gets a new one.
+        """
+        joins = not self.recipe.mask_invert and not selection.is_matted(self.recipe)
+        return alpha if joins and bool(((alpha > 0) & (alpha < 1)).any()) else None
 
     def _guide(self, control: Control, scene: Scene, crop: str) -> ControlInput:
         """A control's map of a scene; `crop` identifies the picture in the cache of maps."""
