@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from functools import cached_property
 
 import cv2
 import numpy as np
@@ -45,7 +44,7 @@ class Cutout:
     repaint: Floats = field(repr=False)
     colours: Pixels = field(repr=False)
 
-    @cached_property
+    @property
     def alpha(self) -> Pixels:
         """(H, W) uint8, `repaint` in 255ths."""
         return np.rint(self.repaint * 255).astype(np.uint8)
