@@ -171,11 +171,13 @@ def seen_by_the_painter(monkeypatch: pytest.MonkeyPatch) -> list[InpaintInput]:
 @pytest.mark.parametrize(
     ("channels", "fields", "is_soft"),
     [
-        (9, {}, True),
-        (9, {"mask_feather": 24}, True),
-        (9, {"mask_feather": 0}, False),
-        (9, {"controlnet_txt2img": True}, False),
-        (4, {}, False),
+        (9, {"mask_invert": False}, True),
+        (9, {"mask_invert": False, "mask_feather": 24}, True),
+        (9, {"mask_invert": False, "mask_feather": 0}, False),
+        (9, {"mask_invert": False, "mask_edges": "matte"}, False),
+        (9, {"mask_invert": False, "controlnet_txt2img": True}, False),
+        (9, {"mask_invert": True}, False),
+        (4, {"mask_invert": False}, False),
     ],
     ids=str,
 )

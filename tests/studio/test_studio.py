@@ -318,24 +318,3 @@ def test_nothing_is_computed_twice_for_the_same_photo(studio: Studio) -> None:
     assert calls == []
     for hook in hooks:
         hook.remove()
-
-
-@pytest.mark.parametrize(
-    ("fields", "is_soft"),
-    [
-        ({"mask_invert": False}, True),
-        ({"mask_invert": True}, False),
-        ({"mask_invert": False, "mask_feather": 0}, False),
-        ({"mask_invert": False, "mask_edges": "matte"}, False),
-        ({"mask_invert": False, "controlnet_txt2img": True}, False),
-    ],
-    ids=str,
-)
-def test_a_soft_edge_is_painted_softly_where_the_surroundings_stay(
-    studio: Studio, fields: dict[str, object], is_soft: bool
-) -> None:
-    picture = photo()
-    job = studio._job(picture, halved(studio, picture, **fields), None)
-    selection = job._select()
-    strength = job._patch(selection, job._crop(selection).box, ()).strength
-    assert (strength is not None) == is_soft
