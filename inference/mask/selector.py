@@ -65,11 +65,11 @@ class Selector:
 
     Args:
         finder: finds the heatmaps of words.
-        regions: finds what lies at a click.
+        clicks: finds what lies at a click.
     """
 
     finder: HeatmapFinder
-    regions: ClickRegions = field(default_factory=ClickRegions)
+    clicks: ClickRegions = field(default_factory=ClickRegions)
     _guides: Cache[GuidedFilter] = field(default_factory=lambda: Cache(2))
     _sharp: Cache[Scores] = field(default_factory=lambda: Cache(64))
     _detections: Cache[Detection] = field(default_factory=lambda: Cache(16))
@@ -105,7 +105,7 @@ class Selector:
             detection = self._detections.get(
                 key, lambda: self._detect(photo, recipe, family, native, mask_image)
             )
-            region_at = partial(self.regions.region, photo, view=detection.view)
+            region_at = partial(self.clicks.region, photo, view=detection.view)
             strokes = paint_strokes(recipe.mask_strokes, detection.view, region_at)
             threshold = recipe.mask_threshold
             return Selection(

@@ -24,7 +24,7 @@ class Stage(StrEnum):
     FACES = "Repainting faces"
     CORRECTING = "Correcting faces"
     LIKENESS = "Giving faces their likeness"
-    MATCHING = "Matching the light"
+    MATCHING = "Matching the colours"
     GRAIN = "Adding film grain"
     GRADING = "Grading the colours"
 

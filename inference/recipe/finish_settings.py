@@ -59,7 +59,7 @@ class FinishSettings(Settings):
     )
     color_match: float = Setting(
         0.0,
-        "Match light",
+        "Colour match",
         "Brings brightness, contrast and tint of the painting nearer to those of the photo around "
         "what is kept, so that both seem to stand in one light.",
         ge=0,
