@@ -318,3 +318,28 @@ def test_nothing_is_computed_twice_for_the_same_photo(studio: Studio) -> None:
     assert calls == []
     for hook in hooks:
         hook.remove()
+
+
+@pytest.mark.parametrize(
+    ("field", "edges", "changes"),
+    [
+        ("color_match", "soft", True),
+        ("light_wrap", "matte", True),
+        ("light_wrap", "soft", False),
+    ],
+)
+def test_light_changes_what_is_painted_or_partly_kept_and_nothing_else(
+    studio: Studio, field: str, edges: str, *, changes: bool
+) -> None:
+    picture = photo()
+
+    def paint(strength: float) -> Result:
+        fields = {"color_match": 0, "light_wrap": 0, "mask_edges": edges} | {field: strength}
+        return result_of(studio.paint(picture, halved(studio, picture, **fields)))
+
+    without, with_it = paint(0), paint(1)
+    differs = (without.images[0] != with_it.images[0]).any(axis=2)
+    assert differs.any() == changes
+    assert with_it.kept_pixels_changed == 0
+    if field == "light_wrap":
+        assert not differs[with_it.mask == 255].any()
