@@ -136,7 +136,7 @@ def _as_floats(colours: npt.NDArray[np.generic]) -> Floats:
 def _coarser(trimap: Trimap) -> Trimap:
     """The same trimap on a grid no larger than `GRID`, with at most `MAX_UNKNOWN` to solve."""
     height, width = trimap.unknown.shape
-    count = max(1, np.count_nonzero(trimap.unknown))
+    count = max(1, int(np.count_nonzero(trimap.unknown)))
     scale = min(GRID / max(height, width), math.sqrt(MAX_UNKNOWN / count))
     if scale >= 1:
         return trimap
