@@ -89,15 +89,18 @@ class Result:
         return named | {f"seed {seed + k}": image for k, image in enumerate(self.images)}
 
     def save(self, path: str | Path, image: int = 0) -> Path:
-        """Write one image as a PNG with its mask and the recipe that paints it alone.
+        """Write one image as a PNG; see `png`.
 
         Raises:
             MasqueradeError: the file cannot be written.
         """
+        return write_whole(self.png(image), Path(path))
+
+    def png(self, image: int = 0) -> bytes:
+        """The PNG file of one image, with its mask and the recipe that paints it alone."""
         seed = None if self.recipe.seed is None else self.recipe.seed + image
         alone = self.recipe.model_copy(update={"seed": seed, "num_images": 1})
-        png = png_metadata.embed(encode_png(self.images[image]), alone, self._mask_png)
-        return write_whole(png, Path(path))
+        return png_metadata.embed(encode_png(self.images[image]), alone, self._mask_png)
 
     @cached_property
     def _mask_png(self) -> bytes:
