@@ -12,22 +12,22 @@ import gradio as gr
 
 from inference import Recipe, Studio
 from inference.catalog.catalog import Catalog
-from inference.picture.photo import MAX_BYTES
-from inference.serving.form import FOLDS, menus, style_menu, values_of
-from inference.serving.guard import Guard
-from inference.serving.html import status_html
-from inference.serving.http_api import ENDPOINTS, HttpApi
-from inference.serving.job_service import JobService
-from inference.serving.options import Options, prepare_process
-from inference.serving.page_components import (
+from inference.page.components import (
     PAINTER_QUEUE,
     Components,
     recipe_component,
     unit_component,
     upload_path,
 )
-from inference.serving.page_inputs import Example, InputHandlers
-from inference.serving.page_jobs import JobHandlers
+from inference.page.html import status_html
+from inference.page.inputs import Example, InputHandlers
+from inference.page.jobs import JobHandlers
+from inference.picture.photo import MAX_BYTES
+from inference.serving.form import FOLDS, menus, style_menu, values_of
+from inference.serving.guard import Guard
+from inference.serving.http_api import ENDPOINTS, HttpApi
+from inference.serving.job_service import JobService
+from inference.serving.options import Options, prepare_process
 from inference.serving.temporary_files import TemporaryFiles, temporary_files
 from inference.serving.zero_gpu import gpu_lender
 from inference.studio.model_status import ModelStatus

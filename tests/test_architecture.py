@@ -16,14 +16,14 @@ INFERENCE = ROOT / "inference"
 # From the lowest to the highest: a room may import from rooms before it.
 ROOMS = (
     "recipe", "picture", "catalog", "runtime", "people", "control", "matting", "mask", "painting",
-    "finishing", "studio", "serving",
+    "finishing", "studio", "serving", "page",
 )  # fmt: skip
 # What lies above and below the rooms.
 LOOSE = ("__init__", "__main__", "errors")
 FILES = sorted([*INFERENCE.rglob("*.py"), ROOT / "app.py"])
 MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in FILES}
 
-MAX_ROOMS, MAX_FILES = 12, 14
+MAX_ROOMS, MAX_FILES = 14, 14
 MAX_FILE_LINES, MAX_FUNCTION_LINES, MAX_PARAMETERS = 300, 45, 6
 MAX_PAGE_LINES, MAX_README_LINES = 250, 130
 HEAVY = (
@@ -32,7 +32,7 @@ HEAVY = (
 
 # Where alone a library may be imported: rooms, or single modules.
 ALONE = {
-    "gradio": {"serving"},
+    "gradio": {"serving", "page"},
     "spaces": {"serving.zero_gpu"},
     "diffusers": {"painting", "finishing.safety_checker"},
     "transformers": {
@@ -104,7 +104,7 @@ every_file = pytest.mark.parametrize(
 every_room = pytest.mark.parametrize("room", ROOMS)
 
 
-def test_there_are_at_most_twelve_rooms_and_nothing_beside_them() -> None:
+def test_there_are_at_most_fourteen_rooms_and_nothing_beside_them() -> None:
     assert len(ROOMS) <= MAX_ROOMS
     found = {path.name for path in INFERENCE.iterdir() if path.is_dir()} - {"__pycache__"}
     assert found == set(ROOMS)

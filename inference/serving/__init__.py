@@ -1,5 +1,5 @@
-"""Serving: the page's handlers, HTTP endpoints, request filter, temporary files, Spaces.
+"""Serving: requests and their answers, HTTP endpoints, request filter, temporary files, Spaces.
 
-In: requests from browsers and programs. Out: updates of the page, files, JSON.
-Uses all rooms; only this one imports Gradio.
+In: requests from browsers and programs. Out: results as files and JSON.
+Uses all rooms below; only this one and the page import Gradio.
 """

@@ -15,8 +15,8 @@ from inference import Photo, Progress, Recipe, Result, Studio
 from inference.catalog.catalog import Catalog, HubSource
 from inference.errors import DamagedDownload, PaintingFailed, Withheld
 from inference.finishing.safety_checker import SafetyChecker
+from inference.page.html import result_html
 from inference.picture.photo import Pixels
-from inference.serving.html import result_html
 from tests.support.hub_repositories import save_safety_checker
 from tests.support.hub_server import HubServer
 from tests.support.page_server import FIELDS

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from inference import Photo, Recipe
-from inference.serving.page_inputs import Example
+from inference.page.inputs import Example
 from tools.make_examples import EXAMPLES, listed
 
 FOLDER = Path(__file__).parents[2] / "assets" / "examples"

@@ -21,8 +21,8 @@ import torch
 from inference import Photo, Progress, Recipe, Result, Studio
 from inference.catalog.catalog import Catalog
 from inference.errors import MasqueradeError, ModelFailed, OutOfMemory, PaintingFailed
+from inference.page.html import result_html
 from inference.painting.painter import Painter
-from inference.serving.html import result_html
 from inference.studio.loaded_models import LoadedModels
 from inference.studio.retry import SMALLER
 

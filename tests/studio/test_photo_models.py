@@ -18,9 +18,9 @@ from inference import Photo, Progress, Recipe, Result, Studio
 from inference.catalog.catalog import Catalog
 from inference.catalog.hub import fetch
 from inference.mask.selection import DRAWING, PHOTOGRAPH, Selection
+from inference.page.html import result_html
 from inference.picture.progress import Stage
 from inference.runtime.device import Device
-from inference.serving.html import result_html
 from inference.studio import loaded_models
 from inference.studio.grid import Axis, Grid
 from inference.studio.job import DRAWS

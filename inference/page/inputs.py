@@ -12,14 +12,7 @@ from typing import Any
 import gradio as gr
 
 from inference.errors import MasqueradeError
-from inference.recipe.length import Unit
-from inference.recipe.prompt_block import format_block, is_block, parse
-from inference.recipe.recipe import Recipe
-from inference.serving.form import UNSET, control_menu, converted, menus, recipe_of, values_of
-from inference.serving.gradio_errors import shown_errors
-from inference.serving.html import health_html, message_html, status_html
-from inference.serving.job_service import JobService
-from inference.serving.page_components import (
+from inference.page.components import (
     LIVE,
     PRIVATE,
     QUICK,
@@ -27,6 +20,13 @@ from inference.serving.page_components import (
     Update,
     length_update,
 )
+from inference.page.html import health_html, message_html, status_html
+from inference.recipe.length import Unit
+from inference.recipe.prompt_block import format_block, is_block, parse
+from inference.recipe.recipe import Recipe
+from inference.serving.form import UNSET, control_menu, converted, menus, recipe_of, values_of
+from inference.serving.gradio_errors import shown_errors
+from inference.serving.job_service import JobService
 from inference.serving.result_files import File
 from inference.studio.doctor import examine
 from inference.studio.model_status import ModelStatus

@@ -11,21 +11,21 @@ from typing import Any
 import gradio as gr
 
 from inference.errors import Cancelled, MasqueradeError, ModelUnavailable
-from inference.picture.photo import Pixels
-from inference.picture.progress import Progress
-from inference.picture.result import Result
-from inference.recipe.finish_settings import RETOUCH
-from inference.serving.gradio_errors import shown_errors
-from inference.serving.guard import BUSY
-from inference.serving.html import message_html, progress_html, result_html, status_html
-from inference.serving.job_service import JobService
-from inference.serving.page_components import (
+from inference.page.components import (
     PAINTER_QUEUE,
     PRIVATE,
     QUICK,
     Components,
     Update,
 )
+from inference.page.html import message_html, progress_html, result_html, status_html
+from inference.picture.photo import Pixels
+from inference.picture.progress import Progress
+from inference.picture.result import Result
+from inference.recipe.finish_settings import RETOUCH
+from inference.serving.gradio_errors import shown_errors
+from inference.serving.guard import BUSY
+from inference.serving.job_service import JobService
 from inference.serving.request import PaintRequest
 from inference.serving.result_files import File, PreviewFiles, ResultFiles
 from inference.serving.temporary_files import TemporaryFiles

@@ -10,15 +10,15 @@ import pytest
 from inference import Progress, Recipe, Result, Studio
 from inference.catalog.catalog import Catalog
 from inference.catalog.inspection import Inspection
-from inference.picture.geometry import Box
-from inference.picture.progress import Stage
-from inference.serving.html import (
+from inference.page.html import (
     health_html,
     message_html,
     progress_html,
     result_html,
     status_html,
 )
+from inference.picture.geometry import Box
+from inference.picture.progress import Stage
 from inference.studio.grid import Axis, Grid, GridResult
 from inference.studio.health_report import Check, PartReport, Report, StyleReport
 from inference.studio.model_status import ModelStatus
