@@ -60,5 +60,5 @@ class Tokens:
 
 
 def digest_of(token: str) -> str:
-    """The digest under which a token is stored; a token has 256 random bits, so one hash is enough."""
+    """The digest under which a token is stored: plain SHA-256, as a token has 256 random bits."""
     return hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()

@@ -36,6 +36,7 @@ class Result:
         hint: sentences for the user about how to improve the result, "" for none.
         thrifty: whether it was painted in smaller pieces because memory ran out.
         withheld: indices of images that the safety checker flagged; they are replaced by gray.
+        remarks: sentences about what became of the result after it was painted.
     """
 
     images: tuple[Pixels, ...] = field(repr=False)
@@ -52,6 +53,7 @@ class Result:
     hint: str = ""
     thrifty: bool = False
     withheld: tuple[int, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -66,7 +68,7 @@ class Result:
         if self.withheld:
             count = f"{len(self.withheld)} of {len(self.images)}"
             notes.append(f"The safety checker held back {count}: try another seed or prompt.")
-        return tuple(notes)
+        return (*notes, *self.remarks)
 
     def report(self, notes: tuple[str, ...] = ()) -> dict[str, object]:
         """Everything but the pictures, ready for JSON, with these notes before its own."""
