@@ -124,7 +124,7 @@ def hub_sources() -> list[HubSource]:
     catalog = Catalog.load()
     sd15 = catalog.family("sd15")
     sources = [sd15.segmenter, sd15.pose, sd15.configs, sd15.enlarger, sd15.depth, sd15.rooms]
-    sources.append(sd15.checker)
+    sources += [sd15.checker, sd15.point_segmenter]
     for control in (*catalog.controls("sd15"), catalog.control("sd15", FACE)):
         sources += [control.source, control.adapter and control.adapter.encoder]
     for style in catalog.styles("sd15"):

@@ -36,12 +36,13 @@ ALONE = {
     "spaces": {"serving.zero_gpu"},
     "diffusers": {"painting", "finishing.safety_checker"},
     "transformers": {
-        "mask.segmenter", "control", "finishing.enlarger", "finishing.safety_checker",
-        "painting.checkpoints", "painting.ip_adapter", "studio.loaded_models",
+        "mask.segmenter", "mask.point_segmenter", "control", "finishing.enlarger",
+        "finishing.safety_checker", "painting.checkpoints", "painting.ip_adapter",
+        "studio.loaded_models",
     },
     "torch": {
         "catalog.pickled_weights", "runtime", "people.human_parser", "control", "mask.segmenter",
-        "mask.familiarity", "painting", "finishing",
+        "mask.point_segmenter", "mask.familiarity", "painting", "finishing",
     },
     "scipy": {"matting.closed_form"},
     "onnxruntime": {"finishing.face_restorer"},
@@ -163,6 +164,7 @@ def test_the_page_computes_nothing() -> None:
     ("prefix", "owners"),
     [
         ("CLIPSeg", ("mask.segmenter",)),
+        ("SamModel", ("mask.point_segmenter",)),
         ("CLIPVision", ("painting.ip_adapter",)),
         ("VitPose", ("control.pose_estimator",)),
         ("Swin2SR", ("finishing.enlarger",)),

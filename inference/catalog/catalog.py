@@ -255,6 +255,7 @@ def _parts(catalog: Catalog, style: Style) -> Iterator[Part]:
         ("configs of the checkpoint", family.configs, style.checkpoint is not None),
         ("segmenter, for the mask", family.segmenter, True),
         ("pose estimator", family.pose, True),
+        ("segmenter of clicked things", family.point_segmenter, False),
         ("people in photographs", None if photo is None else photo.detectors, False),
         ("human parser", None if photo is None else photo.parser, False),
         ("enlarger", family.enlarger, False),

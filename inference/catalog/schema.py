@@ -104,6 +104,7 @@ class Family(Entry):
 
     Attributes:
         segmenter: CLIPSeg.
+        point_segmenter: SAM, for clicks; regions are found by their colours without it.
         pose: ViTPose.
         configs: diffusers configs for styles whose checkpoint is a single file.
         enlarger: Swin2SR, for finished pictures.
@@ -123,6 +124,7 @@ class Family(Entry):
     title: str
     weighting: Weighting = "scaled"
     segmenter: Source
+    point_segmenter: Source | None = None
     pose: Source
     configs: Source | None = None
     enlarger: Source | None = None

@@ -1,19 +1,22 @@
-"""What lies at a clicked point of a photo, as one region: by its colours, without a model.
+"""What lies at a clicked point of a photo, as one region: by a model or, without one, by colours.
 
-Flood fill from the point, then GrabCut (Rother, Kolmogorov and Blake, SIGGRAPH 2004) around it. A
-region depends on the photo and the point alone, so that a recipe gives the same one whatever its
-words are.
+By colours: flood fill from the point, then GrabCut (Rother, Kolmogorov and Blake, SIGGRAPH 2004)
+around it. A region depends on the photo and the point alone, so that a recipe gives the same one
+whatever its words are.
 """
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from inference.mask.heatmap import Bools
+from inference.mask.heatmap import Bools, Floats
 from inference.picture.compositing import resize
 from inference.picture.geometry import View, fit_within
 from inference.picture.photo import Photo, Pixels
@@ -21,9 +24,12 @@ from inference.picture.resampling import resample
 from inference.recipe.strokes import Point, Stroke
 from inference.runtime.cache import Cache
 
+if TYPE_CHECKING:
+    from inference.mask.point_segmenter import ImageEmbedding, PointSegmenter
+
 Marks = npt.NDArray[np.uint8]
 
-# Longer side of the grid on which regions are found.
+# Longer side of the grid on which regions are found by colours.
 GRID = 320
 # Mean shift that flattens texture: spatial and colour radius, in pixels and in levels.
 SPATIAL, COLOUR = 6, 14
@@ -36,34 +42,95 @@ CORE, REACH = 0.012, 0.12
 ROUNDS = 4
 # Share of the picture below which a region is probably a spot on the thing that is meant.
 LEAST = 0.003
+# Smallest absolute logit beside the edge of a region that a model found.
+EDGE = 1e-3
 FILL = 255
+
+
+def _no_segmenter(_family: str) -> PointSegmenter | None:
+    return None
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClickRegions:
-    """Regions of clicks on photos, with a cache. Thread-safe."""
+    """Regions of clicks on photos, with a cache. Thread-safe: one point at a time.
 
+    Args:
+        segmenter: returns the point segmenter of a model family, None where it has none.
+    """
+
+    segmenter: Callable[[str], PointSegmenter | None] = _no_segmenter
     _flat: Cache[Pixels] = field(default_factory=lambda: Cache(2))
-    _found: Cache[Bools] = field(default_factory=lambda: Cache(256))
+    _seen: Cache[ImageEmbedding] = field(default_factory=lambda: Cache(2))
+    _found: Cache[Floats] = field(default_factory=lambda: Cache(256))
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def region(self, photo: Photo, point: Point, view: View) -> Bools:
+    def region(self, photo: Photo, point: Point, view: View, family: str = "") -> Bools:
         """The region at a point.
 
         Args:
             photo: the photo.
             point: in ten-thousandths of the photo, as in a `Stroke`.
             view: the part of the photo, and the grid that is returned.
+            family: key of the model family whose point segmenter is used.
 
         Returns:
             (H, W) bool of the view's size.
         """
-        key = f"{photo.digest} {point}"
-        found = self._found.get(key, lambda: find_region(self._flattened(photo), point))
-        return np.asarray(resample(found.astype(np.float32), view) >= 0.5)
+        with self._lock:
+            segmenter = self.segmenter(family)
+            if segmenter is None:
+                key = f"{photo.digest} {point}"
+                found = self._found.get(key, lambda: self._by_colours(photo, point))
+            else:
+                key = f"{family} {photo.digest} {point}"
+                found = self._found.get(
+                    key, lambda: self._by_model(segmenter, photo, point, family)
+                )
+        return np.asarray(resample(found, view) >= 0)
 
-    def _flattened(self, photo: Photo) -> Pixels:
+    def _by_colours(self, photo: Photo, point: Point) -> Floats:
+        """The region on a grid of the photo: .5 inside, -.5 outside."""
         size = fit_within(photo.size, GRID)
-        return self._flat.get(photo.digest, lambda: flatten(resize(photo.pixels, size)))
+        flat = self._flat.get(photo.digest, lambda: flatten(resize(photo.pixels, size)))
+        return np.asarray(find_region(flat, point) - np.float32(0.5), np.float32)
+
+    def _by_model(
+        self, segmenter: PointSegmenter, photo: Photo, point: Point, family: str
+    ) -> Floats:
+        """The region on a grid of the photo: logits, positive inside."""
+        seen = self._seen.get(
+            f"{family} {photo.digest}",
+            lambda: segmenter.encode_image(
+                resize(photo.pixels, fit_within(photo.size, segmenter.side))
+            ),
+        )
+        return in_one_piece(segmenter.segment(seen, point), point)
+
+
+def in_one_piece(logits: Floats, point: Point) -> Floats:
+    """Logits that are positive in one connected piece only, which contains the point."""
+    x, y = _cell(point, logits.shape)
+    inside = (logits >= 0).astype(np.uint8)
+    cv2.circle(inside, (x, y), _core_radius(logits.shape), 1, cv2.FILLED)
+    _, labels = cv2.connectedComponents(inside, connectivity=4)
+    piece = labels == labels[y, x]
+    nearly = np.float32(EDGE)
+    return np.where(piece, np.maximum(logits, nearly), np.minimum(logits, -nearly))
+
+
+def _cell(point: Point, shape: tuple[int, ...]) -> tuple[int, int]:
+    """The column and row of a grid that a point lies in."""
+    height, width = shape[:2]
+    x, y = (
+        min(side - 1, at * side // Stroke.UNIT)
+        for at, side in zip(point, (width, height), strict=True)
+    )
+    return x, y
+
+
+def _core_radius(shape: tuple[int, ...]) -> int:
+    return max(1, round(CORE * max(shape[:2])))
 
 
 def flatten(picture: Pixels) -> Pixels:
@@ -74,13 +141,9 @@ def flatten(picture: Pixels) -> Pixels:
 
 def find_region(flat: Pixels, point: Point) -> Bools:
     """The region at a point of a flattened picture, (h, w) bool; the point lies within it."""
-    height, width = flat.shape[:2]
-    x, y = (
-        min(side - 1, at * side // Stroke.UNIT)
-        for at, side in zip(point, (width, height), strict=True)
-    )
-    core = np.zeros((height, width), np.uint8)
-    cv2.circle(core, (x, y), max(1, round(CORE * max(height, width))), 1, cv2.FILLED)
+    x, y = _cell(point, flat.shape)
+    core = np.zeros(flat.shape[:2], np.uint8)
+    cv2.circle(core, (x, y), _core_radius(flat.shape), 1, cv2.FILLED)
     for step, reach in STEPS_AND_RANGES:
         region = _cut(flat, _marks(_fill(flat, (x, y), step, reach), core))
         _, labels = cv2.connectedComponents(region.astype(np.uint8), connectivity=4)

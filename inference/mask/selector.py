@@ -105,7 +105,7 @@ class Selector:
             detection = self._detections.get(
                 key, lambda: self._detect(photo, recipe, family, native, mask_image)
             )
-            region_at = partial(self.clicks.region, photo, view=detection.view)
+            region_at = partial(self.clicks.region, photo, view=detection.view, family=family)
             strokes = paint_strokes(recipe.mask_strokes, detection.view, region_at)
             threshold = recipe.mask_threshold
             return Selection(

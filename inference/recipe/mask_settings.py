@@ -117,6 +117,11 @@ class MaskSettings(Settings):
         """
         return _split(self.mask_negative, NEGATIVE_SEPARATORS)
 
+    @property
+    def has_clicks(self) -> bool:
+        """Whether the strokes contain clicks."""
+        return any(stroke.is_click for stroke in self.mask_strokes)
+
 
 class Phrase(NamedTuple):
     """A phrase to segment, with its own threshold if one is given (``hat:0.3``)."""

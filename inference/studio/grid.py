@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
 
-from inference.errors import InvalidRecipe
+from inference.errors import InvalidRecipe, MasqueradeError
 from inference.picture.contact_sheet import contact_sheet
 from inference.picture.photo import Pixels
+from inference.picture.progress import Progress
 from inference.picture.result import Result
 from inference.recipe.recipe import Recipe
 
@@ -133,6 +135,43 @@ class GridResult:
             [(cell.label, blank if one is None else one.images[0]) for cell, one in pairs],
             self.grid.width,
         )
+
+
+def paint_cells(
+    grid: Grid, paint: Callable[[Recipe], Generator[Progress | Result]]
+) -> Generator[Progress | GridResult]:
+    """Paint every cell of a grid; a failed cell does not stop the others.
+
+    Args:
+        grid: the grid.
+        paint: paints a recipe; closing its generator cancels.
+
+    Raises:
+        MasqueradeError: no cell could be painted; the error of the first one.
+    """
+    results: dict[int, Result] = {}
+    failures: dict[int, MasqueradeError] = {}
+    # Cells of one style follow each other, so that each checkpoint is loaded once.
+    for k in sorted(range(len(grid.cells)), key=lambda k: grid.cells[k].recipe.style or ""):
+        cell = grid.cells[k]
+        where = f"{len(results) + len(failures) + 1} of {len(grid.cells)}: {cell.label}"
+        try:
+            with closing(paint(cell.recipe)) as events:
+                for event in events:
+                    if isinstance(event, Result):
+                        results[k] = event
+                    else:
+                        detail = ", ".join(filter(None, (where, event.detail)))
+                        yield replace(event, detail=detail)
+        except MasqueradeError as error:
+            failures[k] = error
+    if not results:
+        raise failures[min(failures)]
+    yield GridResult(
+        grid=grid,
+        results=tuple(results.get(k) for k in range(len(grid.cells))),
+        failures={grid.cells[k].label: str(failures[k]) for k in sorted(failures)},
+    )
 
 
 def _choices(axis: Axis | None) -> Sequence[dict[str, str]]:

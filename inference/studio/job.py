@@ -80,6 +80,8 @@ class Job:
             yield from loader.load_segmenter()
             if self.selector.finder.is_photograph(self.photo, self.style.family):
                 yield from loader.load_photo_reader()
+            if self.recipe.has_clicks:
+                yield from loader.load_point_segmenter()
         yield Progress(stage=Stage.MASK)
         with self._timed(Stage.MASK):
             selection = self._select()
@@ -238,7 +240,13 @@ class Job:
         reader = selection.detection.reader
         drawn = self.style.family == PACK and reader == PHOTOGRAPH
         unread = "" if reader else self.models.photo_note
-        sentences = ((HOW_TO_INSTALL, faint), (DRAWS, drawn), (unread, bool(unread)))
+        by_colours = self.models.click_note if self.recipe.has_clicks else ""
+        sentences = (
+            (HOW_TO_INSTALL, faint),
+            (DRAWS, drawn),
+            (unread, bool(unread)),
+            (by_colours, bool(by_colours)),
+        )
         return " ".join(sentence for sentence, applies in sentences if applies)
 
     def _painter_recipe(self) -> Recipe:

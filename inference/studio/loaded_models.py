@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import transformers
 
@@ -20,6 +21,7 @@ from inference.control.semantic_segmenter import SemanticSegmenter
 from inference.errors import MissingModel, ModelUnavailable
 from inference.finishing.enlarger import Enlarger
 from inference.finishing.face_restorer import FaceRestorer
+from inference.mask.point_segmenter import PointSegmenter
 from inference.mask.segmenter import Segmenter
 from inference.people.part_words import PARTS
 from inference.people.photo_reader import PhotoReader
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from inference.painting.checkpoints import Checkpoints
 
 Helper = TypeVar("Helper", bound=Pretrained)
-
+Loaded = TypeVar("Loaded")
 
 # Names of a family's optional models, for messages.
 _TITLES = {
@@ -41,6 +43,41 @@ _TITLES = {
 }  # fmt: skip
 # Seconds before models that could not be downloaded are asked for again.
 RETRY_SECONDS = 600.0
+
+
+class OptionalModels(Generic[Loaded]):
+    """Models by family that a job does without where they are unavailable. Thread-safe.
+
+    Args:
+        without: what happens without them, for `note`.
+
+    Attributes:
+        note: why one is unavailable; "" if none is.
+    """
+
+    def __init__(self, without: str) -> None:
+        self.note = ""
+        self._without = without
+        self._kept: dict[str, Loaded] = {}
+        self._retry = 0.0
+        # A lock of its own: other models do not wait for a download of these.
+        self._lock = threading.Lock()
+
+    def lacks(self, family: str) -> bool:
+        """Whether `get` would load a model, or try to."""
+        return family not in self._kept and time.monotonic() >= self._retry
+
+    def get(self, family: str, load: Callable[[], Loaded]) -> Loaded | None:
+        """The family's model; None where it is unavailable, also for some time afterwards."""
+        with self._lock:
+            if self.lacks(family):
+                try:
+                    self._kept[family] = load()
+                    self.note = ""
+                except ModelUnavailable as error:
+                    self._retry = time.monotonic() + RETRY_SECONDS
+                    self.note = f"{self._without}: {error}"
+            return self._kept.get(family)
 
 
 class LoadedModels:
@@ -54,7 +91,6 @@ class LoadedModels:
 
     Attributes:
         loading: held while a job loads models, also by one that was cancelled in the middle.
-        photo_note: why people in photographs are not read by the photo reader; "" if they are.
     """
 
     def __init__(
@@ -71,14 +107,11 @@ class LoadedModels:
         self.compiles = device.compiles if compiled is None else compiled
         self.loading = threading.Lock()
         self._lock = threading.Lock()
-        # The segmenter does not wait for a download of the photo reader's models.
-        self._photo_lock = threading.Lock()
         self.catalog = catalog
-        self.photo_note = ""
-        self._photo_retry = 0.0
         # No cached property: its lock, held at a fork, would never be released in the child.
         self._checkpoints: Checkpoints | None = None
-        self._readers: dict[str, PhotoReader] = {}
+        self._readers = OptionalModels[PhotoReader]("Photographs are read less well")
+        self._point_segmenters = OptionalModels[PointSegmenter]("Clicks go by colours")
         self._segmenters: dict[str, Segmenter] = {}
         self._poses: dict[str, PoseEstimator] = {}
         self._enlargers: dict[str, Enlarger] = {}
@@ -86,6 +119,16 @@ class LoadedModels:
         self._rooms: dict[str, SemanticSegmenter] = {}
         self._checkers: dict[str, SafetyChecker] = {}
         self._restorers: dict[str, FaceRestorer] = {}
+
+    @property
+    def photo_note(self) -> str:
+        """Why people in photographs are not read by the photo reader; "" if they are."""
+        return self._readers.note
+
+    @property
+    def click_note(self) -> str:
+        """Why what lies at a click is found by its colours in the model's place; "" if not."""
+        return self._point_segmenters.note
 
     @property
     def checkpoints(self) -> Checkpoints:
@@ -121,26 +164,35 @@ class LoadedModels:
     def lacks_photo_reader(self, family: str) -> bool:
         """Whether `photo_reader` would load something, or try to."""
         models = self.catalog.family(family).photo
-        wanted = models is not None and models.words != ()
-        return wanted and family not in self._readers and time.monotonic() >= self._photo_retry
+        return models is not None and models.words != () and self._readers.lacks(family)
 
     def photo_reader(self, family: str, fetch: Fetch) -> PhotoReader | None:
         """The family's photo reader; None, with `photo_note` set, where it is unavailable."""
         models = self.catalog.family(family).photo
         if models is None or models.words == ():
             return None
-        with self._photo_lock:
-            if family not in self._readers and time.monotonic() >= self._photo_retry:
-                try:
-                    folders = fetch(models.detectors), fetch(models.parser)
-                    device = self.device.torch_device
-                    words = frozenset(PARTS if models.words is None else models.words)
-                    self._readers[family] = PhotoReader.load(*folders, device, words)
-                    self.photo_note = ""
-                except ModelUnavailable as error:
-                    self._photo_retry = time.monotonic() + RETRY_SECONDS
-                    self.photo_note = f"Photographs are read less well: {error}"
-            return self._readers.get(family)
+        words = frozenset(PARTS if models.words is None else models.words)
+
+        def load() -> PhotoReader:
+            folders = fetch(models.detectors), fetch(models.parser)
+            return PhotoReader.load(*folders, self.device.torch_device, words)
+
+        return self._readers.get(family, load)
+
+    def lacks_point_segmenter(self, family: str) -> bool:
+        """Whether `point_segmenter` would load something, or try to."""
+        known = self.catalog.family(family).point_segmenter is not None
+        return known and self._point_segmenters.lacks(family)
+
+    def point_segmenter(self, family: str, fetch: Fetch) -> PointSegmenter | None:
+        """The family's SAM; None, with `click_note` set, where it is unavailable."""
+        source = self.catalog.family(family).point_segmenter
+        if source is None:
+            return None
+        device = self.device.torch_device
+        return self._point_segmenters.get(
+            family, lambda: PointSegmenter.load(fetch(source), device)
+        )
 
     def pose(self, family: str, fetch: Fetch) -> PoseEstimator:
         """The family's pose estimator."""

@@ -93,6 +93,16 @@ class ModelLoader:
 
         yield from self._reported(work)
 
+    def load_point_segmenter(self) -> Generator[Progress]:
+        """Load the model that finds what lies at clicks; where unavailable, go on without."""
+        if not self._models.lacks_point_segmenter(self._style.family):
+            return
+
+        def work(task: Task) -> None:
+            self._models.point_segmenter(self._style.family, self._fetch(task))
+
+        yield from self._reported(work)
+
     def load_painter(self) -> Generator[Progress, None, Painter]:
         """Load the checkpoint and all other models; returns the painter."""
 

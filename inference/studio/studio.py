@@ -13,7 +13,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Generator, Iterator
 from contextlib import closing
-from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -21,7 +20,8 @@ import numpy as np
 from inference.catalog.catalog import PACK, Catalog
 from inference.catalog.hub import fetch
 from inference.catalog.schema import Style
-from inference.errors import MasqueradeError, ModelUnavailable
+from inference.errors import ModelUnavailable
+from inference.mask.click_regions import ClickRegions
 from inference.mask.heatmap_finder import HeatmapFinder
 from inference.mask.selection import Selection
 from inference.mask.selector import Selector
@@ -33,7 +33,7 @@ from inference.recipe.recipe import Recipe
 from inference.runtime.cache import Cache
 from inference.runtime.library_errors import translated_errors
 from inference.studio.gpu_lease import GpuLease, GpuLender
-from inference.studio.grid import Grid, GridResult
+from inference.studio.grid import Grid, GridResult, paint_cells
 from inference.studio.job import Job
 from inference.studio.model_loading import ModelLoader
 from inference.studio.painting_cache import PaintingCache
@@ -84,7 +84,10 @@ class Studio:
             finder=HeatmapFinder(
                 segmenter=lambda family: self.models().segmenter(family, fetch),
                 reader=lambda family: self.models().photo_reader(family, fetch),
-            )
+            ),
+            clicks=ClickRegions(
+                segmenter=lambda family: self.models().point_segmenter(family, fetch)
+            ),
         )
         self._maps: Cache[Pixels] = Cache(16)
         self._paintings = PaintingCache(kept_paintings)
@@ -155,6 +158,7 @@ class Studio:
         loader = ModelLoader(self.models(), style, recipe)
         yield from loader.load_segmenter()
         yield from loader.load_photo_reader()
+        yield from loader.load_point_segmenter()
         black = Photo.of(np.zeros((64, 64, 3), dtype=np.uint8))
         self._selector.select(black, recipe, style.family, style.native_size)
         if self._gpu_lease is not None:
@@ -211,6 +215,7 @@ class Studio:
         loader = ModelLoader(job.models, job.style, job.recipe)
         yield from loader.download()
         yield from loader.load_photo_reader()
+        yield from loader.load_point_segmenter()
         yield from self._gpu_lease.paint(job.photo, job.recipe, job.mask_image)
 
     def _paint_here(self, job: Job) -> Generator[Progress | Result]:
@@ -264,29 +269,7 @@ class Studio:
         Raises:
             MasqueradeError: no cell could be painted; the error of the first one.
         """
-        results: dict[int, Result] = {}
-        failures: dict[int, MasqueradeError] = {}
-        # Cells of one style follow each other, so that each checkpoint is loaded once.
-        for k in sorted(range(len(grid.cells)), key=lambda k: grid.cells[k].recipe.style or ""):
-            cell = grid.cells[k]
-            where = f"{len(results) + len(failures) + 1} of {len(grid.cells)}: {cell.label}"
-            try:
-                with closing(self.paint(photo, cell.recipe, mask_image)) as events:
-                    for event in events:
-                        if isinstance(event, Result):
-                            results[k] = event
-                        else:
-                            detail = ", ".join(filter(None, (where, event.detail)))
-                            yield replace(event, detail=detail)
-            except MasqueradeError as error:
-                failures[k] = error
-        if not results:
-            raise failures[min(failures)]
-        yield GridResult(
-            grid=grid,
-            results=tuple(results.get(k) for k in range(len(grid.cells))),
-            failures={grid.cells[k].label: str(failures[k]) for k in sorted(failures)},
-        )
+        return paint_cells(grid, lambda recipe: self.paint(photo, recipe, mask_image))
 
     def _exclusively(self, work: Generator[Event, None, object]) -> Iterator[Event | Progress]:
         """Run work as soon as no other job runs; yields `WAITING` until then."""

@@ -47,7 +47,7 @@ def sketch(fields: str = "", *, base: str = LOCAL) -> str:
 def all_sources() -> Iterator[Source]:
     for family in BUILT_IN.families():
         own = (family.segmenter, family.pose, family.configs, family.enlarger)
-        own += (family.depth, family.rooms, family.checker)
+        own += (family.depth, family.rooms, family.checker, family.point_segmenter)
         own += (family.photo.detectors, family.photo.parser) if family.photo else ()
         yield from (source for source in own if source is not None)
         controls = [*family.controls.values(), *([family.face] if family.face else [])]

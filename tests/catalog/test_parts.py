@@ -33,7 +33,7 @@ def test_every_source_of_a_family_is_a_part_of_its_styles() -> None:
     listed = {part.source for part in parts_of(CATALOG, CATALOG.style("photo")) if is_hub(part)}
     family = CATALOG.family("sd15")
     named = {family.segmenter, family.pose, family.configs, family.enlarger, family.depth}
-    named |= {family.rooms, family.checker, family.restorer}
+    named |= {family.rooms, family.checker, family.restorer, family.point_segmenter}
     named |= {lora.source for lora in family.loras.values()}
     named |= {control.source for control in family.controls.values()}
     assert named <= listed

@@ -16,6 +16,9 @@ from inference.catalog.catalog import Catalog
 from inference.catalog.hub import fetch
 from inference.catalog.sources import Source
 from inference.errors import EmptyMask, HubUnreachable, InvalidRecipe, NoDevice
+from inference.mask.click_regions import ClickRegions
+from inference.picture.geometry import View
+from inference.picture.photo import Pixels
 from inference.picture.progress import Stage
 from inference.recipe.lora_tags import split_lora_tags
 from inference.runtime.device import Device
@@ -266,3 +269,48 @@ def test_only_what_is_read_is_said_to_be_read(whole_hub: HubServer) -> None:
 
     assert read()
     assert read() == [], "all are in memory"
+
+
+CLICK = Recipe(prompt="a garden", mask_prompt="", mask_strokes="+0:2500,5000", steps=1, seed=1)
+
+
+def test_the_model_for_clicks_is_downloaded_before_the_mask_where_there_are_clicks(
+    whole_hub: HubServer,
+) -> None:
+    models = LoadedModels(Catalog.load(), Device.cpu())
+    loader = ModelLoader(models, models.catalog.style("photo"), CLICK)
+    assert models.lacks_point_segmenter("sd15")
+    said = [one.detail for one in loader.load_point_segmenter()]
+    assert any("slimsam" in one for one in said)
+    assert not models.lacks_point_segmenter("sd15")
+    assert not list(loader.load_point_segmenter())
+    assert any("slimsam" in path for path in whole_hub.downloads())
+
+
+def test_without_it_clicks_go_by_colours_and_the_result_says_so(whole_hub: HubServer) -> None:
+    del whole_hub.repos["nielsr/slimsam-77-uniform"]
+    studio, photo = Studio(style="photo"), Photo.of(halves())
+    *_, result = studio.paint(photo, CLICK)
+    assert isinstance(result, Result)
+    note = studio.models().click_note
+    assert note.startswith("Clicks go by colours: ")
+    assert note in result.hint
+    selection = studio.select(photo, CLICK)
+    view = View(whole=photo.size, box=selection.canvas.box, size=selection.detection.view.size)
+    expected = ClickRegions().region(photo, (2500, 5000), view)
+    np.testing.assert_array_equal(selection.region_at((2500, 5000)), expected)
+    assert 0.4 < expected.mean() < 0.6
+
+
+def halves() -> Pixels:
+    """A blue half beside a red one."""
+    pixels = np.full((120, 96, 3), (40, 60, 160), np.uint8)
+    pixels[:, 48:] = (170, 60, 50)
+    return pixels
+
+
+def test_a_family_without_such_a_model_asks_for_nothing(whole_hub: HubServer) -> None:
+    models = LoadedModels(Catalog.load(), Device.cpu())
+    assert models.point_segmenter("pack", fetch) is None
+    assert models.click_note == ""
+    assert not whole_hub.downloads()

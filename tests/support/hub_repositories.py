@@ -24,6 +24,8 @@ from transformers import (
     DepthAnythingConfig,
     DepthAnythingForDepthEstimation,
     Dinov2Config,
+    SamConfig,
+    SamModel,
     Swin2SRConfig,
     Swin2SRForImageSuperResolution,
     UperNetConfig,
@@ -157,6 +159,37 @@ def save_pose_finder(folder: Path) -> None:
         "image_processor_type": "VitPoseImageProcessor",
         "size": {"height": 32, "width": 32},
     }
+    (folder / "preprocessor_config.json").write_text(json.dumps(processor))
+
+
+def save_point_segmenter(folder: Path, *, side: int = 64) -> None:
+    config = SamConfig(
+        vision_config={
+            "hidden_size": 16, "output_channels": 8, "num_hidden_layers": 1, "mlp_dim": 16,
+            "num_attention_heads": 2, "image_size": side, "window_size": 2,
+            "global_attn_indexes": [0], "num_pos_feats": 4,
+        },
+        prompt_encoder_config={
+            "hidden_size": 8, "image_size": side, "patch_size": 16, "mask_input_channels": 4,
+        },
+        mask_decoder_config={
+            "hidden_size": 8, "mlp_dim": 16, "num_hidden_layers": 1, "num_attention_heads": 2,
+            "iou_head_hidden_dim": 8,
+        },
+    )  # fmt: skip
+    model = SamModel(config)
+    for parameter in model.parameters():
+        if parameter.dim() > 1:  # the class's own start gives the same answer everywhere
+            torch.nn.init.normal_(parameter, std=0.3)
+    model.save_pretrained(folder)
+    published = json.loads((folder / "config.json").read_text())
+    for part in ("vision_config", "prompt_encoder_config", "mask_decoder_config"):
+        published[part]["model_type"] = ""  # as in the repository
+    (folder / "config.json").write_text(json.dumps(published))
+    processor = {
+        "image_processor_type": "SamImageProcessor", "processor_class": "SamProcessor",
+        "size": {"longest_edge": side}, "pad_size": {"height": side, "width": side},
+    }  # fmt: skip
     (folder / "preprocessor_config.json").write_text(json.dumps(processor))
 
 
@@ -331,6 +364,7 @@ LAYOUTS: dict[str, Callable[[Path], None]] = {
     "openmmlab/upernet-convnext-tiny": save_room_segmenter,
     "CompVis/stable-diffusion-safety-checker": save_safety_checker,
     "CIDAS/clipseg-rd64-refined": save_segmenter,
+    "nielsr/slimsam-77-uniform": save_point_segmenter,
     "usyd-community/vitpose-base-simple": save_pose_finder,
     "caidas/swin2SR-classical-sr-x4-64": save_enlarger,
 }

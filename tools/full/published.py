@@ -46,6 +46,11 @@ _PROCESSORS: Mapping[str, Config] = {
         **_SCALED, **_IMAGENET, "do_normalize": True, "image_processor_type": "ViTImageProcessor",
         "resample": 2, "size": {"height": 352, "width": 352},
     },
+    "point_segmenter": {
+        **_RESCALED, **_IMAGENET, "do_normalize": True, "do_pad": True, "do_resize": True,
+        "image_processor_type": "SamImageProcessor", "resample": 2, "size": {"longest_edge": 1024},
+        "pad_size": {"height": 1024, "width": 1024},
+    },
     "pose": {
         **_RESCALED, **_IMAGENET, "do_normalize": True, "do_affine_transform": True,
         "image_processor_type": "VitPoseImageProcessor", "size": {"height": 256, "width": 192},
@@ -93,6 +98,9 @@ FULL = Shapes(
         "segmenter": {
             "use_complex_transposed_convolution": True, "reduce_dim": 64,
             "text_config": _IDS, "vision_config": {"patch_size": 16},
+        },
+        "point_segmenter": {
+            "vision_config": {"hidden_size": 168, "mlp_dim": 696, "initializer_range": 0.02}
         },
         "pose": {"backbone": {"out_indices": [12]}, "num_labels": 17, "use_simple_decoder": True},
         "depth": {
@@ -154,6 +162,20 @@ TINY = Shapes(
             "vision_config": _TINY_VISION, "extract_layers": [0, 1],
             "decoder_num_attention_heads": 2, "decoder_intermediate_size": 16,
         },
+        "point_segmenter": {
+            "vision_config": {
+                "hidden_size": 16, "output_channels": 8, "num_hidden_layers": 1, "mlp_dim": 16,
+                "num_attention_heads": 2, "image_size": 64, "window_size": 2,
+                "global_attn_indexes": [0], "num_pos_feats": 4, "initializer_range": 0.02,
+            },
+            "prompt_encoder_config": {
+                "hidden_size": 8, "image_size": 64, "patch_size": 16, "mask_input_channels": 4
+            },
+            "mask_decoder_config": {
+                "hidden_size": 8, "mlp_dim": 16, "num_hidden_layers": 1, "num_attention_heads": 2,
+                "iou_head_hidden_dim": 8,
+            },
+        },
         "pose": {
             "backbone": {
                 "image_size": [256, 192], "patch_size": [16, 16], "hidden_size": 16,
@@ -188,6 +210,10 @@ TINY = Shapes(
     processors={
         **_PROCESSORS,
         "segmenter": {**_PROCESSORS["segmenter"], "size": {"height": 32, "width": 32}},
+        "point_segmenter": {
+            **_PROCESSORS["point_segmenter"], "size": {"longest_edge": 64},
+            "pad_size": {"height": 64, "width": 64},
+        },
         "depth": {**_PROCESSORS["depth"], "size": {"height": 56, "width": 56}},
         "checker": {**_PROCESSORS["checker"], "size": 32, "crop_size": 32},
     },

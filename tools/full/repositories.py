@@ -81,7 +81,7 @@ def _place(root: Path, source: HubSource) -> Path:
 
 def _of_family(family: Family) -> Iterator[tuple[Source | None, Fill]]:
     yield family.segmenter, _segmenter
-    for kind in ("pose", "enlarger", "depth", "rooms", "checker"):
+    for kind in ("point_segmenter", "pose", "enlarger", "depth", "rooms", "checker"):
         yield getattr(family, kind), _network(kind)
     yield family.configs, partial(_configs, channels=4)
     if importlib.util.find_spec("onnx") is not None:

@@ -114,6 +114,8 @@ def _of_stages(catalog: Catalog, family: str, style: str) -> Iterator[Row]:
         key = next(name for name, value in settings.items() if value is True)
         row = _row(key.replace("_", "-"), title, style, settings)
         yield replace(row, needs="onnxruntime") if key == "face_correct" else row
+    if catalog.family(family).point_segmenter is not None:
+        yield _row("click", "what lies at a click is kept", style, {"mask_strokes": "+0:5000,5000"})
     if catalog.family(family).checker is not None:
         yield replace(_row("checker", "the safety checker", style, {}), checks=True)
 
