@@ -34,12 +34,15 @@ def noise_file(number: int, side: int = 100) -> bytes:
     return file.getvalue()
 
 
-def new_job(owner: str = "ann", photo: int = 0, **values: Any) -> NewJob:
+def new_job(owner: str = "ann", photo: int | bytes = 0, **values: Any) -> NewJob:
     """A job with a recipe of these fields; those of `NewJob` are taken from it."""
     known = ("mask", "request", "notes", "fingerprint", "callback", "origin")
     given = {name: values.pop(name) for name in known if name in values}
     recipe = Recipe.parse({"prompt": "a garden", "style": "drawn", **values})
-    given = {"origin": Origin.PAGE, "photo": picture_file(photo)} | given
+    given = {
+        "origin": Origin.PAGE,
+        "photo": photo if isinstance(photo, bytes) else picture_file(photo),
+    } | given
     return NewJob(owner=owner, recipe=recipe, **given)
 
 
