@@ -23,12 +23,11 @@ from inference.page.html import status_html
 from inference.page.inputs import Example, InputHandlers
 from inference.page.jobs import JobHandlers
 from inference.picture.photo import MAX_BYTES
+from inference.serving.backend import Backend, backend
 from inference.serving.form import FOLDS, menus, style_menu, values_of
-from inference.serving.guard import Guard
-from inference.serving.http_api import ENDPOINTS, HttpApi
+from inference.serving.http_api import HttpApi
 from inference.serving.job_service import JobService
 from inference.serving.options import Options, prepare_process
-from inference.serving.temporary_files import TemporaryFiles, temporary_files
 from inference.serving.zero_gpu import gpu_lender
 from inference.studio.model_status import ModelStatus
 
@@ -50,8 +49,8 @@ def asset(name: str) -> str:
 class Page(Components):
     """The page of one server: `build` lays out the components and connects their handlers."""
 
-    def __init__(self, studio: Studio, status: ModelStatus, files: TemporaryFiles) -> None:
-        self._studio, self._model_status, self._files = studio, status, files
+    def __init__(self, studio: Studio, status: ModelStatus, service: JobService) -> None:
+        self._studio, self._model_status, self._service = studio, status, service
         self._menus, self._defaults = menus(studio.catalog), values_of(Recipe())
         self._blocks = sorted((ASSETS / "recipes").glob("*.txt"))
         self._examples = Example.load_all(ASSETS / "examples")
@@ -194,9 +193,9 @@ class Page(Components):
         self.fields[name] = recipe_component(name, value, menu, **look)
 
     def _connect(self, blocks: Any) -> None:
-        service = JobService(self._studio, self._files)
-        HttpApi(service, self._files).connect(**PAINTER_QUEUE)
-        jobs = JobHandlers(self, self._model_status, service, self._files)
+        service, files = self._service, self._service.files
+        HttpApi(service, files).connect(**PAINTER_QUEUE)
+        jobs = JobHandlers(self, self._model_status, service, files)
         InputHandlers(
             self, self._studio, service, self._model_status, self._examples, self._blocks
         ).connect()
@@ -205,27 +204,25 @@ class Page(Components):
 
 
 @contextmanager
-def served(studio: Studio, options: Options, folder: Path | None = None) -> Iterator[Any]:
+def served(studio: Studio, options: Options, behind: Backend) -> Iterator[Any]:
     """Context in which a server runs the page; models load in the background."""
-    hosts: set[str | None] = {*options.hosts}
-    with temporary_files("GRADIO_TEMP_DIR", folder) as files:
-        blocks = Page(studio, status := ModelStatus(studio), files).build()
-        blocks.launch(
-            server_name=options.host, server_port=options.port, share=options.share or None,
-            auth=list(options.auth) or None, max_file_size=MAX_BYTES, css_paths=ASSETS / "page.css",
-            theme=gr.themes.Base(primary_hue="orange", neutral_hue="slate", font=FONT),
-            app_kwargs={"middleware": [(Guard, (), {"hosts": hosts, "endpoints": ENDPOINTS})]},
-            state_session_capacity=SESSIONS, footer_links=["api", "gradio", "settings"],
-            run_history=False, ssr_mode=False, prevent_thread_lock=True,
-        )  # fmt: skip
-        hosts.add(urlsplit(blocks.share_url or "").hostname)
-        files.start_sweeping()
-        status.start()
-        try:
-            yield blocks
-        finally:
-            blocks.close()
-            status.stop()
+    blocks = Page(studio, status := ModelStatus(studio), behind.jobs).build()
+    blocks.launch(
+        server_name=options.host, server_port=options.port, share=options.share or None,
+        auth=list(options.auth) or None, max_file_size=MAX_BYTES, css_paths=ASSETS / "page.css",
+        theme=gr.themes.Base(primary_hue="orange", neutral_hue="slate", font=FONT),
+        app_kwargs={"middleware": behind.middleware}, state_session_capacity=SESSIONS,
+        footer_links=["api", "gradio", "settings"], run_history=False, ssr_mode=False,
+        prevent_thread_lock=True,
+    )  # fmt: skip
+    behind.hosts.add(urlsplit(blocks.share_url or "").hostname)
+    behind.files.start_sweeping()
+    status.start()
+    try:
+        yield blocks
+    finally:
+        blocks.close()
+        status.stop()
 
 
 def main() -> None:
@@ -237,7 +234,7 @@ def main() -> None:
         safety_checker=options.safety_checker, compiled=options.compiled, lend=gpu_lender(),
     )  # fmt: skip
     studio.compile_ahead()
-    with served(studio, options) as blocks:
+    with backend(studio, options) as behind, served(studio, options, behind) as blocks:
         blocks.block_thread()
 
 

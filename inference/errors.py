@@ -16,6 +16,8 @@
     ├── ModelFailed            a model or a library raised an unexpected error
     │   └── PaintingFailed     … or the model's output is NaN or infinite
     ├── Withheld               the safety checker flagged every picture
+    ├── LibraryUnavailable     the library on disk cannot be opened
+    ├── NotStored              something could not be written to the library
     └── Cancelled              the user pressed Cancel
 
 `str(error)` is one sentence for the user and says what to do next. The technical cause, if there
@@ -133,6 +135,14 @@ class Withheld(MasqueradeError):
         message: str = "The safety checker held the picture back: try another seed or prompt.",
     ) -> None:
         super().__init__(message)
+
+
+class LibraryUnavailable(MasqueradeError):
+    """The library on disk cannot be opened: taken, of a newer version, or not accessible."""
+
+
+class NotStored(MasqueradeError):
+    """Something could not be written to the library or read from it; nothing half is left."""
 
 
 class Cancelled(MasqueradeError):

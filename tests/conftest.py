@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -28,6 +30,13 @@ if TYPE_CHECKING:
 # Tiny models gain nothing from a second thread, and lose much where the cores are busy.
 torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"  # of the servers and commands that tests start
+# Their library is a new one of each test process, not that of the user who runs the tests.
+os.environ["XDG_DATA_HOME"] = os.environ["LOCALAPPDATA"] = tempfile.mkdtemp(prefix="data-home-")
+
+
+def pytest_unconfigure() -> None:
+    """Delete the data directory of this process."""
+    shutil.rmtree(os.environ["XDG_DATA_HOME"], ignore_errors=True)
 
 
 # Files that take longest come first, so that both workers end at about the same time.

@@ -16,7 +16,7 @@ INFERENCE = ROOT / "inference"
 # From the lowest to the highest: a room may import from rooms before it.
 ROOMS = (
     "recipe", "picture", "catalog", "runtime", "people", "control", "matting", "mask", "painting",
-    "finishing", "studio", "serving", "page",
+    "finishing", "library", "studio", "serving", "page",
 )  # fmt: skip
 # What lies above and below the rooms.
 LOOSE = ("__init__", "__main__", "errors")

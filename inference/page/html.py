@@ -81,7 +81,7 @@ def _grid_html(done: GridResult) -> str:
     results = done.painted.values()
     changed = max(one.kept_pixels_changed for one in results)
     seconds = sum(sum(one.seconds.values()) for one in results)
-    notes = dict.fromkeys(note for one in results for note in one.notes)
+    notes = dict.fromkeys([note for one in results for note in one.notes] + [*done.remarks])
     messages = "".join(map(message_html, notes)) + "".join(
         message_html(f"{label}: {sentence}", "alert") for label, sentence in done.failures.items()
     )

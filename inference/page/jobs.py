@@ -109,7 +109,7 @@ class JobHandlers:
     ) -> Iterator[Update]:  # fmt: skip
         """Run the form's job, and show its progress and results."""
         try:
-            asked = self._service.request(photo, mask_image, fields)
+            asked = self._service.request(photo, mask_image, fields, request)
         except MasqueradeError as error:
             yield self._failed(error, before)
         else:
@@ -123,7 +123,7 @@ class JobHandlers:
         """Redo grain and grading of the shown result, if no job runs and no other field changed."""
         asked = None
         if cancelled is None:
-            asked = self._service.retouch_request(photo, mask_image, fields, before)
+            asked = self._service.retouch_request(photo, mask_image, fields, before, request)
         if asked is None:
             yield {self._page.job: gr.skip()}
         else:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from struct import error as StructError  # noqa: N812 - an error's name
-from struct import unpack_from
+from struct import pack, unpack_from
 
 from inference.errors import InvalidPhoto
 
@@ -71,6 +71,24 @@ def inspect(data: bytes) -> PictureFile:
         is_heic = not is_avif and any(brand in brands for brand in HEIC_BRANDS)
         return PictureFile(data=data, is_heic=is_heic)
     return PictureFile(data=data)
+
+
+def without_metadata(data: bytes) -> bytes:
+    """The same picture; of a JPEG without place, time, camera, comments and thumbnail.
+
+    Only its colour profile and its orientation stay.
+
+    Raises:
+        InvalidPhoto: as `inspect`.
+    """
+    file = inspect(data)
+    if file.orientation in (None, 1):
+        return file.data
+    # A TIFF directory with one entry (TIFF 6.0, section 2), in a JPEG segment of its own.
+    entry = pack(">HHIHH", ORIENTATION, 3, 1, file.orientation, 0)
+    exif = b"Exif\0\0MM\0*" + pack(">IH", 8, 1) + entry + bytes(4)
+    segment = b"\xff\xe1" + pack(">H", len(exif) + 2) + exif
+    return file.data[:2] + segment + file.data[2:]
 
 
 def orientation_of(exif: bytes) -> int:

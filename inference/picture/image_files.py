@@ -22,7 +22,7 @@ def save_png(picture: Pixels, path: Path) -> Path:
 
 def save_jpeg(picture: Pixels, path: Path) -> Path:
     """Write an RGB picture as a JPEG, small enough for a page."""
-    return write_whole(_encode(picture, ".jpg"), path)
+    return write_whole(encode_jpeg(picture), path)
 
 
 def write_whole(data: bytes, path: Path) -> Path:
@@ -40,6 +40,11 @@ def write_whole(data: bytes, path: Path) -> Path:
 def encode_png(picture: Pixels) -> bytes:
     """The PNG file of an RGB or gray picture, (H, W, 3) or (H, W) uint8."""
     return _encode(picture, ".png")
+
+
+def encode_jpeg(picture: Pixels) -> bytes:
+    """The JPEG file of an RGB picture, small enough for a page."""
+    return _encode(picture, ".jpg")
 
 
 def _encode(picture: Pixels, suffix: str) -> bytes:

@@ -36,6 +36,7 @@ class Result:
         hint: sentences for the user about how to improve the result, "" for none.
         thrifty: whether it was painted in smaller pieces because memory ran out.
         withheld: indices of images that the safety checker flagged; they are replaced by gray.
+        remarks: sentences about what became of the result after it was painted.
     """
 
     images: tuple[Pixels, ...] = field(repr=False)
@@ -52,6 +53,7 @@ class Result:
     hint: str = ""
     thrifty: bool = False
     withheld: tuple[int, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -66,7 +68,7 @@ class Result:
         if self.withheld:
             count = f"{len(self.withheld)} of {len(self.images)}"
             notes.append(f"The safety checker held back {count}: try another seed or prompt.")
-        return tuple(notes)
+        return (*notes, *self.remarks)
 
     def report(self, notes: tuple[str, ...] = ()) -> dict[str, object]:
         """Everything but the pictures, ready for JSON, with these notes before its own."""
@@ -89,15 +91,18 @@ class Result:
         return named | {f"seed {seed + k}": image for k, image in enumerate(self.images)}
 
     def save(self, path: str | Path, image: int = 0) -> Path:
-        """Write one image as a PNG with its mask and the recipe that paints it alone.
+        """Write one image as a PNG; see `png`.
 
         Raises:
             MasqueradeError: the file cannot be written.
         """
+        return write_whole(self.png(image), Path(path))
+
+    def png(self, image: int = 0) -> bytes:
+        """The PNG file of one image, with its mask and the recipe that paints it alone."""
         seed = None if self.recipe.seed is None else self.recipe.seed + image
         alone = self.recipe.model_copy(update={"seed": seed, "num_images": 1})
-        png = png_metadata.embed(encode_png(self.images[image]), alone, self._mask_png)
-        return write_whole(png, Path(path))
+        return png_metadata.embed(encode_png(self.images[image]), alone, self._mask_png)
 
     @cached_property
     def _mask_png(self) -> bytes:

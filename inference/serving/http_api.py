@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
 
+from inference.library.records import Origin
 from inference.mask.browser_view import mask_report
 from inference.picture.image_files import save_png
 from inference.picture.progress import Progress
@@ -46,14 +48,17 @@ class HttpApi:
         gr.events.api(self.mask, api_name="mask")
 
     def paint(
-        self, photo: Upload = None, recipe: RecipeInput = "", mask_image: Upload = None
-    ) -> Iterator[dict[str, Any]]:
+        self, visitor: gr.Request, photo: Upload = None, recipe: RecipeInput = "",
+        mask_image: Upload = None,
+    ) -> Iterator[dict[str, Any]]:  # fmt: skip
         """Repaint a photo. `recipe` is a prompt block, or the fields of a recipe.
 
         Gives how far it is and, at the end, the images, the seed, and how many kept pixels changed.
         """
         with shown_errors():
             request = request_of(photo, recipe, mask_image, self._files.root)
+            owner = self._service.owners.of(visitor)
+            request = replace(request, owner=owner, origin=Origin.COMMAND)
             with closing(self._service.paint(request)) as events:
                 for event in events:
                     if isinstance(event, Progress):

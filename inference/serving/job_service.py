@@ -24,6 +24,7 @@ from inference.errors import (
     ModelUnavailable,
     PaintingFailed,
 )
+from inference.library.library import Library
 from inference.mask.browser_view import mask_view, matte_view, regions_view
 from inference.mask.selection import Selection
 from inference.picture import png_metadata
@@ -37,6 +38,9 @@ from inference.picture.url_fetch import fetch_file
 from inference.recipe.recipe import CFG_SCALE
 from inference.runtime.library_errors import translated_errors
 from inference.serving.form import recipe_of
+from inference.serving.job_records import JobRecord
+from inference.serving.options import Options
+from inference.serving.owners import Owners, Visitor
 from inference.serving.request import PaintRequest, grid_of
 from inference.serving.result_files import File, ResultFiles
 from inference.serving.temporary_files import TemporaryFiles
@@ -54,11 +58,18 @@ class JobService:
     Args:
         studio: does the work.
         files: the temporary files of the running page.
+        library: where jobs are kept; None keeps none.
+        owners: tells whose a visitor's jobs are.
     """
 
-    def __init__(self, studio: Studio, files: TemporaryFiles) -> None:
+    def __init__(
+        self, studio: Studio, files: TemporaryFiles, library: Library | None = None,
+        owners: Owners | None = None,
+    ) -> None:  # fmt: skip
         self._studio = studio
-        self._files = files
+        self.files = files
+        self.library = library
+        self.owners = owners or Owners(Options())
         self._photos = PhotoCache()
 
     def photo(self, path: File) -> Photo | None:
@@ -92,12 +103,14 @@ class JobService:
         """
         if picture is None:
             return None
-        path = self._files.keep(picture, None)
+        path = self.files.keep(picture, None)
         self.photo(path)
         return path
 
-    def request(self, photo: File, mask_image: File, fields: dict[str, Any]) -> PaintRequest:
-        """The request for the page's form; see `form.recipe_of`.
+    def request(
+        self, photo: File, mask_image: File, fields: dict[str, Any], visitor: Visitor = None
+    ) -> PaintRequest:
+        """The request of a visitor for the page's form; see `form.recipe_of`.
 
         Raises:
             InvalidRecipe: a value is invalid.
@@ -116,21 +129,25 @@ class JobService:
             recipe=recipe,
             mask_image=self.photo(mask_image),
             grid=grid_of(recipe, styles, vary),
+            photo_file=Path(photo),
+            mask_file=None if mask_image is None else Path(mask_image),
+            owner=self.owners.of(visitor),
         )
 
     def retouch_request(
-        self, photo: File, mask_image: File, fields: dict[str, Any], shown: ResultFiles | None
-    ) -> PaintRequest | None:
+        self, photo: File, mask_image: File, fields: dict[str, Any], shown: ResultFiles | None,
+        visitor: Visitor = None,
+    ) -> PaintRequest | None:  # fmt: skip
         """The request for the shown result with other grain or grading; None for other changes."""
         if shown is None or shown.recipe is None or shown.source != (photo, mask_image):
             return None
         try:
             fields = {**fields, "seed": str(shown.recipe.seed)}
-            request = self.request(photo, mask_image, fields)
+            request = self.request(photo, mask_image, fields, visitor)
         except MasqueradeError:
             return None
         is_retouch = request.grid is None and request.recipe.is_retouch_of(shown.recipe)
-        return request if is_retouch else None
+        return replace(request, is_retouch=True) if is_retouch else None
 
     def select(self, request: PaintRequest) -> Selection:
         """The selection for a request; raises as `Studio.select`."""
@@ -184,6 +201,15 @@ class JobService:
             ModelFailed: a model failed unexpectedly; the message has the number of the job.
             MasqueradeError: as `Studio.paint`.
         """
+        with (
+            JobRecord(self.library, request) as record,
+            closing(self._logged(request, cancelled)) as work,
+        ):
+            for event in work:
+                yield event if isinstance(event, Progress) else record.done(event)
+
+    def _logged(self, request: PaintRequest, cancelled: Event | None) -> Events:
+        """Paint, give errors the number of the job where it helps, and write a line in the log."""
         number, started, outcome = secrets.token_hex(4), time.perf_counter(), "left"
         try:
             with translated_errors(), closing(self._paint(request)) as events:
@@ -211,7 +237,7 @@ class JobService:
             log.info("job %s: %s: %s in %.1f s", number, _size(request), outcome, seconds)
 
     def _open(self, path: str | Path) -> Photo:
-        self._files.touch(Path(path))
+        self.files.touch(Path(path))
         return self._photos.photo(path)
 
     def _paint(self, request: PaintRequest) -> Events:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 import os
 import signal
 import socket
@@ -12,8 +13,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import platformdirs
+
 # Environment variable for --auth; unlike an argument, it does not appear in process listings.
 AUTH = "MASQUERADE_AUTH"
+LOOPBACK = frozenset(("localhost", "127.0.0.1", "::1"))
+OFF = "off"
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - compared with, not listened on
 
 
@@ -30,6 +35,9 @@ class Options:
         hosts: host names of the page, beside localhost and IP addresses.
         safety_checker: withhold what the safety checker flags.
         compiled: compile denoising steps; None compiles where it pays.
+        library: folder in which jobs and pictures are kept; None keeps none.
+        library_size: most gigabytes of the library.
+        library_days: days for which a job is kept; None for ever.
     """
 
     host: str | None = None
@@ -41,6 +49,14 @@ class Options:
     hosts: tuple[str, ...] = ()
     safety_checker: bool = False
     compiled: bool | None = None
+    library: Path | None = None
+    library_size: float = 10.0
+    library_days: float | None = None
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether others than the user of this machine can reach the page."""
+        return self.share or not set(self.hosts) <= LOOPBACK
 
     @classmethod
     def read(
@@ -61,15 +77,18 @@ class Options:
         machine = socket.gethostname().lower()
         names += [machine, f"{machine}.local"] if host in EVERYWHERE else [host or ""]
         return cls(
-            host=given.host,
+            host=host,
             port=given.port,
-            share=given.share,
+            share=given.share or environment.get("GRADIO_SHARE", "").lower() == "true",
             style=given.style,
             catalog=given.catalog,
             auth=tuple((one.partition(":")[0], one.partition(":")[2]) for one in auth),
             hosts=tuple(dict.fromkeys(name.lower() for name in names if name)),
             safety_checker=given.safety_checker,
             compiled=given.compile,
+            library=None if given.library == OFF else Path(given.library),
+            library_size=given.library_size,
+            library_days=given.library_days,
         )
 
 
@@ -78,6 +97,18 @@ def prepare_process() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # runs the cleanup of temporary files
+
+
+def default_library() -> Path:
+    """The folder of the library in the user's data directory."""
+    return platformdirs.user_data_path("masquerade", appauthor=False) / "library"
+
+
+def _above_zero(text: str) -> float:
+    value = float(text)
+    if not (value > 0 and math.isfinite(value)):
+        raise argparse.ArgumentTypeError("takes a number above 0")
+    return value
 
 
 def _is_account(text: str) -> bool:
@@ -108,4 +139,21 @@ def _parser(description: str, *, is_space: bool) -> argparse.ArgumentParser:
         "--compile", action=argparse.BooleanOptionalAction, default=None,
         help="compile the denoising step behind the scenes; on with CUDA",
     )  # fmt: skip
+    _add_library(parser, OFF if is_space else str(default_library()))
     return parser
+
+
+def _add_library(parser: argparse.ArgumentParser, default: str) -> None:
+    parser.add_argument(
+        "--library", default=default, metavar="DIR",
+        help="folder in which jobs and pictures are kept, or «off»; here %(default)s by default",
+    )  # fmt: skip
+    parser.add_argument(
+        "--library-size", type=_above_zero, default=Options.library_size, metavar="GB",
+        help="gigabytes of the library; beyond that, the oldest go first, but none with a star; "
+        "%(default)g by default",
+    )  # fmt: skip
+    parser.add_argument(
+        "--library-days", type=_above_zero, metavar="DAYS",
+        help="days for which a job is kept, unless it has a star; for ever by default",
+    )  # fmt: skip

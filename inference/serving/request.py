@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from inference.errors import InvalidPhoto, InvalidRecipe
+from inference.library.records import Origin
 from inference.picture.photo import Photo
-from inference.picture.url_fetch import fetch_photo
+from inference.picture.url_fetch import fetch_file
 from inference.recipe.prompt_block import parse
 from inference.recipe.recipe import Recipe
 from inference.studio.grid import Axis, Grid
+
+#: Where the file of a photo is: its path, or its content; None if it is not known.
+Source = Path | bytes | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +27,11 @@ class PaintRequest:
         mask_image: its white is added to the selection, like words that were found.
         grid: variations of the recipe; None for the recipe alone.
         notes: sentences about what was changed or left out on reading.
+        photo_file, mask_file: their files, for the library.
+        owner: whose the job is; None for a job that is not kept in the library.
+        origin: the interface that it came through.
+        stored: its number in the library, if it is there already.
+        is_retouch: whether it takes the place of the owner's last job.
     """
 
     photo: Photo
@@ -30,6 +39,12 @@ class PaintRequest:
     mask_image: Photo | None = None
     grid: Grid | None = None
     notes: tuple[str, ...] = ()
+    photo_file: Source = field(default=None, repr=False)
+    mask_file: Source = field(default=None, repr=False)
+    owner: str | None = None
+    origin: Origin = Origin.PAGE
+    stored: int | None = None
+    is_retouch: bool = False
 
 
 def grid_of(recipe: Recipe, styles: list[str] | None, vary: str | None) -> Grid | None:
@@ -61,15 +76,19 @@ def request_of(photo: object, recipe: object, mask_image: object, folder: Path) 
         InvalidRecipe: a field has an invalid value.
     """
     settings, unknown = _recipe(recipe)
-    given = _picture(photo, "photo", settings.input_image_url, folder)
-    if given is None:
+    photo_file = _file(photo, "photo", settings.input_image_url, folder)
+    if photo_file is None:
         raise InvalidPhoto("There is no photo: upload one, or name its input_image_url.")
+    given = Photo.open(photo_file)
+    mask_file = _file(mask_image, "mask_image", settings.mask_image_url, folder)
     notes = [given.note, f"Unknown, so left out: {', '.join(unknown)}." if unknown else ""]
     return PaintRequest(
         photo=given,
         recipe=settings,
-        mask_image=_picture(mask_image, "mask_image", settings.mask_image_url, folder),
+        mask_image=None if mask_file is None else Photo.open(mask_file),
         notes=tuple(filter(None, notes)),
+        photo_file=photo_file,
+        mask_file=mask_file,
     )
 
 
@@ -85,12 +104,13 @@ def _recipe(source: object) -> tuple[Recipe, tuple[str, ...]]:
     raise InvalidRecipe("The recipe is a prompt block, or fields with their values: send either.")
 
 
-def _picture(source: object, name: str, url: str, folder: Path) -> Photo | None:
+def _file(source: object, name: str, url: str, folder: Path) -> Source:
+    """The file that a client uploaded, or that its recipe's address leads to."""
     if source is None:
-        return fetch_photo(url) if url else None
+        return fetch_file(url) if url else None
     path = source.get("path") if isinstance(source, dict) else None
     if not isinstance(path, str) or "\0" in path:
         raise InvalidPhoto(f"The {name} is no uploaded file: upload it first, and send its path.")
     if not Path(path).resolve().is_relative_to(folder.resolve()):
         raise InvalidPhoto(f"The {name} was not uploaded here: upload it first, and send its path.")
-    return Photo.open(path)
+    return Path(path)

@@ -108,11 +108,13 @@ class GridResult:
         grid: the grid.
         results: one per cell; None where it failed.
         failures: error messages by the failed cells' labels.
+        remarks: sentences about what became of the results after they were painted.
     """
 
     grid: Grid
     results: tuple[Result | None, ...]
     failures: dict[str, str]
+    remarks: tuple[str, ...] = ()
 
     @property
     def painted(self) -> dict[str, Result]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 
 import pytest
 
-from inference.serving.options import AUTH, Options
+from inference.serving.options import AUTH, Options, default_library
 
 MACHINE = socket.gethostname().lower()
 
@@ -16,7 +17,60 @@ def read(*arguments: str, **surroundings: str) -> Options:
 
 
 def test_without_a_word_it_is_for_this_machine_only() -> None:
-    assert read() == Options()
+    assert read() == Options(library=default_library())
+    assert not read().is_shared
+
+
+@pytest.mark.parametrize(
+    ("arguments", "surroundings", "library"),
+    [
+        ([], {}, default_library()),
+        ([], {"SPACE_ID": "me/masquerade"}, None),
+        (["--library", "off"], {}, None),
+        (["--library", "./off"], {}, Path("off")),
+        (["--library", "/data/lib"], {"SPACE_ID": "me/masquerade"}, Path("/data/lib")),
+    ],
+)
+def test_where_the_library_is(
+    arguments: list[str], surroundings: dict[str, str], library: Path | None
+) -> None:
+    assert read(*arguments, **surroundings).library == library
+
+
+@pytest.mark.parametrize("option", ["--library-size", "--library-days"])
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("0.5", 0.5), ("30", 30.0), *((wrong, None) for wrong in ("0", "-1", "nan", "inf", "x"))],
+)
+def test_a_limit_of_the_library_is_a_number_above_0(
+    option: str, text: str, value: float | None
+) -> None:
+    if value is None:
+        with pytest.raises(SystemExit):
+            read(option, text)
+    else:
+        options = read(option, text)
+        assert value in (options.library_size, options.library_days)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "surroundings", "is_shared"),
+    [
+        ([], {}, False),
+        (["--host", "127.0.0.1"], {}, False),
+        (["--host", "localhost"], {}, False),
+        (["--host", "0.0.0.0"], {}, True),
+        ([], {"GRADIO_SERVER_NAME": "0.0.0.0"}, True),
+        (["--share"], {}, True),
+        ([], {"GRADIO_SHARE": "True"}, True),
+        (["--allowed-host", "page.example"], {}, True),
+        ([], {"SPACE_HOST": "me-masquerade.hf.space"}, True),
+    ],
+)
+def test_whether_others_can_reach_the_page(
+    arguments: list[str], surroundings: dict[str, str], is_shared: bool
+) -> None:
+    assert read(*arguments, **surroundings).is_shared == is_shared
 
 
 @pytest.mark.parametrize(

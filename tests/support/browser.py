@@ -47,6 +47,7 @@ def running_app(folder: Path, *command: str, **environment: str) -> Iterator[str
         port = probe.getsockname()[1]
     own = {"GRADIO_TEMP_DIR": str(folder), "GRADIO_ANALYTICS_ENABLED": "0"}
     command = (sys.executable, *(command or ("app.py",)), "--port", str(port))
+    command += ("--library", str(folder / "library"))
     with (folder / "log.txt").open("w") as log:
         server = subprocess.Popen(
             command, cwd=ROOT, env=os.environ | own | environment, stdout=log, stderr=log

@@ -21,6 +21,7 @@ from app import served
 from inference import Progress, Result, Studio
 from inference.catalog.catalog import Catalog
 from inference.picture.photo import Pixels
+from inference.serving.backend import backend
 from inference.serving.options import Options
 from inference.studio.job import Job
 
@@ -66,6 +67,7 @@ class Server:
     url: str
     studio: Watched
     blocks: Any
+    library: Any
 
     @property
     def folder(self) -> Path:
@@ -84,14 +86,17 @@ def tiny_server(
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
-    given = ["--port", port, "--style", "drawn", *arguments]
+    given = ["--port", port, "--style", "drawn", "--library", str(folder / "library"), *arguments]
     options = Options.read("", given, surroundings)
     studio = Watched(
         catalog=Catalog.load(catalog), style="drawn", safety_checker=options.safety_checker
     )
-    with served(studio, options, folder) as blocks:
+    with (
+        backend(studio, options, folder) as behind,
+        served(studio, options, behind) as blocks,
+    ):
         assert studio.is_warm.wait(60), "the models do not load"
-        yield Server(f"http://127.0.0.1:{port}", studio, blocks)
+        yield Server(f"http://127.0.0.1:{port}", studio, blocks, behind.jobs.library)
 
 
 def png(pixels: Pixels) -> bytes:

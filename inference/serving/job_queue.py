@@ -1,0 +1,115 @@
+"""Paints the library's queued jobs in a thread, one after the other in the order of acceptance."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+
+from inference.errors import MasqueradeError, ModelFailed, NotStored
+from inference.library.library import Library
+from inference.library.records import StoredJob
+from inference.picture.photo import Photo
+from inference.recipe.prompt_block import parse
+from inference.serving.job_service import JobService
+from inference.serving.request import PaintRequest
+
+log = logging.getLogger(__name__)
+
+# Seconds between two looks into a queue that nobody has woken, and after an error of the disk.
+PAUSE, RETRY = 60.0, 10.0
+
+
+class JobQueue:
+    """The queue of jobs that no page waits for: those of REST, and those that a crash cut off.
+
+    A job of the page and one of the queue take turns by the studio's job lock.
+
+    Args:
+        service: paints.
+        library: has the queue.
+        ended: called after each job.
+    """
+
+    def __init__(
+        self, service: JobService, library: Library, ended: Callable[[], None] = lambda: None
+    ) -> None:
+        self._service, self._library, self._ended = service, library, ended
+        self._stopping, self._woken = threading.Event(), threading.Event()
+        self._running: tuple[int, threading.Event] | None = None
+        self._painter = ThreadPoolExecutor(1, thread_name_prefix="queue-painter")
+        self._thread = threading.Thread(target=self._work, name="job-queue", daemon=True)
+
+    def start(self) -> None:
+        """Start painting."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Break off the running job, which goes back into the queue, and end the thread."""
+        self._stopping.set()
+        self._woken.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._painter.shutdown()
+
+    def wake(self) -> None:
+        """Look into the queue now, because a job was accepted."""
+        self._woken.set()
+
+    def cancel(self, job: int) -> None:
+        """Stop a job within a step if it is the one that runs; the others are the library's."""
+        running = self._running
+        if running is not None and running[0] == job:
+            running[1].set()
+
+    def _work(self) -> None:
+        while not self._stopping.is_set():
+            self._woken.clear()
+            try:
+                job = self._library.claim()
+            except NotStored as error:
+                log.warning("queue: %s", error)
+                self._woken.wait(RETRY)
+                continue
+            if job is None:
+                self._library.enforce_limits()
+                self._woken.wait(PAUSE)
+                continue
+            # In a thread of its own, so that an unforeseen error ends the job and not the queue.
+            failure = self._painter.submit(self._paint, job).exception()
+            if failure is not None:
+                log.error("queue: %s", type(failure).__name__)
+                self._library.fail(job.id, str(ModelFailed()))
+            self._ended()
+
+    def _paint(self, job: StoredJob) -> None:
+        cancelled = threading.Event()
+        self._running = job.id, cancelled
+        try:
+            request = self._request(job)
+            with closing(self._service.paint(request, cancelled)) as events:
+                for _ in events:
+                    if self._stopping.is_set():
+                        break
+        except MasqueradeError as error:
+            self._library.fail(job.id, str(error))
+        finally:
+            self._running = None
+
+    def _request(self, job: StoredJob) -> PaintRequest:
+        """The request of a stored job.
+
+        Raises:
+            MasqueradeError: its files are gone, or its recipe is invalid in this version.
+        """
+        mask = None if job.mask is None else Photo.open(self._library.read(job.mask))
+        return PaintRequest(
+            photo=Photo.open(self._library.read(job.photo)),
+            recipe=parse(job.recipe).recipe,
+            mask_image=mask,
+            owner=job.owner,
+            origin=job.origin,
+            stored=job.id,
+        )
