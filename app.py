@@ -23,6 +23,7 @@ from inference.page.html import status_html
 from inference.page.inputs import Example, InputHandlers
 from inference.page.jobs import JobHandlers
 from inference.picture.photo import MAX_BYTES
+from inference.rest.service import rest_service
 from inference.serving.backend import Backend, backend
 from inference.serving.form import FOLDS, menus, style_menu, values_of
 from inference.serving.http_api import HttpApi
@@ -234,7 +235,11 @@ def main() -> None:
         safety_checker=options.safety_checker, compiled=options.compiled, lend=gpu_lender(),
     )  # fmt: skip
     studio.compile_ahead()
-    with backend(studio, options) as behind, served(studio, options, behind) as blocks:
+    with (
+        backend(studio, options) as behind,
+        rest_service(behind, studio.catalog, options),
+        served(studio, options, behind) as blocks,
+    ):
         blocks.block_thread()
 
 

@@ -141,6 +141,11 @@ class Library:
             known = rows.get(job)
         return known if known is not None and known.owner == owner else None
 
+    def find(self, job: int) -> StoredJob | None:
+        """A job by its number, whoever owns it; for what is done in an owner's name."""
+        with self._storage.used() as rows:
+            return rows.get(job)
+
     def star(self, owner: str, job: int, starred: bool = True) -> bool:
         """Exempt a job from the limits, or no longer; False if there is no such job."""
         with self._changed() as rows:
@@ -197,6 +202,13 @@ class Library:
                 return None
         path = self._storage.files.path(name)
         return path if path.is_file() else None
+
+    def picture(self, name: str) -> Path | None:
+        """Where a finished picture is, for whoever knows its name; None if there is none."""
+        with self._storage.used() as rows:
+            known = rows.is_picture(name)
+        path = self._storage.files.path(name) if known else None
+        return path if path is not None and path.is_file() else None
 
     def read(self, name: str) -> bytes:
         """The content of a file of a job, for its painting."""

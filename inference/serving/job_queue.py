@@ -30,13 +30,11 @@ class JobQueue:
     Args:
         service: paints.
         library: has the queue.
-        ended: called after each job.
     """
 
-    def __init__(
-        self, service: JobService, library: Library, ended: Callable[[], None] = lambda: None
-    ) -> None:
-        self._service, self._library, self._ended = service, library, ended
+    def __init__(self, service: JobService, library: Library) -> None:
+        self._service, self._library = service, library
+        self._ended: list[Callable[[], None]] = []
         self._stopping, self._woken = threading.Event(), threading.Event()
         self._running: tuple[int, threading.Event] | None = None
         self._painter = ThreadPoolExecutor(1, thread_name_prefix="queue-painter")
@@ -57,6 +55,10 @@ class JobQueue:
     def wake(self) -> None:
         """Look into the queue now, because a job was accepted."""
         self._woken.set()
+
+    def when_ended(self, told: Callable[[], None]) -> None:
+        """Have a function called after each job."""
+        self._ended.append(told)
 
     def cancel(self, job: int) -> None:
         """Stop a job within a step if it is the one that runs; the others are the library's."""
@@ -82,7 +84,8 @@ class JobQueue:
             if failure is not None:
                 log.error("queue: %s", type(failure).__name__)
                 self._library.fail(job.id, str(ModelFailed()))
-            self._ended()
+            for told in self._ended:
+                told()
 
     def _paint(self, job: StoredJob) -> None:
         cancelled = threading.Event()
