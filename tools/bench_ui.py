@@ -5,7 +5,8 @@ computes the mask in the browser), an optimized server-side one (numpy, JPEG, no
 `always_last`) and the stock one (`gr.Image` updated by `.input` with default settings). Each is
 measured idle, with 60 ms of emulated network latency, and while our app paints a picture on the
 same machine. A sample runs from the DOM event until the frame with the new pixels has been handed
-to the compositor.
+to the compositor. `--matte PHOTO` measures how long after a movement the matte of a photograph of
+people is on screen instead.
 """
 
 from __future__ import annotations
@@ -85,6 +86,24 @@ STROKE = """
   const wait = () => {
     if (window.shownAt) done(window.shownAt - began);
     else if (performance.now() - began > 5000) done(5000);
+    else setTimeout(wait, 1);
+  };
+  wait();
+})
+"""
+
+MOVE_AND_WAIT_FOR_MATTE = """
+([selector, value]) => new Promise(done => {
+  const slider = document.querySelector(selector), began = performance.now();
+  let arrived = false;
+  document.addEventListener("matte", ({ detail }) => {
+    if (detail?.alpha) { arrived = true; window.shownAt = 0; }
+  });
+  slider.value = value;
+  slider.dispatchEvent(new Event("input", { bubbles: true }));
+  const wait = () => {
+    if (arrived && window.shownAt) done(window.shownAt - began);
+    else if (performance.now() - began > 20000) done(20000);
     else setTimeout(wait, 1);
   };
   wait();
@@ -231,11 +250,25 @@ def measure(page: Page, row: Row, situation: str, painter: Page, count: int) -> 
     return taken
 
 
+def report_matte(browser: Browser, address: str, photo: Path, count: int) -> None:
+    """Print how long after a slider's movement the matte is on screen."""
+    page = open_page(browser, address, photo)
+    slider = "#mask_dilate input[type=range]"
+    page.wait_for_timeout(5000)
+    taken = []
+    for k in range(count + 2):
+        taken.append(float(page.evaluate(MOVE_AND_WAIT_FOR_MATTE, [slider, 0.5 * (k % 12) - 3])))
+        page.wait_for_timeout(300)
+    middle, high = np.percentile(taken[2:], [50, 95])
+    print(f"movement to matte, ms: p50 {middle:.0f}, p95 {high:.0f} of {count}")
+
+
 def main() -> None:
     """Run all measurements and print the table and the ratios."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--count", type=int, default=60, help="events per figure")
     parser.add_argument("--browser", default=shutil.which("chromium"))
+    parser.add_argument("--matte", type=Path, metavar="PHOTO", help="measure its matte instead")
     parser.add_argument("--serve", choices=("server", "stock"), help="used by the tool itself")
     parser.add_argument("--photo", type=Path, help="used by the tool itself")
     parser.add_argument("--port", type=int, help="used by the tool itself")
@@ -251,6 +284,7 @@ def main() -> None:
         commands = {
             name: ["tools/bench_ui.py", "--serve", name, "--photo", str(photo)]
             for name in ("server", "stock")
+            if not args.matte
         } | {"ours": ["app.py", "--style", "drawn"]}
         addresses = {
             name: stack.enter_context(running(command, folder))
@@ -260,6 +294,9 @@ def main() -> None:
         browser = playwright.chromium.launch(
             executable_path=args.browser, args=["--no-sandbox", "--disable-gpu"]
         )
+        if args.matte:
+            report_matte(browser, addresses["ours"], args.matte.resolve(), args.count)
+            return
         pages = {
             name: open_page(browser, address, photo if name == "ours" else None)
             for name, address in addresses.items()

@@ -20,8 +20,8 @@ from inference.recipe.length import SHORT_SIDE
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
 
-# Most unknown pixels that are solved; the grid is made coarser for more.
-MAX_UNKNOWN = 60_000
+# Longer side of the grid that is solved, and most unknown pixels on it.
+GRID, MAX_UNKNOWN = 512, 60_000
 # Radius of the neighbourhood whose colours are compared, beyond the band's own width.
 BEYOND = 16
 # Shares of what is kept that count as nothing and as all; the solver rarely reaches 0 and 1.
@@ -134,13 +134,13 @@ def _as_floats(colours: npt.NDArray[np.generic]) -> Floats:
 
 
 def _coarser(trimap: Trimap) -> Trimap:
-    """The same trimap on a grid on which no more than `MAX_UNKNOWN` pixels are unknown."""
-    count = np.count_nonzero(trimap.unknown)
-    if count <= MAX_UNKNOWN:
-        return trimap
+    """The same trimap on a grid no larger than `GRID`, with at most `MAX_UNKNOWN` to solve."""
     height, width = trimap.unknown.shape
-    scale = math.sqrt(MAX_UNKNOWN / count)
-    size = max(3, int(width * scale)), max(3, int(height * scale))
+    count = max(1, int(np.count_nonzero(trimap.unknown)))
+    scale = min(GRID / max(height, width), math.sqrt(MAX_UNKNOWN / count))
+    if scale >= 1:
+        return trimap
+    size = max(3, round(width * scale)), max(3, round(height * scale))
     distance = cv2.resize(trimap.distance, size, interpolation=cv2.INTER_AREA)
     unknown = cv2.resize(trimap.unknown.astype(np.float32), size, interpolation=cv2.INTER_AREA)
     return Trimap(distance=np.asarray(distance, np.float32), unknown=np.asarray(unknown >= 0.5))
