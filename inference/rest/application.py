@@ -44,7 +44,7 @@ def paging(
     return Search(owner="", before=before_id, offset=offset, limit=limit)
 
 
-PART = Depends(paging)
+PART, BEARER = Depends(paging), Depends(HTTPBearer(auto_error=False))
 
 
 def application(api: RestApi) -> FastAPI:
@@ -61,6 +61,7 @@ def application(api: RestApi) -> FastAPI:
         },
     )  # fmt: skip
     _add_prompts(app, api)
+    _add_single_prompts(app, api)
     _add_tunes_and_pictures(app, api)
 
     @app.get("/docs", include_in_schema=False)
@@ -77,10 +78,8 @@ def _add_prompts(app: FastAPI, api: RestApi) -> None:
         **errors(401, 404, 413, 415, 429),
     }
     body, many = {"requestBody": prompt_body()}, {"type": "array", "items": PROMPT}
-    one = {200: answer(PROMPT, "The prompt."), **errors(401, 404)}
     listed = {200: answer(many, "The prompts, the newest first."), **errors(401, 404)}
-    gone = {200: answer(MESSAGE, "It is deleted."), **errors(401, 404)}
-    bearer, known, wanted = [Depends(HTTPBearer(auto_error=False))], Depends(api.client), PART
+    bearer, known, wanted = [BEARER], Depends(api.client), PART
     of_tune = "/tunes/{tune_id}/prompts"
 
     @app.post(of_tune, status_code=201, responses=made, dependencies=bearer, openapi_extra=body)
@@ -100,7 +99,13 @@ def _add_prompts(app: FastAPI, api: RestApi) -> None:
         """All prompts."""
         return api.listed(client, None, part, base_of(request))
 
-    @app.get(of_tune + "/{prompt_id}", responses=one, dependencies=bearer)
+
+def _add_single_prompts(app: FastAPI, api: RestApi) -> None:
+    one = {200: answer(PROMPT, "The prompt."), **errors(401, 404)}
+    gone = {200: answer(MESSAGE, "It is deleted."), **errors(401, 404)}
+    bearer, known, of_tune = [BEARER], Depends(api.client), "/tunes/{tune_id}/prompts/{prompt_id}"
+
+    @app.get(of_tune, responses=one, dependencies=bearer)
     def read_prompt_of_tune(
         request: Request, tune_id: str, prompt_id: str, client: Client = known
     ) -> Response:
@@ -112,7 +117,7 @@ def _add_prompts(app: FastAPI, api: RestApi) -> None:
         """A prompt."""
         return api.read(client, None, prompt_id, base_of(request))
 
-    @app.delete(of_tune + "/{prompt_id}", responses=gone, dependencies=bearer)
+    @app.delete(of_tune, responses=gone, dependencies=bearer)
     def delete_prompt_of_tune(tune_id: str, prompt_id: str, client: Client = known) -> Response:
         """Delete a prompt of a tune with its pictures; if it is being painted, that stops."""
         return api.delete(client, tune_id, prompt_id)
@@ -126,7 +131,7 @@ def _add_prompts(app: FastAPI, api: RestApi) -> None:
 def _add_tunes_and_pictures(app: FastAPI, api: RestApi) -> None:
     one = {200: answer(TUNE, "The tune."), **errors(401, 404)}
     many = {200: answer({"type": "array", "items": TUNE}, "The tunes."), **errors(401)}
-    bearer, wanted = [Depends(HTTPBearer(auto_error=False)), Depends(api.client)], PART
+    bearer, wanted = [BEARER, Depends(api.client)], PART
 
     @app.get("/tunes", responses=many, dependencies=bearer)
     def list_tunes(request: Request, part: Search = wanted) -> Response:

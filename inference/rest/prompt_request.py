@@ -98,20 +98,12 @@ class PromptRequest:
         if _source(attributes, "input_image") is None:
             raise InvalidFields({"input_image": [NO_PHOTO]})
         left_out = [name for name in settings if name not in known] + list(unknown)
-        notes = [
-            f"{name} means nothing here: {WITHOUT_MEANING[name]}."
-            for name in attributes
-            if name in WITHOUT_MEANING and attributes[name] not in (None, "")
-        ]
-        left_out = [name for name in left_out if name not in WITHOUT_MEANING]
-        if left_out:
-            notes.append(f"Unknown, so left out: {', '.join(left_out)}.")
         return cls(
             recipe=recipe.model_copy(update={"style": style}),
             given=_given(attributes, recipe),
             callback=_text(attributes.get("callback")),
             attributes=attributes,
-            notes=tuple(notes),
+            notes=_notes(attributes, left_out),
         )
 
     def fingerprint(self, style: str) -> str:
@@ -174,6 +166,17 @@ def _errors(known: dict[str, Any]) -> dict[str, list[str]]:
             if error.field == name and name not in WITH_OTHERS:
                 errors[name] = [str(error)]
     return errors
+
+
+def _notes(attributes: Attributes, left_out: list[str]) -> tuple[str, ...]:
+    """Sentences about what means nothing here, and what is unknown."""
+    notes = [
+        f"{name} means nothing here: {WITHOUT_MEANING[name]}."
+        for name in attributes
+        if name in WITHOUT_MEANING and attributes[name] not in (None, "")
+    ]
+    unknown = ", ".join(name for name in left_out if name not in WITHOUT_MEANING)
+    return tuple([*notes, f"Unknown, so left out: {unknown}."] if unknown else notes)
 
 
 def _address_errors(attributes: Attributes) -> dict[str, list[str]]:
