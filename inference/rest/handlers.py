@@ -157,6 +157,7 @@ class RestApi:
         job = self._job(client, tune_id, prompt_id)
         self._library.delete(client.owner, job.id)
         self._stopped(job.id)
+        self._accepted()  # others may have waited for space on the disk
         return Json({"message": DELETED})
 
     # --- tunes and pictures ----------------------------------------------------------------------

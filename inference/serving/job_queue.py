@@ -67,14 +67,18 @@ class JobQueue:
             running[1].set()
 
     def _work(self) -> None:
+        told = ""
         while not self._stopping.is_set():
             self._woken.clear()
             try:
                 job = self._library.claim()
             except NotStored as error:
-                log.warning("queue: %s", error)
+                if str(error) != told:  # once, and not every few seconds
+                    told = str(error)
+                    log.warning("queue: %s The jobs wait.", told)
                 self._woken.wait(RETRY)
                 continue
+            told = ""
             if job is None:
                 self._library.enforce_limits()
                 self._woken.wait(PAUSE)
@@ -84,8 +88,8 @@ class JobQueue:
             if failure is not None:
                 log.error("queue: %s", type(failure).__name__)
                 self._library.fail(job.id, str(ModelFailed()))
-            for told in self._ended:
-                told()
+            for tell in self._ended:
+                tell()
 
     def _paint(self, job: StoredJob) -> None:
         cancelled = threading.Event()
