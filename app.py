@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import gradio as gr
 
@@ -19,12 +18,15 @@ from inference.page.components import (
     unit_component,
     upload_path,
 )
+from inference.page.examples import Example
+from inference.page.history import HistoryHandlers
+from inference.page.history_panel import HistoryPanel
 from inference.page.html import status_html
-from inference.page.inputs import Example, InputHandlers
+from inference.page.inputs import InputHandlers
 from inference.page.jobs import JobHandlers
 from inference.picture.photo import MAX_BYTES
-from inference.rest.service import rest_service
-from inference.serving.backend import Backend, backend
+from inference.rest.service import running_backend
+from inference.serving.backend import Backend
 from inference.serving.form import FOLDS, menus, style_menu, values_of
 from inference.serving.http_api import HttpApi
 from inference.serving.job_service import JobService
@@ -55,7 +57,7 @@ class Page(Components):
         self._menus, self._defaults = menus(studio.catalog), values_of(Recipe())
         self._blocks = sorted((ASSETS / "recipes").glob("*.txt"))
         self._examples = Example.load_all(ASSETS / "examples")
-        self.fields = {}
+        self.fields, self.history = {}, HistoryPanel()
 
     def build(self) -> Any:
         """Build the page and return its Gradio Blocks."""
@@ -65,7 +67,9 @@ class Page(Components):
             self.timer = gr.Timer(0.5)
             with gr.Row(elem_id="header"):
                 gr.HTML(f"<h1>{TITLE}</h1><p>{TAGLINE}</p>", elem_id="title")
+                self.history.button(visible=self._service.library is not None)
                 self.status_corner(status_html(self._model_status))
+            self.history.layout()
             with gr.Column(elem_id="work"):
                 self._photo_column()
                 self._prompt_row()
@@ -197,10 +201,13 @@ class Page(Components):
         service, files = self._service, self._service.files
         HttpApi(service, files).connect(**PAINTER_QUEUE)
         jobs = JobHandlers(self, self._model_status, service, files)
-        InputHandlers(
+        inputs = InputHandlers(
             self, self._studio, service, self._model_status, self._examples, self._blocks
-        ).connect()
+        )
+        inputs.connect()
         jobs.connect()
+        if service.library is not None:
+            HistoryHandlers(self.history, self, service, service.library, inputs).connect(blocks)
         blocks.unload(jobs.leave)
 
 
@@ -216,8 +223,7 @@ def served(studio: Studio, options: Options, behind: Backend) -> Iterator[Any]:
         footer_links=["api", "gradio", "settings"], run_history=False, ssr_mode=False,
         prevent_thread_lock=True,
     )  # fmt: skip
-    behind.hosts.add(urlsplit(blocks.share_url or "").hostname)
-    behind.files.start_sweeping()
+    behind.open(blocks.share_url)
     status.start()
     try:
         yield blocks
@@ -235,11 +241,7 @@ def main() -> None:
         safety_checker=options.safety_checker, compiled=options.compiled, lend=gpu_lender(),
     )  # fmt: skip
     studio.compile_ahead()
-    with (
-        backend(studio, options) as behind,
-        rest_service(behind, studio.catalog, options),
-        served(studio, options, behind) as blocks,
-    ):
+    with running_backend(studio, options) as behind, served(studio, options, behind) as blocks:
         blocks.block_thread()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
+from inference.library.records import StoredJob
 from inference.picture.progress import Progress
 from inference.picture.result import Result
 from inference.studio.grid import GridResult
@@ -89,4 +90,19 @@ def _grid_html(done: GridResult) -> str:
         f"<p class='message' role='status'><span class='chip plus'>kept pixels changed: {changed:,}"
         f"</span> {len(results)} pictures · seed <b id='seed-used'>{done.first.recipe.seed}</b> · "
         f"{seconds:.1f} s</p>{messages}"
+    )
+
+
+def stored_html(job: StoredJob, picture: int) -> str:
+    """What a picture of the library is: prompt, style, seed, proof, time and notes."""
+    report = job.report
+    changed, kept = report.get("kept_pixels_changed"), report.get("kept_pixels")
+    proof = f"kept pixels changed: {changed:,} of {kept:,}" if kept else "nothing was kept"
+    seed = int(report.get("seed") or 0) + picture
+    when = f"{job.created:%d %B %Y, %H:%M} UTC"
+    about = " · ".join(filter(None, (job.style.capitalize(), f"seed {seed}", when)))
+    return (
+        f"<p class='message' role='status'><span class='chip plus'>{proof}</span> "
+        f"{escape(about)}</p><p class='prompt'>{escape(job.prompt)}</p>"
+        + "".join(map(message_html, job.notes))
     )

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import threading
-import tomllib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ from inference.page.components import (
     Update,
     length_update,
 )
+from inference.page.examples import Example
 from inference.page.html import health_html, message_html, status_html
 from inference.recipe.length import Unit
 from inference.recipe.prompt_block import format_block, is_block, parse
@@ -39,20 +38,6 @@ ASKING = message_html(
 WORDS = ("mask_prompt", "mask_negative", "mask_invert")
 # Fields that need new mask data from the server; the browser applies all other mask fields.
 MASK_DATA_FIELDS = ("mask_prompt", "mask_negative", "style", "w", "h")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Example:
-    """An example portrait and a prompt for it."""
-
-    photo: Path
-    prompt: str
-
-    @classmethod
-    def load_all(cls, folder: Path) -> list[Example]:
-        """The examples that examples.toml in a folder lists."""
-        listed = tomllib.loads((folder / "examples.toml").read_text(encoding="utf-8"))["example"]
-        return [cls(photo=folder / one["file"], prompt=one["prompt"]) for one in listed]
 
 
 class InputHandlers:
@@ -86,13 +71,8 @@ class InputHandlers:
 
     def connect(self) -> None:
         """Connect the events of the components."""
-        page, fields = self._page, self._page.fields
-        opened: list[Any] = [
-            page.photo, page.upload, page.photo_view, page.gallery, page.job, page.mask_image,
-            page.mask_file, fields["mask_strokes"],
-        ]  # fmt: skip
-        filled = [*{*opened, *fields.values(), page.dilate_unit}]
-        view = {"fn": self.show_mask, "inputs_kwargs": page.request(), "outputs": page.mask, **LIVE}
+        page, fields, opened = self._page, self._page.fields, self._opened_components()
+        filled, view = self.filled_components(), self.view()
         changes = [fields[name].change for name in MASK_DATA_FIELDS]
         gr.on([*changes, fields["ar"].input], **view)
         page.mask.submit(self.show_matte, inputs_kwargs=page.request(), outputs=page.matte, **LIVE)
@@ -100,7 +80,7 @@ class InputHandlers:
             self.show_regions, inputs_kwargs=page.request(), outputs=page.regions, **LIVE
         )
         page.upload.upload(self.open, page.upload, filled, **PRIVATE).then(**view)
-        page.change_photo.click(lambda: self._opened(None), None, opened, **QUICK)
+        page.change_photo.click(lambda: self.opened(None), None, opened, **QUICK)
         page.gallery.click(self.pick_example, page.gallery, filled, **QUICK).then(**view)
         address = fields["input_image_url"]
         address.submit(self.fetch_photo, address, opened, **QUICK).then(**view)
@@ -115,6 +95,25 @@ class InputHandlers:
         asked = page.why.click(lambda: (gr.Column(visible=True), ASKING), None, panel, **QUICK)
         asked.then(self.explain, style, page.health, **QUICK)
         page.close_health.click(lambda: gr.Column(visible=False), None, panel[:1], **QUICK)
+
+    def _opened_components(self) -> list[Any]:
+        """The components that `opened` updates."""
+        page = self._page
+        return [
+            page.photo, page.upload, page.photo_view, page.gallery, page.job, page.mask_image,
+            page.mask_file, page.fields["mask_strokes"],
+        ]  # fmt: skip
+
+    def filled_components(self) -> list[Any]:
+        """The components that `opened` and `filled` update."""
+        page = self._page
+        return [*{*self._opened_components(), *page.fields.values(), page.dilate_unit}]
+
+    def view(self) -> dict[str, Any]:
+        """The event that shows the mask of a new photo or recipe."""
+        page = self._page
+        given = {"inputs_kwargs": page.request(), "outputs": page.mask}
+        return {"fn": self.show_mask, **given, **LIVE}
 
     def _connect_mask_image(self, view: dict[str, Any]) -> None:
         page, fields = self._page, self._page.fields
@@ -148,7 +147,7 @@ class InputHandlers:
 
     def fetch_photo(self, url: str) -> Update:
         """Open a photo from the web."""
-        return self._or_error(lambda: self._opened(self._service.fetch(url)) if url else {})
+        return self._or_error(lambda: self.opened(self._service.fetch(url)) if url else {})
 
     def open_mask(self, path: File) -> Update:
         """Use a mask image, whose white is repainted; None restores the default words."""
@@ -161,7 +160,7 @@ class InputHandlers:
     def pick_example(self, index: int) -> Update:
         """Open an example and fill in its prompt."""
         example = self._examples[index]
-        return {**self._filled(Recipe(prompt=example.prompt)), **self._opened(example.photo)}
+        return {**self.filled(Recipe(prompt=example.prompt)), **self.opened(example.photo)}
 
     def show_mask(self, photo: File, mask_image: File, **fields: Any) -> Any:
         """The data from which the browser computes the mask."""
@@ -242,14 +241,14 @@ class InputHandlers:
             return {self._page.job: message_html(str(error), "alert")}
 
     def _open_upload(self, path: File) -> Update:
-        opened, found = self._opened(path), self._service.embedded(path)
+        opened, found = self.opened(path), self._service.embedded(path)
         if found is None:
             return opened
         mask_image = self._service.store(found.mask)
         shown = {self._page.mask_image: mask_image, self._page.job: message_html(found.summary)}
-        return {**opened, **self._filled(found.masked_recipe), **shown}
+        return {**opened, **self.filled(found.masked_recipe), **shown}
 
-    def _opened(self, path: File) -> Update:
+    def opened(self, path: File) -> Update:
         """The update for a new photo, or for none; mask image and strokes are reset."""
         page, photo = self._page, self._service.photo(path)
         return {
@@ -273,12 +272,12 @@ class InputHandlers:
         block = parse(text)
         photo = self._service.fetch(block.recipe.input_image_url)
         mask = self._service.fetch(block.recipe.mask_image_url)
-        opened = {} if photo is None else self._opened(photo)
+        opened = {} if photo is None else self.opened(photo)
         masked = {} if mask is None else {self._page.mask_image: mask}
-        filled = self._filled(block.recipe)
+        filled = self.filled(block.recipe)
         return {**opened, **masked, **filled, self._page.job: message_html(block.summary)}
 
-    def _filled(self, recipe: Recipe) -> Update:
+    def filled(self, recipe: Recipe) -> Update:
         """The update that sets all fields to a recipe; a style or scale of None is not changed."""
         page, values = self._page, values_of(recipe)
         if recipe.style is None:

@@ -55,9 +55,8 @@ class JobHandlers:
         """Connect the events of the components."""
         page = self._page
         shown: list[Any] = [
-            page.generate, page.cancel, page.cancelled, page.job, page.forming, page.compare,
-            page.strip, page.download, page.control_map, page.shown_results, page.fields["style"],
-            page.fields["cfg_scale"], page.status,
+            page.generate, page.cancel, page.cancelled, page.job, *results_components(page),
+            page.fields["style"], page.fields["cfg_scale"], page.status,
         ]  # fmt: skip
         inputs = {
             "cancelled": page.cancelled, "before": page.shown_results, "styles": page.styles,
@@ -180,20 +179,11 @@ class JobHandlers:
         return update
 
     def _done(self, done: Result | GridResult, results: ResultFiles) -> Update:
-        page, first = self._page, results.first
         return {
             **self._idle(),
-            page.job: result_html(done),
-            page.forming: gr.update(value=None, visible=False),
-            page.compare: gr.update(value=(results.shown[0], results.shown[first]), visible=True),
-            page.strip: gr.update(
-                value=list(zip(results.shown, results.captions, strict=True)),
-                selected_index=first, visible=True,
-            ),
-            page.download: gr.update(value=results.files[first], visible=True),
-            page.control_map: results.control_map,
-            page.shown_results: results,
-        }  # fmt: skip
+            **results_update(self._page, results),
+            self._page.job: result_html(done),
+        }
 
     def _failed(self, error: MasqueradeError, before: ResultFiles | None) -> Update:
         """The update that shows an error, and the previous results if there are any."""
@@ -218,3 +208,27 @@ class JobHandlers:
             self._page.cancel: gr.update(interactive=False),
             self._page.cancelled: None,
         }
+
+
+def results_components(page: Components) -> list[Any]:
+    """The components that `results_update` updates."""
+    return [
+        page.forming, page.compare, page.strip, page.download, page.control_map,
+        page.shown_results,
+    ]  # fmt: skip
+
+
+def results_update(page: Components, results: ResultFiles) -> Update:
+    """The update that shows results, and offers the first one for download."""
+    first = results.first
+    return {
+        page.forming: gr.update(value=None, visible=False),
+        page.compare: gr.update(value=(results.shown[0], results.shown[first]), visible=True),
+        page.strip: gr.update(
+            value=list(zip(results.shown, results.captions, strict=True)),
+            selected_index=first, visible=True,
+        ),
+        page.download: gr.update(value=results.files[first], visible=True),
+        page.control_map: results.control_map,
+        page.shown_results: results,
+    }  # fmt: skip

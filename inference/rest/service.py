@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from inference.catalog.catalog import Catalog
@@ -13,9 +14,10 @@ from inference.rest.application import application
 from inference.rest.callbacks import CallbackRules, Callbacks
 from inference.rest.handlers import RestApi
 from inference.rest.prompt_object import BASE, prompt_object
-from inference.serving.backend import Backend
+from inference.serving.backend import Backend, backend
 from inference.serving.guard import Application, Receive, Scope, Send, is_rest
 from inference.serving.options import Options
+from inference.studio.studio import Studio
 
 NO_LIBRARY = "This server keeps no library, which prompts need: start it with --library."
 
@@ -39,6 +41,15 @@ class RestRoutes:
             await self._rest({**scope, "app": self._rest, "root_path": ""}, receive, send)
         else:
             await Json({"detail": NO_LIBRARY}, 503)(scope, receive, send)
+
+
+@contextmanager
+def running_backend(
+    studio: Studio, options: Options, folder: Path | None = None
+) -> Iterator[Backend]:
+    """Context of all that a server runs behind the page; see `backend`."""
+    with backend(studio, options, folder) as behind, rest_service(behind, studio.catalog, options):
+        yield behind
 
 
 @contextmanager

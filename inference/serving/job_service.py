@@ -35,7 +35,7 @@ from inference.picture.png_metadata import Embedded
 from inference.picture.progress import Progress
 from inference.picture.result import Result
 from inference.picture.url_fetch import fetch_file
-from inference.recipe.recipe import CFG_SCALE
+from inference.recipe.recipe import CFG_SCALE, Recipe
 from inference.runtime.library_errors import translated_errors
 from inference.serving.form import recipe_of
 from inference.serving.job_records import JobRecord
@@ -152,6 +152,17 @@ class JobService:
     def select(self, request: PaintRequest) -> Selection:
         """The selection for a request; raises as `Studio.select`."""
         return self._studio.select(request.photo, request.recipe, request.mask_image)
+
+    def canvas(self, photo: Path, mask_image: Path | None, recipe: Recipe) -> Pixels:
+        """The photo's pixels on the canvas of a recipe's results, (H, W, 3).
+
+        Raises:
+            MasqueradeError: as `Studio.select`.
+        """
+        request = PaintRequest(
+            photo=self._open(photo), recipe=recipe, mask_image=self.photo(mask_image)
+        )
+        return self.select(request).picture()
 
     def mask_view(self, photo: File, mask_image: File, fields: dict[str, Any]) -> dict[str, Any]:
         """The data of the live mask for the browser, or {"error": message}."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from inference.picture import png_metadata
 from inference.picture.compositing import resize
 from inference.picture.geometry import fit_within
-from inference.picture.image_files import save_jpeg, save_png
-from inference.picture.photo import Pixels
+from inference.picture.image_files import encode_png, save_jpeg, save_png, write_whole
+from inference.picture.photo import Photo, Pixels
 from inference.picture.result import CONTROL_MAP, Result
 from inference.recipe.recipe import Recipe
 from inference.studio.grid import GridResult
@@ -70,6 +72,44 @@ class ResultFiles:
         return cls._of(named | {"contact sheet": done.sheet()}, painted, folder)
 
     @classmethod
+    def of_stored(
+        cls, pictures: Sequence[bytes], recipe: Recipe, original: Pixels, folder: Path,
+        source: tuple[File, ...],
+    ) -> ResultFiles:  # fmt: skip
+        """Write the pictures of a job of the library into `folder`.
+
+        Args:
+            pictures: PNG files with mask and recipe.
+            recipe: of the first one, with its seed.
+            original: the photo's pixels on the results' canvas.
+            folder: where to write them.
+            source: the files of photo and mask image.
+
+        Raises:
+            MasqueradeError: a file cannot be read or written.
+        """
+        named = {f"seed {(recipe.seed or 0) + k}": file for k, file in enumerate(pictures)}
+        found = png_metadata.read(pictures[0])
+        mask = {} if found is None or found.mask is None else {"mask": found.mask}
+        files = {"input": encode_png(original), **mask, **named}
+        places = [folder / f"masquerade-{name.replace(' ', '-')}" for name in files]
+        return cls(
+            captions=tuple(files),
+            shown=tuple(
+                _save_for_screen(Photo.open(file).pixels, place)
+                for file, place in zip(files.values(), places, strict=True)
+            ),
+            files=tuple(
+                write_whole(file, Path(f"{place}.png"))
+                for file, place in zip(files.values(), places, strict=True)
+            ),
+            first=len(files) - len(named),
+            folder=folder,
+            recipe=recipe,
+            source=source,
+        )
+
+    @classmethod
     def _of(
         cls, named: dict[str, Pixels], painted: dict[str, tuple[Result, int]], folder: Path
     ) -> ResultFiles:
@@ -116,6 +156,26 @@ class PreviewFiles:
 
     def _file(self, number: int) -> Path:
         return self._folder / f"preview-{number}.jpg"
+
+
+def pair_for_screen(
+    before: Callable[[], Pixels], after: Callable[[], Pixels], place: Path
+) -> tuple[Path, Path]:
+    """Two pictures at screen size, written unless they are there.
+
+    The first one is cropped to the shape of the second one, and has its size.
+    """
+    files = Path(f"{place}-before-shown.jpg"), Path(f"{place}-after-shown.jpg")
+    if not all(file.exists() for file in files):
+        first, second = before(), after()
+        height, width = first.shape[:2]
+        shape = second.shape[1] / second.shape[0]
+        across, down = min(width, round(height * shape)), min(height, round(width / shape))
+        left, top = (width - across) // 2, (height - down) // 2
+        cropped = resize(first[top : top + down, left : left + across], second.shape[1::-1])
+        _save_for_screen(cropped, Path(f"{place}-before"))
+        _save_for_screen(second, Path(f"{place}-after"))
+    return files
 
 
 def _save_for_screen(picture: Pixels, place: Path) -> Path:

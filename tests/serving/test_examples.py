@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from inference import Photo, Recipe
-from inference.page.inputs import Example
+from inference.page.examples import Example
 from tools.make_examples import EXAMPLES, listed
 
 FOLDER = Path(__file__).parents[2] / "assets" / "examples"

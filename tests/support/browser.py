@@ -47,7 +47,8 @@ def running_app(folder: Path, *command: str, **environment: str) -> Iterator[str
         port = probe.getsockname()[1]
     own = {"GRADIO_TEMP_DIR": str(folder), "GRADIO_ANALYTICS_ENABLED": "0"}
     command = (sys.executable, *(command or ("app.py",)), "--port", str(port))
-    command += ("--library", str(folder / "library"))
+    if "--library" not in command:
+        command += ("--library", str(folder / "library"))
     with (folder / "log.txt").open("w") as log:
         server = subprocess.Popen(
             command, cwd=ROOT, env=os.environ | own | environment, stdout=log, stderr=log
@@ -127,6 +128,8 @@ def tab(browser: Browser) -> Iterator[Page]:
 @pytest.fixture
 def page(tab: Page, address: str) -> Iterator[Page]:
     """The page, freshly loaded, without a photo."""
+    if tab.url.startswith(address):
+        tab.evaluate("sessionStorage.clear()")  # what it would show again
     tab.goto("about:blank")  # aborts what an earlier test left, outside of its and this one's check
     with without_errors(tab):
         load(tab, address)
