@@ -49,6 +49,9 @@ ALONE = {
     "ai_edge_litert": {"runtime.tflite"},
     "huggingface_hub": {"catalog.hub_client"},
     "pillow_heif": {"picture.photo"},
+    "sqlite3": {"library"},
+    "fastapi": {"rest.application"},
+    "platformdirs": {"serving.options"},
     "httpx": {"picture.url_fetch", "picture.checked_network"},
     "httpcore": {"picture.url_fetch", "picture.checked_network"},
 }  # fmt: skip

@@ -88,13 +88,17 @@ def test_python_requests(running: Server, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="Node is not installed")
-def test_node(running: Server, tmp_path: Path) -> None:
-    (code,) = examples("javascript")
+@pytest.mark.parametrize("number", [0, 1])
+def test_node(running: Server, tmp_path: Path, number: int) -> None:
+    code = examples("javascript")[number]
     token = token_for(running, "node")
     code = code.replace("http://localhost:7860", running.url)
     code = code.replace("steps: 8,", f"...{json.dumps(MORE)},")
+    more = "".join(f"form.append('prompt[{name}]', '{value}');" for name, value in MORE.items())
+    code = code.replace('form.append("prompt[steps]", 8);', more)
     with folder(tmp_path) as place:
         said = run(["node", "-e", f"const API_KEY = {token!r};\n{code}"], place, running)
-    number, url = said.split()
+    made, url = said.split()
     with rest_client(running, "node") as client:
-        assert client.get(url).json()["id"] == int(number)
+        prompt = client.get(url).json()
+    assert (prompt["id"], prompt["steps"]) == (int(made), 1)
