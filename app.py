@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import gradio as gr
 
@@ -27,7 +26,8 @@ from inference.page.inputs import InputHandlers
 from inference.page.jobs import JobHandlers
 from inference.page.wider_scene import WiderScene
 from inference.picture.photo import MAX_BYTES
-from inference.serving.backend import Backend, backend
+from inference.rest.service import running_backend
+from inference.serving.backend import Backend
 from inference.serving.form import FOLDS, menus, style_menu, values_of
 from inference.serving.http_api import HttpApi
 from inference.serving.job_service import JobService
@@ -222,8 +222,7 @@ def served(studio: Studio, options: Options, behind: Backend) -> Iterator[Any]:
         footer_links=["api", "gradio", "settings"], run_history=False, ssr_mode=False,
         prevent_thread_lock=True,
     )  # fmt: skip
-    behind.hosts.add(urlsplit(blocks.share_url or "").hostname)
-    behind.files.start_sweeping()
+    behind.open(blocks.share_url)
     status.start()
     try:
         yield blocks
@@ -241,7 +240,7 @@ def main() -> None:
         safety_checker=options.safety_checker, compiled=options.compiled, lend=gpu_lender(),
     )  # fmt: skip
     studio.compile_ahead()
-    with backend(studio, options) as behind, served(studio, options, behind) as blocks:
+    with running_backend(studio, options) as behind, served(studio, options, behind) as blocks:
         blocks.block_thread()
 
 

@@ -1,8 +1,9 @@
 """Command-line interface: `python -m inference recipe.txt photos/ -o out/`.
 
-`python -m inference doctor` says instead whether a style will work here.
+`python -m inference doctor` says instead whether a style will work here, and
+`python -m inference token NAME` makes a token for the REST service.
 Instead of the text file, a PNG written by Masquerade can be given: its embedded settings are used,
-with a new mask for each photo. A recipe in a file named `doctor` is given as `./doctor`.
+with a new mask for each photo. A recipe in a file named `doctor` or `token` is given as `./doctor`.
 """
 
 from __future__ import annotations
@@ -18,17 +19,20 @@ from typing import TextIO
 
 from inference.catalog.catalog import Catalog
 from inference.errors import InvalidRecipe, MasqueradeError, ModelUnavailable
+from inference.library.records import LOCAL_OWNER
+from inference.library.tokens import Tokens
 from inference.picture import png_metadata
 from inference.picture.photo import MAX_BYTES, Photo
 from inference.picture.progress import Progress
 from inference.recipe.prompt_block import parse
 from inference.recipe.recipe import Recipe
+from inference.serving.options import default_library
 from inference.studio.batch import Outcome, pictures, run
 from inference.studio.studio import Studio
 
 EXIT_OK, EXIT_FAILURE, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 CLEAR_LINE = "\r\x1b[K"
-DOCTOR = "doctor"
+DOCTOR, TOKEN = "doctor", "token"
 # The photo of the doctor's trial.
 EXAMPLE = Path(__file__).parents[1] / "assets" / "examples" / "beach.png"
 
@@ -45,6 +49,8 @@ def main(arguments: Sequence[str], stdout: TextIO, stderr: TextIO) -> int:
     Raises:
         SystemExit: the arguments are invalid (status 2), or help was requested.
     """
+    if arguments[:1] == [TOKEN]:
+        return _token(_token_options(arguments[1:]), stdout, stderr)
     is_doctor = arguments[:1] == [DOCTOR]
     options = _doctor_options(arguments[1:]) if is_doctor else _options(arguments)
     try:
@@ -112,6 +118,41 @@ def _doctor_options(arguments: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--json", action="store_true", help="for a bug report; has no secrets")
     return parser.parse_args(arguments)
+
+
+def _token_options(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog=f"python -m inference {TOKEN}",
+        description="Make a token for the REST service; it is shown once and kept as a digest.",
+    )
+    parser.add_argument(
+        "name", nargs="?", default=LOCAL_OWNER,
+        help="whose prompts it makes and sees; «%(default)s» by default, whom a page of this "
+        "machine alone belongs to",
+    )  # fmt: skip
+    parser.add_argument(
+        "--library", type=Path, default=default_library(), metavar="DIR",
+        help="that of the server; here %(default)s by default",
+    )  # fmt: skip
+    action = parser.add_mutually_exclusive_group()
+    action.add_argument("--list", action="store_true", help="list the names of all tokens instead")
+    action.add_argument("--remove", action="store_true", help="remove the tokens of this name")
+    return parser.parse_args(arguments)
+
+
+def _token(options: argparse.Namespace, stdout: TextIO, stderr: TextIO) -> int:
+    """Make, list or remove tokens."""
+    try:
+        with closing(Tokens(options.library)) as tokens:
+            if options.list:
+                stdout.write("".join(f"{name}\n" for name in tokens.names()))
+            elif not options.remove:
+                stdout.write(f"{tokens.make(options.name)}\n")
+            elif not tokens.remove(options.name):
+                return _exit(stderr, f"There is no token {options.name!r}.", EXIT_FAILURE)
+    except MasqueradeError as error:
+        return _exit(stderr, str(error), EXIT_USAGE)
+    return EXIT_OK
 
 
 def _examine(options: argparse.Namespace, stdout: TextIO, stderr: TextIO) -> int:

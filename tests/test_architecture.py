@@ -16,14 +16,14 @@ INFERENCE = ROOT / "inference"
 # From the lowest to the highest: a room may import from rooms before it.
 ROOMS = (
     "recipe", "picture", "catalog", "runtime", "people", "control", "matting", "mask", "painting",
-    "finishing", "library", "studio", "serving", "page",
+    "finishing", "library", "studio", "serving", "rest", "page",
 )  # fmt: skip
 # What lies above and below the rooms.
 LOOSE = ("__init__", "__main__", "errors")
 FILES = sorted([*INFERENCE.rglob("*.py"), ROOT / "app.py"])
 MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in FILES}
 
-MAX_ROOMS, MAX_FILES = 14, 14
+MAX_ROOMS, MAX_FILES = 15, 14
 MAX_FILE_LINES, MAX_FUNCTION_LINES, MAX_PARAMETERS = 300, 45, 6
 MAX_PAGE_LINES, MAX_README_LINES = 250, 130
 HEAVY = (
@@ -49,8 +49,11 @@ ALONE = {
     "ai_edge_litert": {"runtime.tflite"},
     "huggingface_hub": {"catalog.hub_client"},
     "pillow_heif": {"picture.photo"},
-    "httpx": {"picture.url_fetch"},
-    "httpcore": {"picture.url_fetch"},
+    "sqlite3": {"library"},
+    "fastapi": {"rest.application"},
+    "platformdirs": {"serving.options"},
+    "httpx": {"picture.url_fetch", "picture.checked_network"},
+    "httpcore": {"picture.url_fetch", "picture.checked_network"},
 }  # fmt: skip
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -105,7 +108,7 @@ every_file = pytest.mark.parametrize(
 every_room = pytest.mark.parametrize("room", ROOMS)
 
 
-def test_there_are_at_most_fourteen_rooms_and_nothing_beside_them() -> None:
+def test_there_are_at_most_fifteen_rooms_and_nothing_beside_them() -> None:
     assert len(ROOMS) <= MAX_ROOMS
     found = {path.name for path in INFERENCE.iterdir() if path.is_dir()} - {"__pycache__"}
     assert found == set(ROOMS)

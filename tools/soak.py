@@ -43,7 +43,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from app import served
 from inference import MasqueradeError, Photo, Recipe, Result, Studio
 from inference.catalog.catalog import Catalog
-from inference.serving.backend import backend
+from inference.rest.service import running_backend
 from inference.serving.options import Options
 from inference.serving.temporary_files import Limits
 from tools.visitor import Visitor
@@ -204,7 +204,7 @@ def receive(options: argparse.Namespace) -> int:
     chance, ok = random.Random(options.seed), True
     given = Options.read("", ["--port", str(options.port), "--library", "off"], {})
     with (
-        backend(studio, given) as behind,
+        running_backend(studio, given) as behind,
         served(studio, given, behind) as blocks,
         httpx.Client(base_url=blocks.local_url, timeout=120) as client,
     ):

@@ -165,6 +165,7 @@ class Style(Entry):
         negative_prompt: words before the user's own.
         cfg_scale, control_mode: defaults for recipes without them.
         native_size: side, in pixels, of a square with the pixel count to paint at.
+        number: under which clients of the hosted service know it.
     """
 
     key: str
@@ -183,6 +184,7 @@ class Style(Entry):
     cfg_scale: float = CFG_SCALE
     control_mode: ControlMode = "balanced"
     native_size: Annotated[int, Field(ge=64, le=1024, multiple_of=8)] = SD15_NATIVE_SIZE
+    number: Annotated[int, Field(ge=1)] | None = None
 
     def for_inpainting(self) -> Style:
         """The style with its inpainting checkpoint; the style itself without one."""

@@ -5,22 +5,19 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from inference.library.limits import Candidate
 from inference.library.records import (
     Callback,
     NewJob,
-    Origin,
     Outcome,
     Role,
     Search,
     State,
     StoredJob,
 )
-from inference.recipe.prompt_block import format_block
-from inference.recipe.recipe import Recipe
+from inference.library.rows import job_of, recipe_columns, words_of
 
 # Name and size of a file, by what it is; the position is that in the sequence.
 FileRows = Mapping[Role, Sequence[tuple[str, int]]]
@@ -160,6 +157,12 @@ class Database:
         sql = "SELECT 1 FROM files JOIN jobs ON jobs.id = files.job WHERE name = ? AND owner = ?"
         return self._connection.execute(sql, (name, owner)).fetchone() is not None
 
+    def is_picture(self, name: str) -> bool:
+        """Whether a file is a finished picture or the thumbnail of one."""
+        sql = "SELECT 1 FROM files WHERE name = ? AND role IN (?, ?) LIMIT 1"
+        values = (name, Role.PICTURE, Role.THUMBNAIL)
+        return self._connection.execute(sql, values).fetchone() is not None
+
     def total_size(self) -> int:
         """Bytes of all files; a file of several jobs counts once."""
         sql = "SELECT coalesce(sum(size), 0) FROM (SELECT DISTINCT name, size FROM files)"
@@ -226,25 +229,7 @@ class Database:
     def _jobs(self, rows: Sequence[sqlite3.Row]) -> list[StoredJob]:
         """The jobs of rows, with the names of their files."""
         sql = "SELECT role, name FROM files WHERE job = ? ORDER BY role, position"
-        return [_job(row, self._connection.execute(sql, (row["id"],)).fetchall()) for row in rows]
-
-
-def words_of(text: str) -> list[str]:
-    """The words of a text in the form in which they are compared."""
-    return text.encode("utf-8", "replace").decode().casefold().split()
-
-
-def recipe_columns(recipe: Recipe) -> dict[str, object]:
-    """The columns that a recipe fills."""
-    # Addresses may be secret, and the photo itself is stored.
-    known = recipe.model_copy(update={"input_image_url": "", "mask_image_url": ""})
-    searched = (recipe.prompt, recipe.negative_prompt, recipe.style or "")
-    return {
-        "recipe": format_block(known),
-        "prompt": recipe.prompt,
-        "style": recipe.style or "",
-        "words": " ".join(words_of(" ".join(searched))),
-    }
+        return [job_of(row, self._connection.execute(sql, (row["id"],)).fetchall()) for row in rows]
 
 
 def _conditions(wanted: Search) -> tuple[list[str], list[object]]:
@@ -267,31 +252,3 @@ def _conditions(wanted: Search) -> tuple[list[str], list[object]]:
         conditions.append("id < ?")
         found.append(wanted.before)
     return conditions, found
-
-
-def _job(row: sqlite3.Row, files: Sequence[sqlite3.Row]) -> StoredJob:
-    by_role: dict[str, list[str]] = {role: [] for role in Role}
-    for role, name in files:
-        by_role[role].append(name)
-    plain = ("id", "owner", "recipe", "prompt", "style", "error", "callback", "attempts")
-    loaded = ("request", "report")
-    return StoredJob(
-        **{name: row[name] for name in plain},
-        **{name: json.loads(row[name]) for name in loaded},
-        origin=Origin(row["origin"]),
-        state=State(row["state"]),
-        created=_time(row["created"]),
-        started=None if row["started"] is None else _time(row["started"]),
-        finished=None if row["finished"] is None else _time(row["finished"]),
-        updated=_time(row["updated"]),
-        photo=by_role[Role.PHOTO][0],
-        mask=next(iter(by_role[Role.MASK]), None),
-        pictures=tuple(by_role[Role.PICTURE]),
-        thumbnails=tuple(by_role[Role.THUMBNAIL]),
-        notes=tuple(json.loads(row["notes"])),
-        starred=bool(row["starred"]),
-    )
-
-
-def _time(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)

@@ -22,6 +22,7 @@ from inference.library.records import (
     State,
     StoredJob,
 )
+from inference.library.storage import FULL
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +30,8 @@ log = logging.getLogger(__name__)
 MAX_ATTEMPTS = 2
 DIED = "The server ended twice while this was painted: try a smaller size or fewer pictures."
 MAX_ID = 2**63 - 1
+# Bytes that have to be free before a queued job is begun, for its pictures.
+ROOM = 2**20
 
 
 class Library:
@@ -86,11 +89,17 @@ class Library:
             return self._known(rows, number)
 
     def claim(self) -> StoredJob | None:
-        """Mark the queued job that was accepted first as running; None if none is queued."""
+        """Mark the queued job that was accepted first as running; None if none is queued.
+
+        Raises:
+            NotStored: also where the disk is too full for what the job may give; it stays queued.
+        """
         with self._changed() as rows:
             number = rows.first_queued()
             if number is None:
                 return None
+            if self._storage.files.room() < ROOM:
+                raise NotStored(FULL)
             attempts, now = self._known(rows, number).attempts + 1, self._clock()
             with self._storage.changed():
                 rows.change(number, now, state=State.RUNNING, started=now, attempts=attempts)
@@ -140,6 +149,11 @@ class Library:
         with self._storage.used() as rows:
             known = rows.get(job)
         return known if known is not None and known.owner == owner else None
+
+    def find(self, job: int) -> StoredJob | None:
+        """A job by its number, whoever owns it; for what is done in an owner's name."""
+        with self._storage.used() as rows:
+            return rows.get(job)
 
     def star(self, owner: str, job: int, starred: bool = True) -> bool:
         """Exempt a job from the limits, or no longer; False if there is no such job."""
@@ -197,6 +211,13 @@ class Library:
                 return None
         path = self._storage.files.path(name)
         return path if path.is_file() else None
+
+    def picture(self, name: str) -> Path | None:
+        """Where a finished picture is, for whoever knows its name; None if there is none."""
+        with self._storage.used() as rows:
+            known = rows.is_picture(name)
+        path = self._storage.files.path(name) if known else None
+        return path if path is not None and path.is_file() else None
 
     def read(self, name: str) -> bytes:
         """The content of a file of a job, for its painting."""

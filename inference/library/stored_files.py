@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import re
 import secrets
+import shutil
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
@@ -23,6 +25,9 @@ SIGNATURES = (
     (0, b"MM", "tif"),
 )
 PART = ".part"
+# Space that files leave free on the disk, so that the database can still store what became of the
+# jobs: bytes, and at most this share of a small disk.
+MARGIN, SHARE = 16 * 2**20, 0.1
 # Names that this module gives; no other file in its folder is ever touched.
 _OURS = re.compile(r"[0-9a-f]{64}\.[a-z]{3,4}|\.[0-9a-f]{16}\.part")
 NAME = re.compile(r"[0-9a-f]{64}\.[a-z]{3,4}")
@@ -52,6 +57,8 @@ class StoredFiles:
         path = self.path(name)
         if path.is_file() and path.stat().st_size == len(data):
             return name
+        if self.room() < len(data):
+            raise OSError(errno.ENOSPC, "the disk is full but for what the database needs")
         path.parent.mkdir(exist_ok=True)
         part = path.with_name(f".{secrets.token_hex(8)}{PART}")
         try:
@@ -64,6 +71,11 @@ class StoredFiles:
             part.unlink(missing_ok=True)
         _sync_folder(path.parent)
         return name
+
+    def room(self) -> float:
+        """Bytes that may still be written; below zero where the margin is in use."""
+        disk = shutil.disk_usage(self.root)
+        return disk.free - min(MARGIN, SHARE * disk.total)
 
     def path(self, name: str) -> Path:
         """Where a file with this name is.

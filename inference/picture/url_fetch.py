@@ -1,33 +1,20 @@
-"""Fetches photos from untrusted URLs, with protection against server-side request forgery.
-
-Every IP address that a host name resolves to has to be public, and the connection goes to the
-address that was checked, which prevents DNS rebinding. Each redirect is checked anew. One deadline
-covers everything from the look-up to the last byte.
-"""
+"""Fetches photos from untrusted URLs; each redirect is checked anew."""
 
 from __future__ import annotations
 
-import queue
-import socket
-import ssl
-import threading
-import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from collections.abc import Iterable
 
 import httpcore
 import httpx
 
 from inference.errors import InvalidPhoto
-from inference.picture.photo import MAX_BYTES, Photo
-
-Address = IPv4Address | IPv6Address
+from inference.picture.checked_network import INSTEAD, Deadline, parsed, sent
+from inference.picture.checked_network import Address as Address
+from inference.picture.checked_network import Policy as Policy
+from inference.picture.checked_network import is_public as is_public
+from inference.picture.photo import Photo
 
 MAX_REDIRECTS = 3
-MAX_CHARACTERS = 4000
-SECONDS = 10.0
-PORTS = {"http": 80, "https": 443}
 # No compression is accepted, so that the limit on bytes read also limits the memory.
 HEADERS = (
     (b"User-Agent", b"Masquerade"),
@@ -36,61 +23,6 @@ HEADERS = (
     (b"Connection", b"close"),
 )
 REDIRECTS = (301, 302, 303, 307, 308)
-# Networks that the standard library counts as global and that are not, or that embed others.
-CLOSED = tuple(
-    ip_network(network)
-    for network in (
-        "100.64.0.0/10",  # shared by a provider's customers (RFC 6598)
-        "168.63.129.16/32",  # platform services of Azure, reachable from its machines
-        "192.0.0.0/24",  # protocol assignments (RFC 6890)
-        "192.88.99.0/24",  # 6to4 relays (RFC 7526)
-        "2001::/23",  # protocol assignments, Teredo among them (RFC 2928, RFC 4380)
-        "2001:db8::/32",  # documentation (RFC 3849)
-        "2002::/16",  # 6to4: holds an IPv4 address (RFC 3056)
-        "3fff::/20",  # documentation (RFC 9637)
-    )
-)
-# All of IPv6 that is assigned; IPv4-mapped, NAT64 and local addresses lie outside.
-GLOBAL_UNICAST = ip_network("2000::/3")
-
-INSTEAD = "download the photo and choose the file"
-
-
-def is_public(address: Address) -> bool:
-    """Whether an IP address is a unicast address of the public internet."""
-    if isinstance(address, IPv6Address) and address not in GLOBAL_UNICAST:
-        return False
-    closed = any(address in network for network in CLOSED if network.version == address.version)
-    return address.is_global and not (closed or address.is_multicast or address.is_reserved)
-
-
-def look_up(host: str) -> tuple[Address, ...]:
-    """All IP addresses of a host by the system's resolver, the preferred one first.
-
-    Raises:
-        OSError: the host has no address.
-    """
-    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    return tuple(dict.fromkeys(ip_address(str(entry[4][0])) for entry in found))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Policy:
-    """What may be fetched, and for how long.
-
-    Attributes:
-        ports: the ports that a connection may go to.
-        allow: whether a connection may go to an IP address.
-        resolve: returns the IP addresses of a host; raises OSError if there are none.
-        seconds: deadline for everything, from the look-up to the last byte.
-        max_bytes: the most bytes that are read.
-    """
-
-    ports: frozenset[int] = frozenset(PORTS.values())
-    allow: Callable[[Address], bool] = is_public
-    resolve: Callable[[str], tuple[Address, ...]] = look_up
-    seconds: float = SECONDS
-    max_bytes: int = MAX_BYTES
 
 
 def fetch_photo(url: str, policy: Policy | None = None) -> Photo:
@@ -113,8 +45,8 @@ def fetch_file(url: str, policy: Policy | None = None) -> bytes:
         InvalidPhoto: the URL is not allowed, or does not answer in time.
     """
     policy = policy or Policy()
-    deadline = _Deadline(policy.seconds)
-    place = _parsed(url, None)
+    deadline = Deadline(policy.seconds)
+    place = parsed(url)
     try:
         for _ in range(MAX_REDIRECTS + 1):
             answer = _get(place, policy, deadline)
@@ -133,42 +65,12 @@ def fetch_file(url: str, policy: Policy | None = None) -> bytes:
     )
 
 
-def _parsed(url: str, base: httpx.URL | None) -> httpx.URL:
-    """Parse an http or https URL with a host and without credentials."""
-    url = url.strip()
-    if not url:
-        raise InvalidPhoto("There is no address: paste one that begins with https://.")
-    if len(url) > MAX_CHARACTERS:
-        raise InvalidPhoto(f"The address has over {MAX_CHARACTERS} characters: {INSTEAD}.")
-    try:
-        place = base.join(url) if base else httpx.URL(url)
-    except (httpx.InvalidURL, ValueError) as error:
-        raise InvalidPhoto("The address cannot be read: copy it anew from the browser.") from error
-    if place.scheme not in PORTS or not place.host:
-        raise InvalidPhoto("The address does not name a server: begin it with https://.")
-    if place.userinfo:
-        raise InvalidPhoto(f"The address has a user name in it: {INSTEAD}.")
-    return place
-
-
-def _get(place: httpx.URL, policy: Policy, deadline: _Deadline) -> bytes | httpx.URL:
+def _get(place: httpx.URL, policy: Policy, deadline: Deadline) -> bytes | httpx.URL:
     """The body at a URL, or the URL that it redirects to."""
-    port = PORTS[place.scheme] if place.port is None else place.port
-    if port not in policy.ports:
-        raise InvalidPhoto(f"The address has the port {port}: {INSTEAD}.")
-    target = httpcore.URL(
-        scheme=place.raw_scheme, host=place.raw_host, port=port, target=place.raw_path
-    )
-    secure = httpx.create_ssl_context() if place.scheme == "https" else None
-    headers = [(b"Host", place.netloc), *HEADERS]
-    network = _Checked(policy, deadline)
-    with (
-        httpcore.ConnectionPool(ssl_context=secure, network_backend=network) as pool,
-        pool.stream("GET", target, headers=headers) as response,
-    ):
+    with sent("GET", place, policy, deadline, HEADERS) as response:
         said = {name.lower(): value for name, value in response.headers}
         if response.status in REDIRECTS and b"location" in said:
-            return _parsed(said[b"location"].decode("utf-8", "replace"), place)
+            return parsed(said[b"location"].decode("utf-8", "replace"), place)
         if response.status != 200:
             raise InvalidPhoto(
                 f"«{_shown(place)}» answers with the error {response.status}: check the address."
@@ -194,99 +96,3 @@ def _body(chunks: Iterable[bytes], length: bytes, most: int) -> bytes:
 def _shown(place: httpx.URL) -> str:
     """The host, cut for a message."""
     return place.host[:60]
-
-
-class _Deadline:
-    """A deadline, a number of seconds after its construction."""
-
-    def __init__(self, seconds: float) -> None:
-        self._end = time.monotonic() + seconds
-
-    def left(self) -> float:
-        """Seconds left, more than 0.
-
-        Raises:
-            httpcore.TimeoutException: the deadline has passed.
-        """
-        left = self._end - time.monotonic()
-        if left <= 0:
-            raise httpcore.ReadTimeout("the time is over")
-        return left
-
-
-class _Checked(httpcore.NetworkBackend):
-    """Network backend that connects only to hosts all of whose IP addresses are allowed."""
-
-    def __init__(self, policy: Policy, deadline: _Deadline) -> None:
-        self._policy, self._deadline = policy, deadline
-
-    def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ARG002 - the deadline counts
-        local_address: str | None = None,  # noqa: ARG002 - none is asked for
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.NetworkStream:
-        """Resolve, check, and connect to the first IP address that answers."""
-        addresses = self._addresses(host)
-        if not all(map(self._policy.allow, addresses)):
-            raise InvalidPhoto(f"«{host[:60]}» is not on the public internet: {INSTEAD}.")
-        refused: httpcore.NetworkError | httpcore.TimeoutException | None = None
-        for k, address in enumerate(addresses):
-            patience = self._deadline.left() / (len(addresses) - k)
-            try:
-                stream = httpcore.SyncBackend().connect_tcp(
-                    str(address), port, timeout=patience, socket_options=socket_options
-                )
-                return _Timed(stream, self._deadline)
-            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
-                refused = error
-        raise refused or httpcore.ConnectError("no address")
-
-    def _addresses(self, host: str) -> tuple[Address, ...]:
-        """The host's IP addresses, looked up in a thread, because the resolver has no timeout."""
-        answer: queue.SimpleQueue[tuple[Address, ...] | None] = queue.SimpleQueue()
-
-        def ask() -> None:
-            try:
-                answer.put(self._policy.resolve(host))
-            except (OSError, ValueError):  # ValueError: not a valid host name
-                answer.put(None)
-
-        threading.Thread(target=ask, daemon=True).start()
-        try:
-            addresses = answer.get(timeout=self._deadline.left())
-        except queue.Empty as error:
-            raise httpcore.ConnectTimeout("the name is still looked up") from error
-        if not addresses:
-            raise InvalidPhoto(f"There is no server «{host[:60]}»: check the address.")
-        return addresses
-
-
-class _Timed(httpcore.NetworkStream):
-    """A connection whose reads and writes time out at the deadline."""
-
-    def __init__(self, stream: httpcore.NetworkStream, deadline: _Deadline) -> None:
-        self._stream, self._deadline = stream, deadline
-
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002
-        return self._stream.read(max_bytes, self._deadline.left())
-
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002
-        self._stream.write(buffer, self._deadline.left())
-
-    def close(self) -> None:
-        self._stream.close()
-
-    def start_tls(
-        self,
-        ssl_context: ssl.SSLContext,
-        server_hostname: str | None = None,
-        timeout: float | None = None,  # noqa: ARG002
-    ) -> httpcore.NetworkStream:
-        secure = self._stream.start_tls(ssl_context, server_hostname, self._deadline.left())
-        return _Timed(secure, self._deadline)
-
-    def get_extra_info(self, info: str) -> object:
-        return self._stream.get_extra_info(info)

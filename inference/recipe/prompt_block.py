@@ -103,6 +103,11 @@ def format_block(recipe: Recipe) -> str:
     return "\n".join([" ".join(text), *lines])
 
 
+def field_line(name: str, value: object) -> str:
+    """The line of a block that sets a field to a text, a number, true, false or None."""
+    return f"{name}={_written(value)}"
+
+
 def _split(block: str) -> tuple[str, list[tuple[str, str]]]:
     """Split a block at its first `field=value` line into the text and the fields."""
     rows = block.strip().splitlines()

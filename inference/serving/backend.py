@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from inference.library.library import Library
 from inference.serving.guard import Guard
@@ -40,6 +41,11 @@ class Backend:
     queue: JobQueue | None
     hosts: set[str | None]
     middleware: Middleware
+
+    def open(self, share_url: str | None) -> None:
+        """Begin to serve: the page's own files are written, and a shared link's name is known."""
+        self.hosts.add(urlsplit(share_url or "").hostname)
+        self.files.start_sweeping()
 
 
 @contextmanager

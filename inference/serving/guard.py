@@ -35,8 +35,12 @@ ROUTES = frozenset(
      "heartbeat", "queue", "call", "run", "cancel", "reset", "upload", "upload_progress",
      "theme.css")
 )  # fmt: skip
+# The REST service, which has its own limits and reads bodies itself.
+REST_PAGES = frozenset(("/tunes", "/prompts", "/docs", "/openapi.json"))
+REST_FOLDERS = ("/tunes/", "/prompts/", "/images/")
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 METHODS = frozenset(("GET", "HEAD", "POST", "OPTIONS"))
+REST_METHODS = frozenset(("GET", "HEAD", "POST", "DELETE"))
 # Domains whose owners control where each name points, so that they are safe from DNS rebinding.
 TRUSTED_DOMAINS = (".localhost", ".gradio.live", ".hf.space")
 # Largest request bodies in bytes: uploads, with room for the form's other parts; all others.
@@ -86,19 +90,20 @@ class Guard:
         if scope["type"] == "websocket":  # not used by the page
             await send({"type": "websocket.close", "code": 1008})
             return
+        path = scope["path"]
         try:
             self._check(scope)
-            if scope["method"] == "POST":
+            if scope["method"] == "POST" and not is_rest(path):
                 _check_length(scope)
-                if not scope["path"].endswith("/upload"):
+                if not path.endswith("/upload"):
                     body = await _body(receive)
                     if not _one(scope, b"content-type").startswith(FORMS):
-                        self._check_json(scope["path"], body)
+                        self._check_json(path, body)
                     receive = _replay(body, receive)
         except Refused as refused:
             await _answer(send, refused.status, str(refused))
             return
-        await self._app(scope, receive, _with_busy_message(send))
+        await self._app(scope, receive, send if is_rest(path) else _with_busy_message(send))
 
     def _check(self, scope: Scope) -> None:
         host = _one(scope, b"host")
@@ -112,9 +117,10 @@ class Guard:
             raise Refused(
                 403, "This is another site's page: start the server with --allowed-host for it."
             )
-        if scope["method"] not in METHODS:
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        if scope["method"] not in (REST_METHODS if is_rest(path) else METHODS):
             raise Refused(405, "There is nothing to be done in this way: use GET or POST.")
-        if not _is_open(scope["path"].removeprefix(scope.get("root_path", ""))):
+        if not _is_open(path):
             raise Refused(404, "There is nothing at this address: see /gradio_api/info.")
 
     def _check_json(self, path: str, body: bytes) -> None:
@@ -181,11 +187,16 @@ def _is_plain_address(name: str) -> bool:
     return True
 
 
+def is_rest(path: str) -> bool:
+    """Whether a decoded path is one of the REST service."""
+    return path in REST_PAGES or path.startswith(REST_FOLDERS)
+
+
 def _is_open(path: str) -> bool:
     """Whether a decoded path is an allowed route without path traversal."""
     if "\0" in path or ".." in path.replace("\\", "/").split("/"):
         return False
-    if path in PAGES or path.startswith(FOLDERS):
+    if path in PAGES or path.startswith(FOLDERS) or is_rest(path):
         return True
     if not path.startswith(API):
         return False

@@ -30,13 +30,11 @@ class JobQueue:
     Args:
         service: paints.
         library: has the queue.
-        ended: called after each job.
     """
 
-    def __init__(
-        self, service: JobService, library: Library, ended: Callable[[], None] = lambda: None
-    ) -> None:
-        self._service, self._library, self._ended = service, library, ended
+    def __init__(self, service: JobService, library: Library) -> None:
+        self._service, self._library = service, library
+        self._ended: list[Callable[[], None]] = []
         self._stopping, self._woken = threading.Event(), threading.Event()
         self._running: tuple[int, threading.Event] | None = None
         self._painter = ThreadPoolExecutor(1, thread_name_prefix="queue-painter")
@@ -58,6 +56,10 @@ class JobQueue:
         """Look into the queue now, because a job was accepted."""
         self._woken.set()
 
+    def when_ended(self, told: Callable[[], None]) -> None:
+        """Have a function called after each job."""
+        self._ended.append(told)
+
     def cancel(self, job: int) -> None:
         """Stop a job within a step if it is the one that runs; the others are the library's."""
         running = self._running
@@ -65,14 +67,18 @@ class JobQueue:
             running[1].set()
 
     def _work(self) -> None:
+        told = ""
         while not self._stopping.is_set():
             self._woken.clear()
             try:
                 job = self._library.claim()
             except NotStored as error:
-                log.warning("queue: %s", error)
+                if str(error) != told:  # once, and not every few seconds
+                    told = str(error)
+                    log.warning("queue: %s The jobs wait.", told)
                 self._woken.wait(RETRY)
                 continue
+            told = ""
             if job is None:
                 self._library.enforce_limits()
                 self._woken.wait(PAUSE)
@@ -82,7 +88,8 @@ class JobQueue:
             if failure is not None:
                 log.error("queue: %s", type(failure).__name__)
                 self._library.fail(job.id, str(ModelFailed()))
-            self._ended()
+            for tell in self._ended:
+                tell()
 
     def _paint(self, job: StoredJob) -> None:
         cancelled = threading.Event()

@@ -38,6 +38,8 @@ class Options:
         library: folder in which jobs and pictures are kept; None keeps none.
         library_size: most gigabytes of the library.
         library_days: days for which a job is kept; None for ever.
+        idempotent: whether equal REST requests within a day give one prompt.
+        callback_hosts: the only hosts that callbacks may go to; () for those of the internet.
     """
 
     host: str | None = None
@@ -52,6 +54,8 @@ class Options:
     library: Path | None = None
     library_size: float = 10.0
     library_days: float | None = None
+    idempotent: bool = False
+    callback_hosts: tuple[str, ...] = ()
 
     @property
     def is_shared(self) -> bool:
@@ -89,6 +93,8 @@ class Options:
             library=None if given.library == OFF else Path(given.library),
             library_size=given.library_size,
             library_days=given.library_days,
+            idempotent=given.idempotent,
+            callback_hosts=tuple(name.lower() for name in given.callback_host),
         )
 
 
@@ -140,6 +146,7 @@ def _parser(description: str, *, is_space: bool) -> argparse.ArgumentParser:
         help="compile the denoising step behind the scenes; on with CUDA",
     )  # fmt: skip
     _add_library(parser, OFF if is_space else str(default_library()))
+    _add_rest(parser)
     return parser
 
 
@@ -156,4 +163,16 @@ def _add_library(parser: argparse.ArgumentParser, default: str) -> None:
     parser.add_argument(
         "--library-days", type=_above_zero, metavar="DAYS",
         help="days for which a job is kept, unless it has a star; for ever by default",
+    )  # fmt: skip
+
+
+def _add_rest(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--idempotent", action="store_true",
+        help="a REST request with the same attributes gives the same prompt for a day",
+    )  # fmt: skip
+    parser.add_argument(
+        "--callback-host", action="append", default=[], metavar="NAME[:PORT]",
+        help="a host that callbacks of REST may go to, and no other; may be a private one and be "
+        "given again; by default every host of the internet",
     )  # fmt: skip

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
 
+from inference.__main__ import main
 from inference.errors import InvalidRecipe
-from inference.library.records import Callback
+from inference.library.records import LOCAL_OWNER, Callback
 from inference.library.tokens import Tokens, digest_of
 from tests.support.library_jobs import Clock, new_job, opened, outcome
 
@@ -66,3 +68,30 @@ def test_a_callback_is_due_once_its_job_has_ended_and_is_tried_until_it_is_dropp
         assert library.due_callbacks() == due[1:]
         library.delete("ann", second)
         assert library.due_callbacks() == []
+
+
+def command(*arguments: str) -> tuple[int, str, str]:
+    """Status and output of the command."""
+    out, err = io.StringIO(), io.StringIO()
+    return main(["token", *arguments], out, err), out.getvalue(), err.getvalue()
+
+
+def test_the_command_makes_lists_and_removes_tokens(tmp_path: Path) -> None:
+    library = ("--library", str(tmp_path / "new"))
+    status, token, _ = command("ann", *library)
+    assert status == 0
+    assert command(*library)[0] == 0
+    assert command("--list", *library) == (0, f"ann\n{LOCAL_OWNER}\n", "")
+    with opened(tmp_path / "new") as open_library:
+        assert open_library.token_owner(digest_of(token.strip())) == "ann"
+        assert command("--remove", "ann", *library) == (0, "", "")
+        assert open_library.token_owner(digest_of(token.strip())) is None
+    status, _, told = command("--remove", "ann", *library)
+    assert (status, told) == (1, "There is no token 'ann'.\n")
+    status, _, told = command("a b", *library)
+    assert status == 2
+    assert "choose another" in told
+    (tmp_path / "file").write_text("x")
+    status, _, told = command("ann", "--library", str(tmp_path / "file"))
+    assert status == 2
+    assert "give another --library" in told

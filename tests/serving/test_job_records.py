@@ -24,7 +24,7 @@ from inference.picture.geometry import Box
 from inference.picture.photo import Photo
 from inference.picture.result import Result
 from inference.recipe.prompt_block import parse
-from inference.serving.job_records import LEFT, JobRecord
+from inference.serving.job_records import LEFT, JobRecord, opened_library
 from inference.serving.options import Options
 from inference.serving.owners import COOKIE, Owners, browser_of
 from inference.serving.request import PaintRequest, grid_of
@@ -147,6 +147,20 @@ def test_what_cannot_be_kept_is_shown_all_the_same_and_said(library: Library) ->
     (note,) = shown.notes
     assert note.startswith("Not kept: The disk of the library is full")
     assert len(jobs(library)) == before
+
+
+@pytest.mark.parametrize("holder", ["another server", "a file"])
+def test_a_server_that_cannot_have_the_library_says_so_and_goes_on_without(
+    library: Library, tmp_path: Path, caplog: pytest.LogCaptureFixture, holder: str
+) -> None:
+    folder = tmp_path / ("library" if holder == "another server" else "file")
+    if holder == "a file":
+        folder.write_text("x")
+    with opened_library(Options(library=folder)) as opened:
+        assert opened is None
+    (told,) = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
+    assert "--library" in told
+    assert told.endswith("This server keeps no library.")
 
 
 # --- files ----------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from app import served
 from inference import Progress, Result, Studio
 from inference.catalog.catalog import Catalog
 from inference.picture.photo import Pixels
-from inference.serving.backend import backend
+from inference.rest.service import running_backend
 from inference.serving.options import Options
 from inference.studio.job import Job
 
@@ -92,7 +92,7 @@ def tiny_server(
         catalog=Catalog.load(catalog), style="drawn", safety_checker=options.safety_checker
     )
     with (
-        backend(studio, options, folder) as behind,
+        running_backend(studio, options, folder) as behind,
         served(studio, options, behind) as blocks,
     ):
         assert studio.is_warm.wait(60), "the models do not load"

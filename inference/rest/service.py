@@ -1,0 +1,79 @@
+"""The running REST service of a server: its routes before the page's, its callbacks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from inference.catalog.catalog import Catalog
+from inference.library.records import StoredJob
+from inference.rest.answers import Json
+from inference.rest.application import application
+from inference.rest.callbacks import CallbackRules, Callbacks
+from inference.rest.handlers import RestApi
+from inference.rest.prompt_object import BASE, prompt_object
+from inference.serving.backend import Backend, backend
+from inference.serving.guard import Application, Receive, Scope, Send, is_rest
+from inference.serving.options import Options
+from inference.studio.studio import Studio
+
+NO_LIBRARY = "This server keeps no library, which prompts need: start it with --library."
+
+
+class RestRoutes:
+    """ASGI middleware that answers the paths of the REST service itself.
+
+    Args:
+        app: the server's application.
+        rest: that of the REST service; None answers 503.
+    """
+
+    def __init__(self, app: Application, *, rest: Application | None) -> None:
+        self._app, self._rest = app, rest
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or pass it on."""
+        if scope["type"] != "http" or not is_rest(scope["path"]):
+            await self._app(scope, receive, send)
+        elif self._rest is not None:
+            await self._rest({**scope, "app": self._rest, "root_path": ""}, receive, send)
+        else:
+            await Json({"detail": NO_LIBRARY}, 503)(scope, receive, send)
+
+
+@contextmanager
+def running_backend(
+    studio: Studio, options: Options, folder: Path | None = None
+) -> Iterator[Backend]:
+    """Context of all that a server runs behind the page; see `backend`."""
+    with backend(studio, options, folder) as behind, rest_service(behind, studio.catalog, options):
+        yield behind
+
+
+@contextmanager
+def rest_service(behind: Backend, catalog: Catalog, options: Options) -> Iterator[None]:
+    """Context of the REST service of a server; adds its middleware."""
+    library, queue = behind.jobs.library, behind.queue
+    if library is None or queue is None:
+        behind.middleware.append((RestRoutes, (), {"rest": None}))
+        yield
+        return
+
+    def object_of(job: StoredJob) -> dict[str, Any]:
+        return prompt_object(job, catalog, str(job.request.get(BASE, "")))
+
+    rules = CallbackRules(hosts=options.callback_hosts)
+    callbacks = Callbacks(library, rules, object_of)
+    api = RestApi(
+        library, catalog, rules, idempotent=options.idempotent, accepted=queue.wake,
+        stopped=queue.cancel,
+    )  # fmt: skip
+    behind.middleware.append((RestRoutes, (), {"rest": application(api)}))
+    queue.when_ended(callbacks.wake)
+    callbacks.start()
+    try:
+        yield
+    finally:
+        callbacks.stop()
