@@ -26,13 +26,14 @@ class WiderScene:
         shape: the choice; it is no field of a recipe.
     """
 
-    shape: gr.Radio
+    shape: gr.Dropdown
 
     def layout(self) -> None:
         """Create the choice."""
-        self.shape = gr.Radio(
+        self.shape = gr.Dropdown(
             [OFF, *SHAPES], value=OFF, label="Shape", elem_id="wider-shape",
             info="Fills in the canvas that has this shape and the picture on it.",
+            elem_classes="recipe-field",
         )  # fmt: skip
 
     def connect(self, page: Components, service: JobService) -> None:

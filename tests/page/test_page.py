@@ -387,12 +387,14 @@ def test_a_wider_scene_is_chosen_by_its_shape_and_painted(page: Page) -> None:
     width, height = (
         page.locator(f"#outpaint_{side} :is(textarea, input)") for side in ("width", "height")
     )
-    page.locator("#wider-shape label", has_text="16:9").click()
+    page.locator("#wider-shape input").click()
+    page.locator("#wider-shape [role=option]", has_text="16:9").click()
     expect(page.locator("#outpaint input")).to_have_value("center")
     photo = Image.open(EXAMPLE).size
     expect(height).to_have_value(str(photo[1]))
     expect(width).to_have_value(str(round(photo[1] * 16 / 9)))
     expect(generate(page)).to_contain_text("kept pixels changed: 0", timeout=PATIENCE)
-    page.locator("#wider-shape label", has_text="As it is").click()
+    page.locator("#wider-shape input").click()
+    page.locator("#wider-shape [role=option]", has_text="As it is").click()
     expect(width).to_have_value("")
     expect(page.locator("#outpaint input")).to_have_value("Off")
