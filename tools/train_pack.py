@@ -10,9 +10,10 @@ segmenter, after it. Judges, plain and inpaint are no part of the pack: `tools/e
 `tools/measure_inpainting.py` measure with them; `all` leaves the last two out.
 
 `fine` runs the stages of the next painter, which paints at 384 pixels and is no part of the pack
-yet: drawings, fine_vae, fine_latents, fine_painter. Of its minutes the models get three fifths, the
-latents the rest. `keep` writes these models to `tools/training/checkpoints`, where `restore` finds
-them.
+yet: drawings, fine_vae, fine_latents, fine_painter, keep. Its minutes are shared out: a tenth is
+the autoencoder's time in all, which is over where `restore` brought it, two fifths are for latents,
+and half is the painter's further time. `keep` writes both models to `tools/training/checkpoints`,
+where `restore` finds them.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ import importlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+import torch
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -60,6 +63,7 @@ STAGE_MINUTES = {
 }
 #: Stages of the finer painter, with their shares of the minutes of `fine`.
 FINE = {"drawings": 0.0, "fine_vae": 0.1, "fine_latents": 0.4, "fine_painter": 0.5, "keep": 0.0}
+LAST = "fine_painter"
 ASIDE = ("plain", "inpaint", *FINE)  # only on demand
 
 
@@ -75,8 +79,9 @@ def main(given: Sequence[str] | None = None) -> None:
     args = parser.parse_args(given)
     args.work.mkdir(parents=True, exist_ok=True)
     for stage, minutes in planned(args.stage, args.minutes):
+        further = trained_for(args.work, stage) if args.stage == "fine" and stage == LAST else 0.0
         job = Job(
-            minutes=minutes,
+            minutes=minutes + further,
             threads=args.threads,
             work=args.work,
             out=args.out,
@@ -95,6 +100,14 @@ def planned(stage: str, minutes: float | None) -> list[tuple[str, float]]:
         (one, STAGE_MINUTES.get(one, 0.0) if minutes is None else minutes)
         for one in (every if stage == "all" else [stage])
     ]
+
+
+def trained_for(work: Path, stage: str) -> float:
+    """Minutes that a stage's checkpoint was trained for; 0 without one."""
+    path = work / f"{stage}.pt"
+    if not path.exists():
+        return 0.0
+    return float(torch.load(path, map_location="cpu", weights_only=True)["seconds"]) / 60
 
 
 if __name__ == "__main__":

@@ -168,8 +168,10 @@ def test_one_command_trains_all_stages_which_go_on_where_they_ended(tiny: Path) 
         assert (tiny / sheet).stat().st_size > 0
     table = (tiny / "fine_vae.csv").read_text(encoding="utf-8").splitlines()
     assert len(table[-1].split(",")) == 5
-    run(tiny, 0.1)
-    assert all(later > earlier for earlier, later in zip(first, steps(tiny), strict=True))
+    run(tiny, 0.02)
+    vae, painter = steps(tiny)
+    assert vae == first[0]  # its time is over
+    assert painter > first[1]
 
 
 def test_what_is_kept_is_restored_in_a_new_clone_and_loads_as_published_models_do(
@@ -204,6 +206,34 @@ def test_latents_are_those_of_the_lesson(tiny: Path) -> None:
     assert data["uploads"].shape == (count, 2, 4, 10, 8)
     assert data["masks"].shape == (count, 2, 10, 8)
     assert set(data["masks"].unique().tolist()) <= {0, 1}
+
+
+def test_latents_of_another_encoder_are_not_added_to(tiny: Path) -> None:
+    run(tiny, 0.02)
+    (tiny / "fine_vae.pt").unlink()
+    with pytest.raises(ValueError, match="another encoder's latents"):
+        run(tiny, 0.02)
+
+
+@pytest.mark.parametrize(
+    ("stage", "minutes", "expected"),
+    [
+        ("pose", 5.0, [("pose", 5.0)]),
+        ("pose", None, [("pose", 70.0)]),
+        ("fine", 10.0, [("drawings", 0.0), ("fine_vae", 1.0), ("fine_latents", 4.0),
+                        ("fine_painter", 5.0), ("keep", 0.0)]),
+    ],
+)  # fmt: skip
+def test_minutes_are_those_of_a_stage_and_are_shared_by_the_stages_of_fine(
+    stage: str, minutes: float | None, expected: list[tuple[str, float]]
+) -> None:
+    assert train_pack.planned(stage, minutes) == expected
+
+
+def test_all_leaves_out_what_makes_up_no_pack() -> None:
+    stages = [stage for stage, _ in train_pack.planned("all", 1.0)]
+    assert "painter" in stages
+    assert not {"plain", "inpaint", *train_pack.FINE} & set(stages)
 
 
 # --- drawings -----------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ is a fair sample; with minutes given, the stage ends after them and goes on when
 
 from __future__ import annotations
 
+import hashlib
 import multiprocessing
 import time
 from collections.abc import Iterator
@@ -74,6 +75,7 @@ def train(job: Job) -> None:
     (job.work / FOLDER).mkdir(exist_ok=True)
     started = time.monotonic()
     vae = fine_vae.load(job).to(job.device, memory_format=torch.channels_last)
+    _check_encoder(job, vae)
     missing = [chunk for chunk in chunks() if not chunk.path(job).exists()]
     with multiprocessing.get_context("spawn").Pool(job.threads) as pool:
         for chunk, lessons in pool.imap(_draw, missing):
@@ -82,6 +84,20 @@ def train(job: Job) -> None:
             if job.minutes and time.monotonic() - started > 60 * job.minutes:
                 pool.terminate()
                 break
+
+
+def _check_encoder(job: Job, vae: AutoencoderKL) -> None:
+    """Latents of two encoders are of no use together.
+
+    Raises:
+        ValueError: there are latents of another encoder.
+    """
+    weights = torch.cat([weight.detach().cpu().flatten() for weight in vae.encoder.parameters()])
+    code = hashlib.blake2b(weights.half().numpy().tobytes(), digest_size=8).hexdigest()
+    stamp = job.work / FOLDER / "encoder.txt"
+    if stamp.exists() and stamp.read_text(encoding="utf-8") != code:
+        raise ValueError(f"{stamp.parent} holds another encoder's latents: delete the folder.")
+    stamp.write_text(code, encoding="utf-8")
 
 
 def _save(job: Job, chunk: Chunk, arrays: dict[str, NDArray[np.generic]]) -> None:
