@@ -179,6 +179,6 @@ def test_the_drawing_beside_a_painting_is_what_the_prompt_says() -> None:
 def test_paintings_are_to_be_as_sharp_as_drawings_and_not_to_be_told_from_them(
     share: float, judge: float, passed: bool
 ) -> None:
-    energies = {"gradient": share, "laplacian": 1.0}
+    energies = {"gradient": share, "laplacian": 1.0, "energy": 0.5}
     rows = crispness.rows({"energies": energies, "kid": 0.1, "judge": judge})
     assert all(row.passed for row in rows if row.passed is not None) is passed

@@ -28,7 +28,7 @@ FOOLED = 0.7  # a judge may be right so often
 CROPS = 4  # of a picture
 LESSONS, BATCH = 150, 32  # of the judge, which learns from every second picture
 NAMES = ("drawn", "painted")
-PARTS = ("gradient", "laplacian")
+PARTS = ("gradient", "laplacian", "energy")
 
 Floats = NDArray[np.float64]
 
@@ -149,6 +149,7 @@ def rows(values: dict[str, Any]) -> list[Row]:
             )
             for key, text in names.items()
         ),
+        note(part, "mean squared gradient, likewise", f"{values['energies']['energy']:.2f}"),
         note(part, "KID to the drawings, features of the judges", f"{values['kid']:.3f}"),
         Row(
             part=part,

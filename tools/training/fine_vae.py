@@ -22,7 +22,7 @@ from tools.training.vae import edges
 
 WIDTHS = (16, 32, 64, 96)
 CROP, WHOLE_FROM = 128, 0.8  # side of crops; share of the time after which pictures are whole
-SQUARES, EDGES, DETAIL, KL = 4.0, 0.5, 0.25, 1e-7  # weights in the loss
+SQUARES, EDGES, DETAIL, KL = 4.0, 0.5, 0.75, 1e-7  # weights in the loss
 PATCH = 8  # side of the patches whose detail is compared
 HELD_OUT = 12
 NAME = "fine_vae"
