@@ -238,6 +238,17 @@ def test_all_leaves_out_what_makes_up_no_pack() -> None:
     assert not {"plain", "inpaint", *train_pack.FINE} & set(stages)
 
 
+def test_a_patch_has_less_detail_blurred_and_as_much_elsewhere() -> None:
+    x = torch.zeros(1, 3, 34, 34)
+    x[..., 12] = 1.0
+    moved, blurred = x.roll(2, dims=3), torch.nn.functional.avg_pool2d(x, 3, 1, 1)
+    amount = fine_vae.detail(x)
+    assert amount.shape == (1, 3, 4, 4)
+    torch.testing.assert_close(fine_vae.detail(moved), amount)
+    assert fine_vae.detail(blurred).sum() < 0.5 * amount.sum()
+    assert fine_vae.detail(torch.ones(1, 3, 34, 34)).abs().max() == 0
+
+
 # --- drawings -----------------------------------------------------------------------------------
 
 
