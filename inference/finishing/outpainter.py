@@ -28,6 +28,8 @@ PLACES = {"left": 0.0, "top": 0.0, "center": 0.5, "right": 1.0, "bottom": 1.0}
 # Reach of the colour shift beyond the border, and width of the rim that it is measured on, as
 # shares of the painted canvas's short side.
 REACH, RIM = 0.12, 0.04
+# Reach of the shift that closes the border itself, as a share of the picture's short side.
+CLOSING = 0.015
 LEAST = 1e-4
 # Blur of the border's colours where the painting begins, as a share of the longer side, and the
 # denoising strength: below 1, so that the horizon goes on beyond the border.
@@ -143,6 +145,7 @@ class WiderCanvas:
         grown = cv2.resize(shift, small, interpolation=cv2.INTER_LINEAR)
         shifted = np.clip(np.rint(painted + grown), 0, 255).astype(np.uint8)
         canvas = resize(shifted, self.size)
+        close_border(canvas, picture, self.box)
         canvas[self.box.slices] = picture
         return canvas
 
@@ -173,6 +176,35 @@ def colour_shift(before: Pixels, after: Pixels, known: npt.NDArray[np.bool_]) ->
     away = cv2.distanceTransform((~known).astype(np.uint8), cv2.DIST_L2, 5)
     fading = np.exp(-np.square(away / (REACH * short)))
     return np.asarray(spread * fading[..., None], np.float32)
+
+
+def close_border(canvas: Pixels, picture: Pixels, box: Box) -> None:
+    """Shift a canvas, in place, so that its colours meet a picture's at the border.
+
+    Each pixel beyond the border is shifted by what its nearest pixel of the picture differs from
+    the canvas there, fading within a few pixels.
+
+    Args:
+        canvas: (H, W, 3) uint8.
+        picture: (h, w, 3) uint8, of the box's size.
+        box: where the picture will lie.
+    """
+    reach = max(1.0, CLOSING * min(box.size))
+    margin = math.ceil(3 * reach)
+    height, width = canvas.shape[:2]
+    rows = np.arange(max(0, box.top - margin), min(height, box.bottom + margin))
+    columns = np.arange(max(0, box.left - margin), min(width, box.right + margin))
+    near_row = np.clip(rows, box.top, box.bottom - 1)
+    near_column = np.clip(columns, box.left, box.right - 1)
+    for band in np.array_split(np.arange(len(rows)), max(1, len(rows) // 256)):
+        at, near = rows[band], near_row[band]
+        missing = picture[near - box.top][:, near_column - box.left].astype(np.float32)
+        missing -= canvas[near][:, near_column]
+        away = np.hypot((at - near)[:, None], (columns - near_column)[None, :]) / reach
+        fading = np.where(away > 0, np.exp(-np.square(away)), 0)[..., None]
+        there = np.s_[at[0] : at[-1] + 1, columns[0] : columns[-1] + 1]
+        shifted = canvas[there] + missing * fading
+        canvas[there] = np.clip(np.rint(shifted), 0, 255).astype(np.uint8)
 
 
 def _place(anchor: Anchor, picture: Size, canvas: Size) -> Box:

@@ -10,7 +10,7 @@ import pytest
 from inference import Photo, Progress, Recipe, Result, Studio
 from inference.catalog.catalog import Catalog
 from inference.errors import InvalidRecipe
-from inference.finishing.outpainter import WiderCanvas, colour_shift
+from inference.finishing.outpainter import WiderCanvas, close_border, colour_shift
 from inference.picture.geometry import Box, Size
 from inference.picture.progress import Stage
 from inference.recipe.prompt_block import parse
@@ -108,6 +108,20 @@ def test_colours_are_shifted_by_what_the_painting_misses_at_the_border(
     shift = colour_shift(before, after, known)
     np.testing.assert_allclose(shift[50, 98], missed, atol=1)
     np.testing.assert_allclose(shift[50, 40], (0, 0, 0), atol=0.5)
+
+
+def test_the_border_itself_is_closed_and_what_is_far_from_it_stays() -> None:
+    canvas = np.full((400, 600, 3), 100, np.uint8)
+    picture = np.random.default_rng(0).integers(60, 140, (400, 300, 3), dtype=np.uint8)
+    picture[:, 1:-1] = 90
+    box = Box(left=150, top=0, right=450, bottom=400)
+    closed = canvas.copy()
+    close_border(closed, picture, box)
+    for outside, inside in ((149, 0), (450, -1)):
+        step = np.abs(closed[:, outside].astype(int) - picture[:, inside])
+        assert step.mean() < 2
+    np.testing.assert_array_equal(closed[:, :120], canvas[:, :120])
+    np.testing.assert_array_equal(closed[box.slices], canvas[box.slices])
 
 
 # --- jobs ---------------------------------------------------------------------------------------
