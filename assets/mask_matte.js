@@ -1,7 +1,7 @@
 // The matte: when nothing has moved for a while, the server is asked for the mask with single hairs,
 // which replaces the soft line until something moves again.
 
-const MATTE_DELAY = 120; // milliseconds
+const MATTE_DELAY = 80; // milliseconds
 let matteTimer = 0, wantedMatte = "";
 
 /** What a matte depends on, as text. */
