@@ -14,9 +14,9 @@ from inference.catalog.catalog import Catalog
 from inference.page.components import (
     PAINTER_QUEUE,
     Components,
+    PhotoUpload,
     recipe_component,
     unit_component,
-    upload_path,
 )
 from inference.page.examples import Example
 from inference.page.history import HistoryHandlers
@@ -24,6 +24,7 @@ from inference.page.history_panel import HistoryPanel
 from inference.page.html import status_html
 from inference.page.inputs import InputHandlers
 from inference.page.jobs import JobHandlers
+from inference.page.wider_scene import WiderScene
 from inference.picture.photo import MAX_BYTES
 from inference.rest.service import running_backend
 from inference.serving.backend import Backend
@@ -57,7 +58,7 @@ class Page(Components):
         self._menus, self._defaults = menus(studio.catalog), values_of(Recipe())
         self._blocks = sorted((ASSETS / "recipes").glob("*.txt"))
         self._examples = Example.load_all(ASSETS / "examples")
-        self.fields, self.history = {}, HistoryPanel()
+        self.fields, self.history, self.wider = {}, HistoryPanel(), WiderScene()
 
     def build(self) -> Any:
         """Build the page and return its Gradio Blocks."""
@@ -83,11 +84,10 @@ class Page(Components):
 
     def _photo_column(self) -> None:
         with gr.Column(elem_id="photo-column"):
-            self.upload = gr.Image(
+            self.upload = PhotoUpload(
                 type="filepath", sources=["upload", "clipboard"], label="Photo", height=330,
                 elem_id="upload", placeholder=FIRST_STEPS,
             )  # fmt: skip
-            self.upload.preprocess = upload_path  # type: ignore[method-assign]
             with gr.Column(visible=False, elem_id="looking") as self.photo_view:
                 scripts = "\n".join(asset(f"mask_{name}.js") for name in MASK_CANVAS)
                 self.mask_canvas(asset("mask_canvas.html"), scripts)
@@ -149,6 +149,8 @@ class Page(Components):
     def _setting_folds(self) -> None:
         for title, names in FOLDS.items():
             with gr.Accordion(title, open=False):
+                if title == "Wider scene":
+                    self.wider.layout()
                 for name in names:
                     self._field(name)
                 if title == "Mask":
@@ -157,11 +159,7 @@ class Page(Components):
                         elem_id="mask-image",
                     )  # fmt: skip
                 if title == "Control":
-                    self.control_map = gr.Image(
-                        format="jpeg", interactive=False, height=220, label="Control map",
-                        buttons=[], elem_id="control-map",
-                    )  # fmt: skip
-                    self.show_map = gr.Button("Show it now", size="sm", elem_id="show-map")
+                    self.control_preview()
 
     def _compare_fold(self) -> None:
         with gr.Accordion("Compare", open=False):
@@ -206,6 +204,7 @@ class Page(Components):
         )
         inputs.connect()
         jobs.connect()
+        self.wider.connect(self, service)
         if service.library is not None:
             HistoryHandlers(self.history, self, service, service.library, inputs).connect(blocks)
         blocks.unload(jobs.leave)

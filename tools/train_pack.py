@@ -8,6 +8,12 @@ from the pack in `--out`;
 `export` may run at any time after a save, and `familiarity`, which is fitted to the exported
 segmenter, after it. Judges, plain and inpaint are no part of the pack: `tools/eval_pack.py` and
 `tools/measure_inpainting.py` measure with them; `all` leaves the last two out.
+
+`fine` runs the stages of the next painter, which paints at 384 pixels and is no part of the pack
+yet: drawings, fine_vae, fine_latents, fine_painter, keep. Its minutes are shared out: a tenth is
+the autoencoder's time in all, which is over where `restore` brought it, two fifths are for latents,
+and half is the painter's further time. `keep` writes both models to `tools/training/checkpoints`,
+where `restore` finds them.
 """
 
 from __future__ import annotations
@@ -15,7 +21,10 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+
+import torch
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -43,35 +52,62 @@ STAGE_MINUTES = {
     "enlarger": 20.0,
     "plain": 30.0,
     "inpaint": 30.0,
+    "drawings": 0.0,
+    "fine_vae": 100.0,
+    "fine_latents": 0.0,
+    "fine_painter": 600.0,
+    "keep": 0.0,
     "judges": 6.0,
     "export": 0.0,
     "familiarity": 0.0,
 }
-ASIDE = ("plain", "inpaint")  # only on demand
+#: Stages of the finer painter, with their shares of the minutes of `fine`.
+FINE = {"drawings": 0.0, "fine_vae": 0.1, "fine_latents": 0.4, "fine_painter": 0.5, "keep": 0.0}
+LAST = "fine_painter"
+ASIDE = ("plain", "inpaint", *FINE)  # only on demand
 
 
-def main() -> None:
+def main(given: Sequence[str] | None = None) -> None:
     """Parse the command line and run the selected stages."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("stage", choices=[*STAGE_MINUTES, "all", "restore"])
+    parser.add_argument("stage", choices=[*STAGE_MINUTES, "all", "fine", "restore"])
     parser.add_argument("--minutes", type=float, help="training time of the stage in all")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cpu", help="such as cuda")
     parser.add_argument("--work", type=Path, default=ROOT / ".train", help="checkpoints, sheets")
     parser.add_argument("--out", type=Path, default=ROOT / "assets" / "pack")
-    args = parser.parse_args()
+    args = parser.parse_args(given)
     args.work.mkdir(parents=True, exist_ok=True)
-    every = [stage for stage in STAGE_MINUTES if stage not in ASIDE]
-    for stage in every if args.stage == "all" else [args.stage]:
-        minutes = STAGE_MINUTES.get(stage, 0.0) if args.minutes is None else args.minutes
+    for stage, minutes in planned(args.stage, args.minutes):
+        further = trained_for(args.work, stage) if args.stage == "fine" and stage == LAST else 0.0
         job = Job(
-            minutes=minutes,
+            minutes=minutes + further,
             threads=args.threads,
             work=args.work,
             out=args.out,
             device=args.device,
         )
         importlib.import_module(f"tools.training.{stage}").train(job)
+
+
+def planned(stage: str, minutes: float | None) -> list[tuple[str, float]]:
+    """The stages to run with their minutes; those of `fine` share the minutes given."""
+    if stage == "fine":
+        whole = sum(STAGE_MINUTES[one] for one in FINE) if minutes is None else minutes
+        return [(one, whole * share) for one, share in FINE.items()]
+    every = [one for one in STAGE_MINUTES if one not in ASIDE]
+    return [
+        (one, STAGE_MINUTES.get(one, 0.0) if minutes is None else minutes)
+        for one in (every if stage == "all" else [stage])
+    ]
+
+
+def trained_for(work: Path, stage: str) -> float:
+    """Minutes that a stage's checkpoint was trained for; 0 without one."""
+    path = work / f"{stage}.pt"
+    if not path.exists():
+        return 0.0
+    return float(torch.load(path, map_location="cpu", weights_only=True)["seconds"]) / 60
 
 
 if __name__ == "__main__":

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from inference.finishing.outpainter import WiderCanvas
 from inference.mask.inpaint_crop import InpaintCrop
 from inference.picture.compositing import Alpha, paste
 from inference.picture.geometry import Box
@@ -21,12 +22,29 @@ class Area:
         alpha: (H, W) uint8, the mask; 0 = kept, 255 = repainted.
         reach: (H, W) uint8, 0 where nothing may change; the mask if what is kept is protected.
         is_matted: whether the mask's edge is a matte and not a soft line.
+        box: where the upload lies; None for everywhere.
     """
 
     original: Pixels
     alpha: Alpha
     reach: Alpha
     is_matted: bool = False
+    box: Box | None = None
+
+    @property
+    def photo(self) -> Pixels:
+        """The upload's part of `original`."""
+        return self.original if self.box is None else self.original[self.box.slices]
+
+    def widened(self, canvas: WiderCanvas) -> Area:
+        """The area on a larger canvas, on which all that is new may change."""
+        return replace(
+            self,
+            original=canvas.around(self.original),
+            alpha=canvas.widen(self.alpha, 255),
+            reach=canvas.widen(self.reach, 255),
+            box=canvas.box,
+        )
 
     def paste(self, before: Pixels, after: Pixels) -> Pixels:
         """Blend a stage's output over its input, with `reach` as alpha."""

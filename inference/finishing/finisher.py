@@ -1,4 +1,4 @@
-"""The stages after the painting: enlarge → refine → faces → light → film grain → colour grading.
+"""The stages after the painting: enlarge → refine → faces → outpaint → light → grain → grading.
 
 After each stage, the pixels that the mask keeps are restored from the upload, unless the recipe's
 `protect` is off.
@@ -15,12 +15,11 @@ import numpy as np
 
 from inference.catalog.catalog import FACE
 from inference.control.openpose_skeleton import Keypoints
-from inference.finishing import color_grading, film_grain
 from inference.finishing.area import Area, whole_patch
-from inference.finishing.color_match import shift_towards
 from inference.finishing.face_regions import find_faces
 from inference.finishing.face_restorer import FaceRestorer
-from inference.finishing.light_wrap import wrap
+from inference.finishing.looks import run_looks
+from inference.finishing.outpainter import STRENGTH, WiderCanvas
 from inference.mask.heatmap import Heatmap
 from inference.mask.inpaint_crop import InpaintCrop
 from inference.painting.inpainting import ControlInput, InpaintInput, Paint, report_steps
@@ -28,7 +27,6 @@ from inference.picture.compositing import Alpha, paste, resize
 from inference.picture.geometry import Box
 from inference.picture.photo import Photo, Pixels
 from inference.picture.progress import Progress, Stage
-from inference.recipe.length import pixels_of
 from inference.recipe.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -40,8 +38,6 @@ REFINE_SCALE = 2
 CORRECTION, LIKENESS = 0.25, 0.6
 # Context around a face, in its sides on each side, in which its key points are found.
 BUST = 0.5
-# Least amount of grain if the recipe takes the amount from the photo.
-LEAST_GRAIN = 3.0
 
 Pictures: TypeAlias = tuple[Pixels, ...]
 #: A stage on one picture, and on all pictures: yields progress, returns the changed pictures.
@@ -52,10 +48,10 @@ PictureStage: TypeAlias = "Callable[[Finisher, Pictures, Area], Stages]"
 
 @dataclass(frozen=True, kw_only=True)
 class Finished:
-    """Whole pictures with their crop, and the upload and its mask at their size."""
+    """Whole pictures, the box of them that was painted, and the upload and mask at their size."""
 
     images: Pictures
-    crop: InpaintCrop
+    box: Box
     original: Pixels
     alpha: Alpha
 
@@ -116,10 +112,30 @@ class Finisher:
             reach=alpha if recipe.protect else np.full_like(alpha, 255),
             is_matted=crop.selection.is_matted(recipe),
         )
-        for is_wanted, stage in PICTURE_STAGES:
+        scale = crop.size[0] / crop.selection.canvas.size[0]
+        return (yield from self._finish(images, area, crop.box, scale))
+
+    def outpaint(self, photo: Pixels) -> Generator[Progress, None, Finished]:
+        """Paint around a photo of which all is kept, and run the stages after that."""
+        nothing = np.zeros(photo.shape[:2], np.uint8)
+        area = Area(original=photo, alpha=nothing, reach=nothing)
+        images = (photo,) * self.recipe.num_images
+        return (yield from self._finish(images, area, Box.whole(photo.shape[1::-1]), 1.0))
+
+    def _finish(
+        self, images: Pictures, area: Area, box: Box, scale: float
+    ) -> Generator[Progress, None, Finished]:
+        """Run the stages on whole pictures; `scale` is that by which they were enlarged."""
+        recipe = self.recipe
+        for is_wanted, stage in FACE_STAGES:
             if is_wanted(recipe):
                 images = yield from stage(self, images, area)
-        return Finished(images=images, crop=crop, original=original, alpha=alpha)
+        if recipe.outpaint is not None:
+            canvas = WiderCanvas.plan(recipe, images[0].shape[1::-1], scale)
+            images = yield from self._each(images, partial(self._widen, canvas))
+            area, box = area.widened(canvas), Box.whole(canvas.size)
+        images = yield from run_looks(images, area, recipe)
+        return Finished(images=images, box=box, original=area.original, alpha=area.alpha)
 
     def _each(self, pictures: Pictures, stage: Callable[[int, Pixels], Work]) -> Stages:
         """Run a stage on each picture; its progress gives the picture's number."""
@@ -147,13 +163,17 @@ class Finisher:
 
     def _enlarge(self, patch: Pixels, crop: InpaintCrop) -> Work:
         """`super_resolution`: enlarge by the enlarger's scale."""
+        return self._guarded((yield from self._enlarged(patch)), crop)
+
+    def _enlarged(self, patch: Pixels) -> Work:
         yield Progress(stage=Stage.ENLARGING)
         tiles = self.enlarger().tiles(patch)
         while True:
             try:
                 done, total = next(tiles)
             except StopIteration as finished:
-                return self._guarded(finished.value, crop)
+                enlarged: Pixels = finished.value
+                return enlarged
             yield Progress(stage=Stage.ENLARGING, step=done, steps=total)
 
     def _refine(self, k: int, patch: Pixels, crop: InpaintCrop) -> Work:
@@ -168,11 +188,24 @@ class Finisher:
         painted = yield from self._paint_again(k, again, Stage.REFINING, strength)
         return self._guarded(painted, crop)
 
-    def _paint_again(self, k: int, patch: InpaintInput, stage: Stage, strength: float) -> Work:
+    def _paint_again(
+        self, k: int, patch: InpaintInput, stage: Stage, strength: float,
+        recipe: Recipe | None = None,
+    ) -> Work:  # fmt: skip
         changes = {"num_images": 1, "seed": self._seed(k), "denoising_strength": strength}
-        recipe = self.recipe.model_copy(update=changes)
-        painted = yield from report_steps(self.paint(patch, recipe), stage)
+        again = (recipe or self.recipe).model_copy(update=changes)
+        painted = yield from report_steps(self.paint(patch, again), stage)
         return painted.pictures[0]
+
+    def _widen(self, canvas: WiderCanvas, k: int, picture: Pixels) -> Work:
+        """`outpaint`: paint the rest of a larger canvas."""
+        patch = canvas.to_paint(picture, self.native)
+        around = self.recipe.outpaint_prompt
+        again = self.recipe if not around else self.recipe.model_copy(update={"prompt": around})
+        painted = yield from self._paint_again(k, patch, Stage.OUTPAINTING, STRENGTH, again)
+        if self.recipe.super_resolution:
+            painted = yield from self._enlarged(painted)
+        return canvas.finish(picture, patch, painted)
 
     # --- stages on whole pictures -------------------------------------------------------------
 
@@ -194,44 +227,6 @@ class Finisher:
         """`face_swap`: repaint each face with the likeness of the photo's."""
         work = partial(self._faces, area.reach, Stage.LIKENESS, LIKENESS)
         return (yield from self._each(images, work))
-
-    def _match_colors(self, images: Pictures, area: Area) -> Stages:
-        """`color_match`: the painted part's light nearer to the photo's."""
-        yield Progress(stage=Stage.MATCHING)
-        strength = self.recipe.color_match
-
-        def matched(image: Pixels) -> Pixels:
-            shift = shift_towards(area.original, image, area.alpha, strength)
-            return image if shift is None else area.paste(image, shift.apply(image))
-
-        return tuple(map(matched, images))
-
-    def _wrap_light(self, images: Pictures, area: Area) -> Stages:
-        """`light_wrap`: light of the new scene over a matted edge."""
-        yield from ()
-        if not area.is_matted:
-            return images
-        return tuple(wrap(one, area.alpha, self.recipe.light_wrap) for one in images)
-
-    def _add_grain(self, images: Pictures, area: Area) -> Stages:
-        """`film_grain`: the recipe's grain; amount or size of None are those of the photo."""
-        yield Progress(stage=Stage.GRAIN)
-        own = film_grain.measure(area.original)
-        amount, size = self.recipe.film_grain_amount, self.recipe.film_grain_size
-        short_side = min(area.original.shape[:2])
-        grain = film_grain.Grain(
-            amount=max(own.amount, LEAST_GRAIN) if amount is None else amount,
-            size=own.size if size is None else pixels_of(size, short_side),
-        )
-        grainy = (film_grain.add(one, grain, self._seed(k)) for k, one in enumerate(images))
-        return tuple(map(area.paste, images, grainy))
-
-    def _grade(self, images: Pictures, area: Area) -> Stages:
-        """`color_grading`: one of the looks."""
-        look = str(self.recipe.color_grading)
-        yield Progress(stage=Stage.GRADING, detail=look)
-        graded = (color_grading.grade(one, look) for one in images)
-        return tuple(map(area.paste, images, graded))
 
     def _faces(self, reach: Alpha, stage: Stage, strength: float, k: int, image: Pixels) -> Work:
         """Repaint each face of a picture at generation size."""
@@ -268,13 +263,9 @@ class Finisher:
         return image
 
 
-# The stages on whole pictures in their order: whether a recipe selects it, and its method.
-PICTURE_STAGES: tuple[tuple[Callable[[Recipe], bool], PictureStage], ...] = (
+# The stages on faces in their order: whether a recipe selects it, and its method.
+FACE_STAGES: tuple[tuple[Callable[[Recipe], bool], PictureStage], ...] = (
     (lambda recipe: recipe.inpaint_faces, Finisher._repaint_faces),
     (lambda recipe: recipe.face_correct, Finisher._correct_faces),
     (lambda recipe: recipe.face_swap, Finisher._swap_faces),
-    (lambda recipe: recipe.color_match > 0, Finisher._match_colors),
-    (lambda recipe: recipe.light_wrap > 0, Finisher._wrap_light),
-    (lambda recipe: recipe.film_grain, Finisher._add_grain),
-    (lambda recipe: recipe.color_grading is not None, Finisher._grade),
 )

@@ -34,6 +34,7 @@ class Components:
         mask_image: state, path of the mask image.
         shown_results: state, `ResultFiles` on screen.
         cancelled: state, the running job's cancellation event.
+        shown_job: hidden, the number of the library's job on screen; "" for none.
         fields: component of each recipe field, by its name.
         dilate_unit: unit of the slider `mask_dilate`.
     """
@@ -42,6 +43,7 @@ class Components:
     mask_image: gr.State
     shown_results: gr.State
     cancelled: gr.State
+    shown_job: gr.Textbox
     status: gr.HTML
     why: gr.Button
     health_panel: gr.Column
@@ -84,6 +86,7 @@ class Components:
         with gr.Column(elem_id="corner"):
             self.status = gr.HTML(status, elem_id="status")
             self.why = gr.Button("Why?", size="sm", elem_id="why")
+        self.shown_job = gr.Textbox("", elem_id="shown-job", container=False)
         with gr.Column(visible=False, elem_id="health-panel") as self.health_panel:
             self.close_health = gr.Button("Close", size="sm", elem_id="close-health")
             self.health = gr.HTML(elem_id="health")
@@ -95,6 +98,14 @@ class Components:
             gr.HTML(html_template="<i></i>", elem_id=name, js_on_load=HAND_OVER % name)
             for name in ("matte", "regions")
         )
+
+    def control_preview(self) -> None:
+        """Create the control map, and the button that draws it without painting."""
+        self.control_map = gr.Image(
+            format="jpeg", interactive=False, height=220, label="Control map", buttons=[],
+            elem_id="control-map",
+        )  # fmt: skip
+        self.show_map = gr.Button("Show it now", size="sm", elem_id="show-map")
 
     def form(self) -> dict[str, Any]:
         """The components of all recipe fields with the dilation's unit, as a handler's inputs."""
@@ -150,6 +161,14 @@ def length_update(length: Length) -> gr.Slider:
     return gr.Slider(-limit, limit, value=round(length.value, 1))
 
 
-def upload_path(payload: ImageData | None) -> str | None:
+def _uploaded_path(_component: gr.Image, payload: ImageData | None) -> str | None:
     """The path of an uploaded file, which Gradio does not decode: only `Photo.open` does."""
     return None if payload is None else payload.path
+
+
+# A subclass of gr.Image, because Gradio makes a new component of the same class for each visitor to
+# whom something about it changes. Made without Gradio's metaclass, which writes a stub file.
+PhotoUpload: type[gr.Image] = type.__new__(
+    type(gr.Image), "PhotoUpload", (gr.Image,),
+    {"is_template": True, "preprocess": _uploaded_path},
+)  # fmt: skip

@@ -99,10 +99,9 @@ class HistoryHandlers:
         panel.reopen.click(
             self.reopen, panel.listing, [*opened, *results], **PRIVATE
         ).then(**view)  # fmt: skip
-        page.shown_results.change(self._jobs.newest, None, panel.shown_job, **QUICK)
-        panel.shown_job.change(None, panel.shown_job, None, js=KEEP)
+        page.shown_job.change(None, page.shown_job, None, js=KEEP)
         blocks.load(
-            self._jobs.restore, panel.shown_job, [*opened, *results], js=RECALL, **PRIVATE
+            self._jobs.restore, page.shown_job, [*opened, *results], js=RECALL, **PRIVATE
         ).then(**view)
 
     # --- list --------------------------------------------------------------------------------

@@ -14,12 +14,9 @@ class HistoryPanel:
 
     Attributes:
         listing: state, the `Listing` that is shown.
-        shown_job: hidden, the number of the job on screen; the browser keeps it for the tab, and
-            gives it back after a reload.
     """
 
     listing: gr.State
-    shown_job: gr.Textbox
     open: gr.Button
     panel: gr.Column
     close: gr.Button
@@ -42,7 +39,6 @@ class HistoryPanel:
     def button(self, *, visible: bool) -> None:
         """Create the button that opens the panel."""
         self.open = gr.Button("History", size="sm", elem_id="open-history", visible=visible)
-        self.shown_job = gr.Textbox(elem_id="shown-job", container=False)
 
     def layout(self) -> None:
         """Create the panel, which is hidden at first."""

@@ -156,7 +156,9 @@ class JobHandlers:
                     if isinstance(event, Progress):
                         yield self._in_progress(event, previews)
                     else:
-                        update = self._done(event, ResultFiles.of(event, folder, source))
+                        results = ResultFiles.of(event, folder, source)
+                        number = self._service.newest_job(asked.owner)
+                        update = self._done(event, results, number)
                         is_done = True
                         yield update
                         self._files.delete_later(before.folder if before else None)
@@ -178,10 +180,10 @@ class JobHandlers:
             update[page.control_map] = previews.keep("control-map", progress.control_map)
         return update
 
-    def _done(self, done: Result | GridResult, results: ResultFiles) -> Update:
+    def _done(self, done: Result | GridResult, results: ResultFiles, number: str) -> Update:
         return {
             **self._idle(),
-            **results_update(self._page, results),
+            **results_update(self._page, results, number),
             self._page.job: result_html(done),
         }
 
@@ -214,12 +216,12 @@ def results_components(page: Components) -> list[Any]:
     """The components that `results_update` updates."""
     return [
         page.forming, page.compare, page.strip, page.download, page.control_map,
-        page.shown_results,
+        page.shown_results, page.shown_job,
     ]  # fmt: skip
 
 
-def results_update(page: Components, results: ResultFiles) -> Update:
-    """The update that shows results, and offers the first one for download."""
+def results_update(page: Components, results: ResultFiles, job: str) -> Update:
+    """The update that shows the results of a job, and offers the first one for download."""
     first = results.first
     return {
         page.forming: gr.update(value=None, visible=False),
@@ -231,4 +233,5 @@ def results_update(page: Components, results: ResultFiles) -> Update:
         page.download: gr.update(value=results.files[first], visible=True),
         page.control_map: results.control_map,
         page.shown_results: results,
+        page.shown_job: job,
     }  # fmt: skip

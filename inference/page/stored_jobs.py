@@ -8,13 +8,12 @@ import gradio as gr
 
 from inference.errors import MasqueradeError
 from inference.library.library import Library
-from inference.library.records import Search, State, StoredJob
+from inference.library.records import State, StoredJob
 from inference.page.components import Components, Update
 from inference.page.html import stored_html
 from inference.page.inputs import InputHandlers
 from inference.page.jobs import results_update
 from inference.recipe.prompt_block import parse
-from inference.serving.gradio_errors import shown_errors
 from inference.serving.job_service import JobService
 from inference.serving.result_files import ResultFiles
 
@@ -49,13 +48,6 @@ class StoredJobs:
             pass  # an empty page is no worse than a message about the last one
         return {self._page.job: gr.skip()}
 
-    def newest(self, request: gr.Request) -> str:
-        """The number of the visitor's newest painted job; "" if there is none."""
-        owner = self._service.owners.of(request)
-        wanted = Search(owner=owner or "", states=(State.DONE,), limit=1)
-        with shown_errors():
-            return "".join(str(job.id) for job in self._library.search(wanted))
-
     def whole(self, visitor: gr.Request, job: StoredJob) -> Update:
         """The update that shows a job as it was when it ended.
 
@@ -74,7 +66,7 @@ class StoredJobs:
             **self._inputs.opened(str(photo)),
             **self._inputs.filled(recipe),
             page.mask_image: mask and str(mask),
-            **results_update(page, results),
+            **results_update(page, results, str(job.id)),
             page.job: stored_html(job, 0),
         }
 

@@ -24,6 +24,7 @@ class Stage(StrEnum):
     FACES = "Repainting faces"
     CORRECTING = "Correcting faces"
     LIKENESS = "Giving faces their likeness"
+    OUTPAINTING = "Painting around the picture"
     MATCHING = "Matching the colours"
     GRAIN = "Adding film grain"
     GRADING = "Grading the colours"

@@ -24,6 +24,8 @@ _OMITTED_MASK_FLAGS = {
     "mask_invert": "false",
     "mask_dilate": "0",
 }
+# Fields of the hosted service that mean nothing here: there is one version, and no words are added.
+_PASSED_OVER = ("backend_version", "prompt_expansion")
 _FLAG = re.compile(r"(?:^|\s)--([a-z_]+)")
 _FIELD = re.compile(r"([a-z][a-z_0-9]*)\s*=(.*)")
 
@@ -79,7 +81,8 @@ def parse(block: str) -> PromptBlock:
         flags[name] = fields[name] = value
     known = {name: value for name, value in fields.items() if name in Recipe.model_fields}
     recipe = Recipe.parse({name: value for name, value in known.items() if _is_given(name, value)})
-    return PromptBlock(recipe=recipe, unknown=tuple(n for n in fields if n not in known))
+    unknown = tuple(name for name in fields if name not in (*known, *_PASSED_OVER))
+    return PromptBlock(recipe=recipe, unknown=unknown)
 
 
 def format_block(recipe: Recipe) -> str:
@@ -126,7 +129,7 @@ def _flags(text: str) -> tuple[str, dict[str, str]]:
         name, value = match[1], text[match.end() : end].strip()
         if name in flags:
             raise InvalidRecipe(f"The flag --{name} stands twice: keep one of them.", field=name)
-        flags[name] = value or ("true" if name == "mask_invert" else "")
+        flags[name] = _read(name, value) or ("true" if name == "mask_invert" else "")
     return text[: starts[0]].strip(), flags
 
 

@@ -21,6 +21,7 @@ from inference.recipe.length import Length as Length
 from inference.recipe.length import Unit as Unit
 from inference.recipe.mask_settings import MaskSettings as MaskSettings
 from inference.recipe.mask_settings import Phrase as Phrase
+from inference.recipe.outpaint_settings import OutpaintSettings
 from inference.recipe.settings import EmptyIsNone, Setting, field_types
 
 MAX_TEXT = 10_000
@@ -38,7 +39,7 @@ AspectRatio = Literal[
 ]  # fmt: skip
 
 
-class Recipe(MaskSettings, FinishSettings):
+class Recipe(MaskSettings, FinishSettings, OutpaintSettings):
     """All settings of a picture: of the mask, the painting and the finishing.
 
     `Recipe.parse` reads untrusted values.
@@ -192,6 +193,11 @@ class Recipe(MaskSettings, FinishSettings):
                     f"{title} ({name}): there are more than controlnets names.", field=name
                 )
         return self
+
+    @property
+    def only_outpaints(self) -> bool:
+        """Whether the picture is the photo as it is, on a larger canvas."""
+        return self.outpaint is not None and self.denoising_strength == 0
 
     @property
     def guidance_scale(self) -> float:

@@ -11,11 +11,13 @@ from inference.control.control_maps import CONTROLS
 from inference.recipe.finish_settings import ColorGrading
 from inference.recipe.length import Length, Unit
 from inference.recipe.mask_settings import Edges
+from inference.recipe.outpaint_settings import Anchor
 from inference.recipe.recipe import SCHEDULERS, AspectRatio, ControlMode, Recipe
 
 UNSET = "unset"  # stands for None, which a menu cannot hold
 MENU_FIELDS = (
     "style", "scheduler", "controlnet", "control_mode", "ar", "color_grading", "mask_edges",
+    "outpaint",
 )  # fmt: skip
 # Fields in the folded parts of the page; all others are always visible.
 FOLDS = {
@@ -33,6 +35,7 @@ FOLDS = {
         "face_correct", "face_swap", "color_match", "light_wrap", "color_grading",
         "film_grain", "film_grain_amount", "film_grain_size", "protect",
     ),
+    "Wider scene": ("outpaint", "outpaint_width", "outpaint_height", "outpaint_prompt"),
     "Photo and size": ("input_image_url", "mask_image_url", "ar", "w", "h"),
 }  # fmt: skip
 
@@ -49,6 +52,7 @@ def menus(catalog: Catalog) -> dict[str, Menu]:
         "control_mode": [("As the style", UNSET)] + [(n.title(), n) for n in get_args(ControlMode)],
         "ar": [("As the photo", UNSET)] + [(name, name) for name in get_args(AspectRatio)],
         "mask_edges": [("Automatic", UNSET)] + [(name.title(), name) for name in get_args(Edges)],
+        "outpaint": [("Off", UNSET)] + [(name, name) for name in get_args(Anchor)],
         "color_grading": [("None", UNSET)] + [(name, name) for name in get_args(ColorGrading)],
     }
 

@@ -22,9 +22,11 @@ from inference.errors import (
     MasqueradeError,
     ModelFailed,
     ModelUnavailable,
+    NotStored,
     PaintingFailed,
 )
 from inference.library.library import Library
+from inference.library.records import Search, State
 from inference.mask.browser_view import mask_view, matte_view, regions_view
 from inference.mask.selection import Selection
 from inference.picture import png_metadata
@@ -152,6 +154,16 @@ class JobService:
     def select(self, request: PaintRequest) -> Selection:
         """The selection for a request; raises as `Studio.select`."""
         return self._studio.select(request.photo, request.recipe, request.mask_image)
+
+    def newest_job(self, owner: str | None) -> str:
+        """The number of an owner's newest painted job in the library; "" if there is none."""
+        if self.library is None or owner is None:
+            return ""
+        wanted = Search(owner=owner, states=(State.DONE,), limit=1)
+        try:
+            return "".join(str(job.id) for job in self.library.search(wanted))
+        except NotStored:
+            return ""
 
     def canvas(self, photo: Path, mask_image: Path | None, recipe: Recipe) -> Pixels:
         """The photo's pixels on the canvas of a recipe's results, (H, W, 3).

@@ -20,6 +20,7 @@ from inference.errors import InvalidPhoto
 from inference.finishing.face_regions import portrait_of
 from inference.finishing.face_restorer import HOW_TO_INSTALL, FaceRestorer
 from inference.finishing.finisher import Finished, Finisher
+from inference.finishing.outpainter import WiderCanvas
 from inference.mask.heatmap import Floats, Heatmap
 from inference.mask.inpaint_crop import InpaintCrop
 from inference.mask.selection import PHOTOGRAPH, Selection
@@ -87,6 +88,9 @@ class Job:
             selection = self._select()
         with self._timed(Stage.LOADING):  # after the mask, which may be refused
             painter = yield from loader.load_painter()
+        if self.recipe.only_outpaints:
+            yield from self._outpaint(painter, selection)
+            return
         with self._timed(Stage.MASK):
             crop = self._crop(selection)
             likeness = self._likeness() if self.recipe.face_swap else None
@@ -107,6 +111,13 @@ class Job:
         unread = painter.unread(painter_recipe.prompt, use_lpw=painter_recipe.use_lpw)
         hint = self._hint(selection)
         yield replace(self._result(finished, control_map), unread=unread, hint=hint)
+
+    def _outpaint(self, painter: Painter, selection: Selection) -> Generator[Progress | Result]:
+        """Paint around the photo, of which all is kept."""
+        finisher = self._finisher(painter, self._painter_recipe(), None)
+        with self._timed(Stage.FINISHING):
+            finished = yield from finisher.outpaint(selection.picture())
+        yield replace(self._result(finished, None), hint=self._hint(selection))
 
     def _finisher(
         self, painter: Painter, painter_recipe: Recipe, likeness: Pixels | None
@@ -160,7 +171,10 @@ class Job:
         selection = self.selector.select(
             self.photo, self.recipe, self.style.family, self.style.native_size, self.mask_image
         )
-        selection.check(self.recipe)
+        if self.recipe.outpaint is not None:
+            WiderCanvas.plan(self.recipe, selection.canvas.size)  # refuses it before the painting
+        if not self.recipe.only_outpaints:
+            selection.check(self.recipe)
         return selection
 
     def _patch(self, selection: Selection, box: Box, controls: tuple[Control, ...]) -> InpaintInput:
@@ -225,7 +239,7 @@ class Job:
             original=original,
             mask=alpha,
             control_map=control_map,
-            box=finished.crop.box,
+            box=finished.box,
             recipe=self.recipe,
             seconds=dict(self._seconds),
             kept_pixels=int(np.count_nonzero(alpha == 0)),
@@ -255,14 +269,20 @@ class Job:
         strength = 1.0 if recipe.controlnet_txt2img else recipe.denoising_strength
         negative = ", ".join(filter(None, (style.negative_prompt, recipe.negative_prompt)))
         prompt = split_lora_tags(recipe.prompt).text  # its LoRAs are in the style
-        words = (self.trigger_words, style.prompt_prefix, prompt, style.prompt_suffix)
+
+        def dressed(words: str) -> str:
+            """Words with those that the style has around them."""
+            return "".join((self.trigger_words, style.prompt_prefix, words, style.prompt_suffix))
+
+        around = recipe.outpaint_prompt
         fast = self.models.catalog.fast(style).settings if recipe.fast else {}
         return recipe.model_copy(
             update={
                 "cfg_scale": style.cfg_scale if recipe.cfg_scale is None else recipe.cfg_scale,
                 "control_mode": recipe.control_mode or style.control_mode,
                 **fast,
-                "prompt": "".join(words),
+                "prompt": dressed(prompt),
+                "outpaint_prompt": dressed(around) if around else "",
                 "negative_prompt": negative,
                 "denoising_strength": strength,
             }

@@ -181,6 +181,10 @@ def test_a_file_that_is_no_picture_is_refused_in_one_sentence(page: Page, tmp_pa
         page.locator("#upload input[type=file]").first.set_input_files(tmp_path / name)
         expect(page.locator("#job .alert")).to_contain_text(message, timeout=PATIENCE)
         expect(page.locator("#upload")).to_be_visible()
+    pick_example(page)
+    page.locator("#change").click()
+    page.locator("#upload input[type=file]").first.set_input_files(tmp_path / "letter.jpg")
+    expect(page.locator("#job .alert")).to_contain_text("no picture we can read", timeout=PATIENCE)
 
 
 def test_a_turned_phone_photo_is_shown_upright(page: Page, tmp_path: Path) -> None:
@@ -373,3 +377,24 @@ def test_what_a_new_picture_replaces_can_be_had_a_little_longer(
     expect(job).to_contain_text("kept pixels", timeout=PATIENCE)
     wait_until(lambda: retired() == [False, True])
     assert page.request.get(link).ok
+
+
+def test_a_wider_scene_is_chosen_by_its_shape_and_painted(page: Page) -> None:
+    pick_example(page)
+    open_fold(page, "Sampling")
+    set_number(page, "steps", 1)
+    open_fold(page, "Wider scene")
+    width, height = (
+        page.locator(f"#outpaint_{side} :is(textarea, input)") for side in ("width", "height")
+    )
+    page.locator("#wider-shape input").click()
+    page.locator("#wider-shape [role=option]", has_text="16:9").click()
+    expect(page.locator("#outpaint input")).to_have_value("center")
+    photo = Image.open(EXAMPLE).size
+    expect(height).to_have_value(str(photo[1]))
+    expect(width).to_have_value(str(round(photo[1] * 16 / 9)))
+    expect(generate(page)).to_contain_text("kept pixels changed: 0", timeout=PATIENCE)
+    page.locator("#wider-shape input").click()
+    page.locator("#wider-shape [role=option]", has_text="As it is").click()
+    expect(width).to_have_value("")
+    expect(page.locator("#outpaint input")).to_have_value("Off")

@@ -10,6 +10,7 @@ import pytest
 from inference.errors import InvalidRecipe
 from inference.recipe.finish_settings import ColorGrading
 from inference.recipe.length import Length, Unit
+from inference.recipe.outpaint_settings import Anchor
 from inference.recipe.prompt_block import format_block, is_block, parse
 from inference.recipe.recipe import SCHEDULERS, Recipe
 from inference.recipe.strokes import Stroke
@@ -213,6 +214,10 @@ def some_recipe(rng: random.Random) -> Recipe:
         ar=rng.choice([None, "1:1", "portrait"]),
         w=width,
         h=width,
+        outpaint=rng.choice([None, *get_args(Anchor)]),
+        outpaint_width=rng.randrange(64, 8193),
+        outpaint_height=rng.randrange(64, 8193),
+        outpaint_prompt=rng.choice(["", "fields", '"quoted" --fields']),
     )
 
 

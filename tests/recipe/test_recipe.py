@@ -34,6 +34,8 @@ NUMBERS = [
     ("seed", "a whole number", 0, 2**32, -1, 2**32 + 1),
     ("w", "a multiple of 8", 64, 4096, 56, 4104),
     ("h", "a multiple of 8", 64, 4096, 56, 4104),
+    ("outpaint_width", "a whole number", 64, 8192, 63, 8193),
+    ("outpaint_height", "a whole number", 64, 8192, 63, 8193),
 ]
 TEXTS = [
     ("prompt", 10_000),
@@ -44,10 +46,11 @@ TEXTS = [
     ("controlnet", 100),
     ("input_image_url", 2000),
     ("mask_image_url", 2000),
+    ("outpaint_prompt", 10_000),
 ]
 OPTIONAL = [
     "seed", "w", "h", "ar", "style", "controlnet", "film_grain_amount", "film_grain_size",
-    "color_grading", "cfg_scale", "control_mode",
+    "color_grading", "cfg_scale", "control_mode", "outpaint", "outpaint_width", "outpaint_height",
 ]  # fmt: skip
 NO_NUMBERS = [math.nan, math.inf, -math.inf, "x", "nan", "1e999", [], [1], {}, True, False, 10**30]
 NO_TEXTS = [5, 5.5, math.nan, True, [], ["a"], {}]

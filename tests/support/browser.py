@@ -121,6 +121,7 @@ def load(page: Page, address: str) -> None:
 def tab(browser: Browser) -> Iterator[Page]:
     """A tab for all tests of a file; loading the page anew costs less than a new tab."""
     context = browser.new_context(viewport={"width": 1440, "height": 900})
+    context.add_init_script("sessionStorage.clear()")  # each load is as in a new tab
     yield context.new_page()
     context.close()
 
@@ -128,8 +129,6 @@ def tab(browser: Browser) -> Iterator[Page]:
 @pytest.fixture
 def page(tab: Page, address: str) -> Iterator[Page]:
     """The page, freshly loaded, without a photo."""
-    if tab.url.startswith(address):
-        tab.evaluate("sessionStorage.clear()")  # what it would show again
     tab.goto("about:blank")  # aborts what an earlier test left, outside of its and this one's check
     with without_errors(tab):
         load(tab, address)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
-from tools.evaluation import control, knobs, prompt, table
+from tools.evaluation import control, crispness, knobs, prompt, table
 from tools.evaluation.bench import overlap, sitter
 from tools.evaluation.judge import to_input
 from tools.portraits.spec import CLOTHES, COLOURS, SCENES
@@ -130,3 +132,53 @@ def test_the_cards_table_is_replaced_and_the_rest_stays(tmp_path: Path) -> None:
     card.write_text("no markers")
     with pytest.raises(ValueError, match="lacks the markers"):
         table.put_into_card(card, "x")
+
+
+# --- paintings beside drawings ------------------------------------------------------------------
+
+
+def _drawn(count: int, first: int = 0) -> list[list[np.ndarray]]:
+    pictures = [sitter(first + k).image for k in range(count)]
+    return [crispness._crops(one, np.random.default_rng(k)) for k, one in enumerate(pictures)]
+
+
+def _blurred(pictures: list[list[np.ndarray]]) -> list[list[np.ndarray]]:
+    return [[cv2.GaussianBlur(one, (0, 0), 2.0) for one in crops] for crops in pictures]
+
+
+def test_blurred_pictures_are_farther_from_drawings_than_other_drawings_are() -> None:
+    sets = (_drawn(10), _drawn(10, 100), _blurred(_drawn(10, 100)))
+    one, other, blurred = (
+        crispness.features(list(chain.from_iterable(pictures))) for pictures in sets
+    )
+    assert crispness.kid(one, blurred) > 2 * abs(crispness.kid(one, other))
+
+
+def test_a_judge_knows_blurred_pictures_and_not_one_half_of_the_drawings_from_the_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(crispness, "LESSONS", 50)
+    drawn = _drawn(24)
+    assert crispness.judged(drawn, _blurred(drawn)) > 0.9
+    assert crispness.judged(drawn, drawn) == pytest.approx(0.5)
+
+
+def test_the_drawing_beside_a_painting_is_what_the_prompt_says() -> None:
+    spec = crispness.prompted(sitter(3).spec, 3)
+    asked = prompt.wish(3)
+    assert (spec.scene, spec.clothes, spec.clothes_colour) == (
+        asked.scene, asked.clothes, asked.colour
+    )  # fmt: skip
+    assert spec.hair == sitter(3).spec.hair
+    assert spec.companion is None
+
+
+@pytest.mark.parametrize(
+    ("share", "judge", "passed"), [(1.0, 0.6, True), (0.8, 0.6, False), (1.0, 0.8, False)]
+)
+def test_paintings_are_to_be_as_sharp_as_drawings_and_not_to_be_told_from_them(
+    share: float, judge: float, passed: bool
+) -> None:
+    energies = {"gradient": share, "laplacian": 1.0, "energy": 0.5}
+    rows = crispness.rows({"energies": energies, "kid": 0.1, "judge": judge})
+    assert all(row.passed for row in rows if row.passed is not None) is passed

@@ -61,14 +61,20 @@ class Trainer(Generic[M]):
         self.lr, self.decay = lr, decay
         self.average = copy.deepcopy(model).eval().requires_grad_(False)
         for one in (self.model, self.average):
-            lend(one, torch.device(job.device))
-        trained = [p for p in model.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.AdamW(trained, lr=lr, betas=(0.9, 0.99), weight_decay=0.01)
+            self._place(one)
+        self.optimizer = self._optimizer([p for p in model.parameters() if p.requires_grad])
         self.step, self.seconds = 0, 0.0
         self.path = job.work / f"{name}.pt"
         if self.path.exists():
             self._resume()
         self.first = self.step
+
+    def _place(self, model: nn.Module) -> None:
+        """Move a model to the job's device; its callers stay on the CPU."""
+        lend(model, torch.device(self.job.device))
+
+    def _optimizer(self, weights: list[nn.Parameter]) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(weights, lr=self.lr, betas=(0.9, 0.99), weight_decay=0.01)
 
     def _resume(self) -> None:
         state = torch.load(self.path, map_location="cpu", weights_only=True)
@@ -121,7 +127,7 @@ class Trainer(Generic[M]):
         while self.progress < 1:
             start = time.monotonic()
             self.model.train()
-            with _swift(torch.device(self.job.device)) if self.half else nullcontext():
+            with swift(torch.device(self.job.device)) if self.half else nullcontext():
                 loss = loss_of()
             self._update(loss)
             running = 0.97 * running + 0.03 * loss.item()
@@ -143,7 +149,7 @@ class Trainer(Generic[M]):
 
 
 @contextmanager
-def _swift(device: torch.device) -> Iterator[None]:
+def swift(device: torch.device) -> Iterator[None]:
     """Autocast to bfloat16; on a CPU with plain attention, whose gradient is faster there."""
     plain = sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext()
     with torch.autocast(device.type, torch.bfloat16), plain:

@@ -33,7 +33,7 @@ def masked(image: Tensor, mask: Tensor) -> Tensor:
     return image * (mask < 0.5)
 
 
-def _lesson(
+def lesson(
     kind: str, seed: int, size: tuple[int, int]
 ) -> tuple[Pixels, list[tuple[Pixels, Pixels]]]:
     """A goal, and uploads with their masks."""
@@ -53,7 +53,7 @@ def _encode(job: Job, kind: str, bucket: str, first: int) -> dict[str, NDArray[n
     model = autoencoder.load(job)
     goals, uploads, masks = [], [], []
     for seed in range(first, first + CHUNK):
-        goal, pairs = _lesson(kind, seed, BUCKETS[bucket])
+        goal, pairs = lesson(kind, seed, BUCKETS[bucket])
         mask = torch.from_numpy(np.stack([mask for _, mask in pairs]))[:, None].float()
         shown = masked(to_tensor([upload for upload, _ in pairs]), mask)
         pictures = torch.cat([to_tensor([goal]), shown])

@@ -7,7 +7,7 @@ a ControlNet for it. High noise levels are sampled more often, because they deci
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -242,13 +242,26 @@ def sample(
 
     The first half of `words` (2n, 77, width) and of `poses` (2n or none) is for the empty prompt.
     """
+
+    def velocity(x: Tensor, when: Tensor) -> Tensor:
+        answer: Tensor = model(torch.cat([x, x]), torch.cat([extra, extra]), when, words, poses)
+        return answer
+
+    return denoise(velocity, (len(extra), 4, *extra.shape[-2:]), guidance)
+
+
+def denoise(
+    velocity: Callable[[Tensor, Tensor], Tensor], shape: Sequence[int], guidance: float = 4.0
+) -> Tensor:
+    """Latents of a shape (n, 4, h, w) from pure noise in 20 steps.
+
+    `velocity` gives that of latents at time steps (2n,), (2n, 4, h, w): first for the empty prompt.
+    """
     scheduler = DPMSolverMultistepScheduler.from_config(build_scheduler().config)
     scheduler.set_timesteps(20)
-    x = torch.randn(len(extra), 4, *extra.shape[-2:], generator=torch.Generator().manual_seed(1))
+    x = torch.randn(*shape, generator=torch.Generator().manual_seed(1))
     for t in scheduler.timesteps:
-        when = t.expand(2 * len(x))
-        v = model(torch.cat([x, x]), torch.cat([extra, extra]), when, words, poses)
-        empty, told = v.chunk(2)
+        empty, told = velocity(x, t.expand(2 * len(x))).chunk(2)
         x = scheduler.step(empty + guidance * (told - empty), t, x).prev_sample
     return x
 

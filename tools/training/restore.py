@@ -1,5 +1,7 @@
 """Makes training checkpoints from the exported pack, so that a new clone can continue training.
 
+The models of the finer painter, which no pack has yet, come from `tools/training/checkpoints`.
+
 Parts that a pack does not contain start untrained: optimizer states, the linear heads of text and
 image encoder, and the decoder's critic. Existing checkpoints are not changed.
 """
@@ -25,6 +27,9 @@ from tools.training import (
     depth,
     encoder,
     enlarger,
+    fine_painter,
+    fine_vae,
+    keep,
     lora,
     parser,
     pose,
@@ -107,6 +112,12 @@ def _lora(job: Job, style: str) -> nn.Module:
     return model
 
 
+def _fine_vae() -> nn.Module:
+    model = fine_vae.Passage()
+    _filled(model.vae, keep.KEPT / fine_vae.NAME)
+    return model
+
+
 def _save(job: Job, stage: str, model: nn.Module, trained: dict[str, float]) -> None:
     state = {
         "model": model.state_dict(),
@@ -121,7 +132,10 @@ def train(job: Job) -> None:
     """Write the missing checkpoints, in the stages' order of dependency."""
     if not (job.work / "tokenizer").exists():
         shutil.copytree(job.out / "painter/tokenizer", job.work / "tokenizer")
-    history = json.loads((job.out / "training.json").read_text("utf-8"))
+    history = {
+        **json.loads((job.out / "training.json").read_text("utf-8")),
+        **keep.trained(keep.KEPT),
+    }
     models: dict[str, Callable[[], nn.Module]] = {
         "text": lambda: _text(job),
         "vae": lambda: _vae(job),
@@ -142,6 +156,10 @@ def train(job: Job) -> None:
         "lora-ink": lambda: _lora(job, "ink"),
         "lora-soft": lambda: _lora(job, "soft"),
         "enlarger": lambda: _filled(enlarger.build_enlarger(), job.out / "enlarger"),
+        fine_vae.NAME: _fine_vae,
+        fine_painter.NAME: lambda: _filled(
+            fine_painter.build_unet(), keep.KEPT / fine_painter.NAME
+        ),
     }
     for stage, build in models.items():
         # A pack may be older than a stage.

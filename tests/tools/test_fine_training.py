@@ -1,0 +1,285 @@
+"""Tests of training the finer painter: its stages at tiny size, its optimizer, its measures."""
+
+from __future__ import annotations
+
+import json
+from copy import deepcopy
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+
+from tools import measure_autoencoder, train_pack
+from tools.evaluation.sharpness import sharpness_of
+from tools.portraits import draw_seed
+from tools.training import drawings, fine_latents, fine_painter, fine_vae, keep, restore
+from tools.training.common import Job
+from tools.training.muon import Muon, orthogonal
+
+PACK = Path(__file__).parents[2] / "assets" / "pack"
+FLAT = np.full((48, 64, 3), 90, np.uint8)
+
+
+# --- sharpness ----------------------------------------------------------------------------------
+
+
+def test_a_blurred_drawing_is_less_sharp_and_a_flat_picture_not_at_all() -> None:
+    drawn = draw_seed(3, (96, 120), with_masks=False).image
+    coarse = drawn.reshape(60, 2, 48, 2, 3).mean((1, 3)).astype(np.uint8)
+    share = sharpness_of(coarse.repeat(2, 0).repeat(2, 1)).share_of(sharpness_of(drawn))
+    assert share.laplacian < 1
+    assert share.energy < 1
+    assert sharpness_of(drawn).share_of(sharpness_of(drawn)).gradient == 1
+    assert sharpness_of(FLAT).gradient == sharpness_of(FLAT).laplacian == 0
+
+
+def test_a_step_of_one_level_is_one_gradient_on_one_column_of_pixels() -> None:
+    step = FLAT.copy()
+    step[:, 32:] += 10
+    assert sharpness_of(step).gradient == pytest.approx(10 / 64)
+    assert sharpness_of(step).laplacian == pytest.approx(2 * 10 / 64)
+    assert sharpness_of(step).energy == pytest.approx(10**2 / 64)
+    beside = np.zeros(step.shape[:2], bool)
+    beside[:, :20] = True
+    assert sharpness_of(step, beside).gradient == 0
+
+
+# --- the optimizer ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(3, 16, 64), (2, 64, 16)])
+def test_singular_values_become_about_one(shape: tuple[int, ...]) -> None:
+    matrices = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    values = torch.linalg.svdvals(orthogonal(matrices))
+    assert values.min() > 0.5
+    assert values.max() < 1.4
+
+
+def test_it_fits_matrices_convolutions_and_biases_and_goes_on_where_it_ended() -> None:
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 16, 3), torch.nn.Flatten(), torch.nn.Linear(144, 12)
+    )
+    x, goal = torch.randn(32, 3, 5, 5), torch.randn(32, 12)
+    optimizer = Muon(model.parameters(), 0.01)
+
+    def steps(optimizer: Muon, count: int) -> list[float]:
+        losses = []
+        for _ in range(count):
+            loss = (model(x) - goal).square().mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        return losses
+
+    losses = steps(optimizer, 40)
+    assert losses[-1] < 0.5 * losses[0]
+    kept, weights = deepcopy(optimizer.state_dict()), deepcopy(model.state_dict())
+    first = steps(optimizer, 3)
+    model.load_state_dict(weights)
+    again = Muon(model.parameters(), 0.01)
+    again.load_state_dict(kept)
+    assert steps(again, 3) == first
+
+
+# --- the stages ---------------------------------------------------------------------------------
+
+
+def restored(work: Path) -> None:
+    """Restore text encoder, tokenizer and what is kept; the pack's other models take long."""
+    stages = json.loads((PACK / "training.json").read_text(encoding="utf-8"))
+    others = [work / f"{stage}.pt" for stage in stages if stage != "text"]
+    for path in others:
+        path.touch()
+    restore.train(Job(minutes=0, threads=1, work=work, out=PACK))
+    for path in others:
+        path.unlink()
+
+
+@pytest.fixture
+def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of work of which the text encoder is there, with stages that take seconds."""
+    small, tall = (64, 64), (64, 80)
+    for module in (drawings, fine_vae):
+        monkeypatch.setattr(module, "TALL", tall)
+    for module in (fine_vae, fine_painter):
+        monkeypatch.setattr(module, "SQUARE", small)
+    values = {
+        drawings: {"COUNT": 4, "CHUNK": 2},
+        fine_vae: {"WIDTHS": (8, 8, 8, 16), "CROP": 32, "HELD_OUT": 4},
+        fine_latents: {
+            "BUCKETS": {"square": small, "tall": tall},
+            "GOALS": {"flat": 2, "close-up": 2, "whole": 2},
+            "CHUNK": 2,
+        },
+        fine_painter: {"WIDTHS": (16, 16, 32), "BATCH": {"cpu": 2}, "SHOWN": 1},
+        keep: {"KEPT": tmp_path / "kept"},
+    }
+    for module, settings in values.items():
+        for name, value in settings.items():
+            monkeypatch.setattr(module, name, value)
+    (tmp_path / "kept").mkdir()
+    restored(tmp_path)
+    monkeypatch.setattr("multiprocessing.get_context", lambda _kind: InThisProcess)
+    return tmp_path
+
+
+class InThisProcess:
+    """Stands in for processes, which would not see the sizes that a test sets."""
+
+    class Pool:
+        """A pool whose work is done here."""
+
+        map, imap = staticmethod(lambda do, tasks, chunksize=1: list(map(do, tasks))), map
+
+        def __init__(self, _processes: int) -> None:
+            """Start nothing."""
+
+        def __enter__(self) -> InThisProcess.Pool:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            """End nothing."""
+
+        def terminate(self) -> None:
+            """End nothing."""
+
+
+def run(work: Path, minutes: float) -> None:
+    train_pack.main(
+        ["fine", "--minutes", str(minutes), "--threads", "1", "--work", str(work),
+         "--out", str(PACK)]
+    )  # fmt: skip
+
+
+def steps(work: Path) -> list[int]:
+    states = [torch.load(work / f"{name}.pt", weights_only=True) for name in keep.MODELS]
+    return [int(state["step"]) for state in states]
+
+
+def test_one_command_trains_all_stages_which_go_on_where_they_ended(tiny: Path) -> None:
+    run(tiny, 0.02)
+    first = steps(tiny)
+    assert min(first) > 0
+    assert len(list((tiny / "drawings").glob("*.npy"))) == 2
+    assert list((tiny / "fine_latents").glob("*.npz"))
+    for sheet in ("fine_vae.png", "fine_painter.png"):
+        assert (tiny / sheet).stat().st_size > 0
+    table = (tiny / "fine_vae.csv").read_text(encoding="utf-8").splitlines()
+    assert len(table[-1].split(",")) == 5
+    run(tiny, 0.02)
+    vae, painter = steps(tiny)
+    assert vae == first[0]  # its time is over
+    assert painter > first[1]
+
+
+def test_what_is_kept_is_restored_in_a_new_clone_and_loads_as_published_models_do(
+    tiny: Path,
+) -> None:
+    run(tiny, 0.02)
+    AutoencoderKL.from_pretrained(keep.KEPT / "fine_vae")
+    UNet2DConditionModel.from_pretrained(keep.KEPT / "fine_painter")
+    new = tiny / "new"
+    new.mkdir()
+    restored(new)
+    assert steps(new) == steps(tiny)
+    for name in keep.MODELS:
+        kept = torch.load(new / f"{name}.pt", weights_only=True)["average"]
+        trained = torch.load(tiny / f"{name}.pt", weights_only=True)["average"]
+        for weight, value in kept.items():
+            torch.testing.assert_close(value, trained[weight], rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("stage", ["fine_vae", "fine_painter"])
+def test_a_stage_says_which_one_has_to_come_before(tiny: Path, stage: str) -> None:
+    with pytest.raises(FileNotFoundError, match=r"run the stage “(drawings|fine_latents)” first"):
+        train_pack.main([stage, "--minutes", "0.001", "--work", str(tiny), "--out", str(PACK)])
+
+
+def test_latents_are_those_of_the_lesson(tiny: Path) -> None:
+    run(tiny, 0.2)
+    job = Job(minutes=0, threads=1, work=tiny, out=PACK)
+    data = fine_latents.load(job)[-1]
+    count = len(data["seeds"])
+    assert data["goals"].shape == (count, 4, 10, 8)
+    assert data["uploads"].shape == (count, 2, 4, 10, 8)
+    assert data["masks"].shape == (count, 2, 10, 8)
+    assert set(data["masks"].unique().tolist()) <= {0, 1}
+
+
+def test_latents_of_another_encoder_are_not_added_to(tiny: Path) -> None:
+    run(tiny, 0.02)
+    (tiny / "fine_vae.pt").unlink()
+    with pytest.raises(ValueError, match="another encoder's latents"):
+        run(tiny, 0.02)
+
+
+@pytest.mark.parametrize(
+    ("stage", "minutes", "expected"),
+    [
+        ("pose", 5.0, [("pose", 5.0)]),
+        ("pose", None, [("pose", 70.0)]),
+        ("fine", 10.0, [("drawings", 0.0), ("fine_vae", 1.0), ("fine_latents", 4.0),
+                        ("fine_painter", 5.0), ("keep", 0.0)]),
+    ],
+)  # fmt: skip
+def test_minutes_are_those_of_a_stage_and_are_shared_by_the_stages_of_fine(
+    stage: str, minutes: float | None, expected: list[tuple[str, float]]
+) -> None:
+    assert train_pack.planned(stage, minutes) == expected
+
+
+def test_all_leaves_out_what_makes_up_no_pack() -> None:
+    stages = [stage for stage, _ in train_pack.planned("all", 1.0)]
+    assert "painter" in stages
+    assert not {"plain", "inpaint", *train_pack.FINE} & set(stages)
+
+
+def test_a_patch_has_less_detail_blurred_and_as_much_elsewhere() -> None:
+    x = torch.zeros(1, 3, 34, 34)
+    x[..., 12] = 1.0
+    moved, blurred = x.roll(2, dims=3), torch.nn.functional.avg_pool2d(x, 3, 1, 1)
+    amount = fine_vae.detail(x)
+    assert amount.shape == (1, 3, 4, 4)
+    torch.testing.assert_close(fine_vae.detail(moved), amount)
+    assert fine_vae.detail(blurred).sum() < 0.5 * amount.sum()
+    assert fine_vae.detail(torch.ones(1, 3, 34, 34)).abs().max() == 0
+
+
+# --- drawings -----------------------------------------------------------------------------------
+
+
+def test_drawings_are_the_same_for_a_seed_and_some_are_parts_of_larger_ones() -> None:
+    pictures = [drawings.drawing(seed) for seed in range(8)]
+    assert {picture.shape for picture in pictures} == {(480, 384, 3)}
+    np.testing.assert_array_equal(pictures[1], drawings.drawing(1))
+    whole = [
+        np.array_equal(picture, draw_seed(seed, (384, 480), False).image)
+        for seed, picture in enumerate(pictures)
+    ]
+    assert 0 < sum(whole) < len(whole)
+
+
+# --- the measure --------------------------------------------------------------------------------
+
+
+def test_the_measure_misses_its_goals_at_half_the_size(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    sheet = tmp_path / "eyes.png"
+    arguments = ["--count", "16", "--threads", "1", "--at", "96", "--sheet", str(sheet)]
+    assert measure_autoencoder.main(arguments) == 1
+    assert "| PSNR, dB |" in capsys.readouterr().out
+    assert sheet.stat().st_size > 0
+
+
+def test_a_table_passes_only_within_its_goals() -> None:
+    def found(decibels: float, share: float) -> measure_autoencoder.Passed:
+        shares = measure_autoencoder.Sharpness(gradient=share, laplacian=share, energy=0.5)
+        return measure_autoencoder.Passed(decibels=decibels, shares=shares, deviation=1.0)
+
+    for decibels, share, missed in ((31, 1.0, False), (29, 1.0, True), (31, 0.8, True)):
+        assert measure_autoencoder.table([found(decibels, share)])[1] is missed

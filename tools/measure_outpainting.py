@@ -1,0 +1,153 @@
+"""Wider scenes around held-out drawings: `python tools/measure_outpainting.py`.
+
+Drawn portraits are set on canvases of 16:9, 9:16 and 21:9, one of the nine anchors after the other,
+and the rest is painted with the drawing's own caption by the embedded pack through the product's
+own code. For each shape: pixels of the old picture that changed; how often the scene judge finds
+the caption's scene in the new part alone; and the colour jump across the border, beside that
+between neighbouring lines nearby, which is 1 where nothing is to be seen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from inference import Photo, Recipe, Result, Studio  # noqa: E402
+from inference.finishing.outpainter import WiderCanvas  # noqa: E402
+from inference.page.wider_scene import canvas_of  # noqa: E402
+from inference.picture.contact_sheet import contact_sheet  # noqa: E402
+from inference.picture.geometry import ASPECT_RATIOS  # noqa: E402
+from inference.picture.image_files import save_png  # noqa: E402
+from inference.recipe.outpaint_settings import Anchor  # noqa: E402
+from tools.evaluation.judge import load, to_input  # noqa: E402
+from tools.evaluation.table import put_between  # noqa: E402
+from tools.portraits import HELD_OUT_SEED, draw, sample_spec, solo  # noqa: E402
+from tools.portraits.captions import caption_of  # noqa: E402
+
+Pixels = NDArray[np.uint8]
+
+SHAPES = ("16:9", "9:16", "21:9")
+SIZE = (192, 240)
+FIRST_SEED = HELD_OUT_SEED + 30_000
+# Lines beside the border among which a jump is the usual one, and those at the border itself.
+NEAR, BORDER = 12, 1
+# Shortest side of a new part that is judged, in pixels.
+LEAST_SIDE = 32
+DOCUMENT = ROOT / "docs" / "performance.md"
+START = "<!-- measured: written by tools/measure_outpainting.py -->"
+END = "<!-- end of outpainting -->"
+HEAD = "| canvas | pictures | changed pixels of the old picture | scene of the new part | jump |"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What was measured on one picture."""
+
+    changed: int
+    scene: bool
+    jump: float
+
+
+def main(given: Sequence[str] | None = None) -> None:
+    """Measure, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--count", type=int, default=20, help="pictures for each shape")
+    parser.add_argument("--sheet", type=Path, help="where to write all pictures side by side")
+    parser.add_argument("--save", action="store_true", help=f"put the table into {DOCUMENT.name}")
+    options = parser.parse_args(given)
+    studio, shown = Studio(style="drawn"), []
+    lines = [HEAD, "|---|---|---|---|---|"]
+    for shape in SHAPES:
+        found = []
+        for k in range(options.count):
+            result, canvas, scene = painted(studio, shape, k)
+            found.append(measure(result, canvas, scene))
+            shown.append((f"{shape} {k}", result.images[0]))
+        lines.append(row(shape, found))
+        print(lines[-1], file=sys.stderr, flush=True)
+    print("\n".join(lines))
+    if options.sheet:
+        save_png(contact_sheet(shown, 4), options.sheet)
+    if options.save:
+        put_between(DOCUMENT, "\n".join(lines), START, END)
+
+
+def painted(studio: Studio, shape: str, k: int) -> tuple[Result, WiderCanvas, str]:
+    """The k-th drawing on a canvas of a shape, where it lies there, and its scene."""
+    anchors = get_args(Anchor)
+    spec = solo(sample_spec(FIRST_SEED + k))
+    wide = canvas_of(SIZE, ASPECT_RATIOS[shape])
+    recipe = Recipe(
+        prompt=caption_of(spec).text, seed=k, denoising_strength=0, controlnet=None,
+        outpaint=anchors[k % len(anchors)], outpaint_width=wide[0], outpaint_height=wide[1],
+    )  # fmt: skip
+    photo = Photo.of(draw(spec, SIZE).image)
+    *_, result = studio.paint(photo, recipe)
+    assert isinstance(result, Result)
+    return result, WiderCanvas.plan(recipe, SIZE), spec.scene
+
+
+def measure(result: Result, canvas: WiderCanvas, scene: str) -> Found:
+    """Measure one picture."""
+    picture, inside = result.images[0], canvas.box.slices
+    jumps = list(jumps_at(picture, canvas))
+    return Found(
+        changed=int((picture[inside] != result.original[inside]).any(axis=2).sum()),
+        scene=scene_of(picture, canvas) == scene,
+        jump=float(np.mean(jumps)),
+    )
+
+
+@torch.inference_mode()
+def scene_of(picture: Pixels, canvas: WiderCanvas) -> str:
+    """The scene of the parts beside the old picture, each judged alone, by their areas."""
+    judge, box, (width, height) = load("scene"), canvas.box, canvas.size
+    parts = (
+        picture[:, : box.left], picture[:, box.right :],
+        picture[: box.top, box.left : box.right], picture[box.bottom :, box.left : box.right],
+    )  # fmt: skip
+    chances = torch.zeros(len(judge.classes))
+    for part in parts:
+        if min(part.shape[:2]) >= LEAST_SIDE:
+            share = part.shape[0] * part.shape[1] / (width * height)
+            chances += share * judge(to_input(part)[None]).softmax(1)[0]
+    return judge.classes[int(chances.argmax())]
+
+
+def jumps_at(picture: Pixels, canvas: WiderCanvas) -> Iterator[float]:
+    """The jump across each border that is not the canvas's own, in medians of those nearby."""
+    box, (width, height) = canvas.box, canvas.size
+    sides = ((0, box.left, width), (0, box.right, width), (1, box.top, height),
+             (1, box.bottom, height))  # fmt: skip
+    for axis, line, length in sides:
+        if not 0 < line < length:
+            continue
+        across = picture if axis == 0 else picture.transpose(1, 0, 2)
+        along = box.slices[0] if axis == 0 else box.slices[1]
+        steps = np.abs(np.diff(across[along].astype(np.float64), axis=1)).mean(axis=(0, 2))
+        first, last = max(0, line - 1 - NEAR), min(length - 1, line + NEAR)
+        nearby = [k for k in range(first, last) if abs(k - (line - 1)) > BORDER]
+        yield float(steps[line - 1] / max(0.1, np.median(steps[nearby])))
+
+
+def row(shape: str, found: list[Found]) -> str:
+    """The row of a shape."""
+    scene = sum(one.scene for one in found) / len(found)
+    jump = float(np.median([one.jump for one in found]))
+    changed = sum(one.changed for one in found)
+    return f"| {shape} | {len(found)} | {changed} | {scene:.0%} | {jump:.2f} |"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,35 @@
+"""Shared parts of the stages of the finer painter, which paints at 384 pixels."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import torch
+from torch import nn
+
+from tools.training.common import Job, Trainer
+from tools.training.muon import Muon
+
+M = TypeVar("M", bound=nn.Module)
+
+SQUARE = (384, 384)
+TALL = (384, 480)
+
+
+class Resident(Trainer[M]):
+    """A training loop whose model and lessons lie on the job's device, with Muon, in bfloat16."""
+
+    def __init__(self, job: Job, name: str, model: M, lr: float, decay: float = 0.998) -> None:
+        """Set up `model`, resuming from `job.work/name.pt` where that exists."""
+        super().__init__(job, name, model, lr, decay, half=True)
+
+    def _place(self, model: nn.Module) -> None:
+        model.to(self.job.device, memory_format=torch.channels_last)
+
+    def _optimizer(self, weights: list[nn.Parameter]) -> torch.optim.Optimizer:
+        return Muon(weights, self.lr)
+
+
+def is_gpu(job: Job) -> bool:
+    """Whether the job runs on a GPU, which takes larger batches."""
+    return torch.device(job.device).type != "cpu"

@@ -1,0 +1,152 @@
+"""Training of the finer painter's UNet, at 384 pixels, on the latents of `fine_latents`.
+
+Velocity prediction with the weights of min-SNR (Hang et al. 2023, arXiv:2303.09556) in the form for
+velocities, which leaves high noise levels as they are and lowers the low ones. Latents, masks and
+captions lie on the job's device, so that a step needs nothing from the processor.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from diffusers import UNet2DConditionModel
+from torch import Tensor
+from torch.nn import functional as F
+
+from tools.portraits import HELD_OUT_SEED, sample_spec
+from tools.portraits.captions import caption_of
+from tools.training import fine_latents, fine_vae, text
+from tools.training import tokenizer as tokens
+from tools.training.common import Job, averaged, to_pictures, to_tensor, write_sheet
+from tools.training.fine import SQUARE, Resident
+from tools.training.latents import masked
+from tools.training.painter import (
+    CAPTION_DROPOUT,
+    KEPT_WEIGHT,
+    NOISE_OFFSET,
+    build_scheduler,
+    denoise,
+)
+from tools.training.scenarios import sample_scenarios
+
+WIDTHS = (96, 160, 256)
+BATCH = {"cpu": 8, "cuda": 256}
+CAPTIONS = 4  # of each goal
+GAMMA = 5.0  # min-SNR
+NAME = "fine_painter"
+SHOWN = 6
+
+
+def build_unet() -> UNet2DConditionModel:
+    """An untrained inpainting UNet; its cross-attention sits at 1/16 and 1/32 of the picture."""
+    return UNet2DConditionModel(
+        sample_size=SQUARE[0] // 8,
+        in_channels=9,
+        out_channels=4,
+        block_out_channels=WIDTHS,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        layers_per_block=1,
+        cross_attention_dim=text.WIDTH,
+        attention_head_dim=8,
+        norm_num_groups=16,
+    )
+
+
+class Lessons:
+    """Training batches from the precomputed latents, made on the job's device."""
+
+    def __init__(self, job: Job) -> None:
+        """Load latents, captions and the frozen text encoder."""
+        self.device = torch.device(job.device)
+        self.batch = BATCH[self.device.type]
+        self.encoder = text.load(job).to(self.device)
+        self.tokenizer = tokens.load(job)
+        self.alphas = build_scheduler().alphas_cumprod.to(self.device)
+        self.data = [self._placed(one) for one in fine_latents.load(job)]
+
+    def _placed(self, data: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The data on the device, with the captions' token ids (n, `CAPTIONS`, 77)."""
+        texts = [
+            caption_of(sample_spec(int(seed)), k).text
+            for seed in data["seeds"]
+            for k in range(CAPTIONS)
+        ]
+        ids = text.encode_ids(self.tokenizer, texts).unflatten(0, (-1, CAPTIONS)).to(torch.int32)
+        return {name: value.to(self.device) for name, value in {**data, "ids": ids}.items()}
+
+    def words(self, ids: Tensor) -> Tensor:
+        """Hidden states (n, 77, width) of token ids."""
+        with torch.no_grad():
+            hidden: Tensor = self.encoder(ids.long().to(self.device))[0]
+        return hidden
+
+    def loss(self, model: UNet2DConditionModel) -> Tensor:
+        """Weighted squared error of the velocity on one batch of one size."""
+        data = self.data[int(torch.randint(len(self.data), (1,)))]
+        rows, which = (
+            self._chosen(count) for count in (len(data["goals"]), data["masks"].shape[1])
+        )
+        clean, mask = data["goals"][rows].float(), data["masks"][rows, which][:, None].float()
+        extra = torch.cat([mask, data["uploads"][rows, which].float()], 1)
+        noise = torch.randn_like(clean)
+        noise = noise + NOISE_OFFSET * torch.randn(*clean.shape[:2], 1, 1, device=self.device)
+        when = (1000 * torch.rand(self.batch, device=self.device).sqrt()).long().clamp(max=999)
+        known = self.alphas[when][:, None, None, None]
+        a, b = known.sqrt(), (1 - known).sqrt()
+        ids = data["ids"][rows, self._chosen(CAPTIONS)]
+        told = torch.rand(self.batch, 1, 1, device=self.device) >= CAPTION_DROPOUT
+        words = torch.where(told, self.words(ids), self.empty().expand(self.batch, -1, -1))
+        predicted = model(torch.cat([a * clean + b * noise, extra], 1), when, words).sample
+        squares = (predicted.float() - (a * noise - b * clean)) ** 2
+        worth = (GAMMA * (1 - known)).clamp(max=1) * (mask + KEPT_WEIGHT * (1 - mask))
+        return (worth * squares).mean()
+
+    def empty(self) -> Tensor:
+        """Hidden states (1, 77, width) of the empty caption."""
+        return self.words(text.encode_ids(self.tokenizer, [""]))
+
+    def _chosen(self, count: int) -> Tensor:
+        return torch.randint(count, (self.batch,), device=self.device)
+
+
+def train(job: Job) -> None:
+    """Train the UNet."""
+    torch.manual_seed(0)
+    trainer = Resident(job, NAME, build_unet(), lr=1e-3, decay=0.999)
+    torch.manual_seed(trainer.step)
+    lessons = Lessons(job)
+    trainer.run(lambda: lessons.loss(trainer.model), lambda: report(job, trainer, lessons))
+
+
+@torch.no_grad()
+def report(job: Job, trainer: Resident[UNet2DConditionModel], lessons: Lessons) -> None:
+    """Write a sheet for held-out seeds: goal, upload shown, and painted."""
+    vae = fine_vae.load(job)
+    scenarios = [sample_scenarios(HELD_OUT_SEED + k, SQUARE, 1, "flat")[0] for k in range(SHOWN)]
+    goals = to_tensor([one.goal.image for one in scenarios])
+    mask = torch.from_numpy(np.stack([one.mask for one in scenarios]))[:, None].float()
+    shown = masked(to_tensor([one.upload for one in scenarios]), mask)
+    held = vae.encode(shown).latent_dist.mode() * vae.config.scaling_factor
+    extra = torch.cat([F.interpolate(mask, size=held.shape[-2:]), held], 1)
+    ids = text.encode_ids(
+        lessons.tokenizer, [""] * SHOWN + [caption_of(one.goal.spec).text for one in scenarios]
+    )
+    words = lessons.words(ids)
+    place = extra.to(lessons.device)
+
+    def velocity(x: Tensor, when: Tensor) -> Tensor:
+        both = torch.cat([torch.cat([x, x]).to(place), torch.cat([place, place])], 1)
+        answer: Tensor = trainer.average(both, when.to(lessons.device), words).sample
+        return answer.cpu()
+
+    painted = denoise(velocity, held.shape)
+    decoded = vae.decode(painted / vae.config.scaling_factor).sample
+    write_sheet(
+        job.work / f"{NAME}.png", [to_pictures(goals), to_pictures(shown), to_pictures(decoded)]
+    )
+
+
+def load(job: Job) -> UNet2DConditionModel:
+    """The trained UNet."""
+    return averaged(job.work, NAME, build_unet())
