@@ -1,10 +1,11 @@
 """Load and faults of the REST service: `python tools/rest_battery.py`.
 
 A real server with the embedded pack and a library of its own gets 200 prompts from 20 clients, is
-killed (SIGKILL) after every ten and started anew; one client's callbacks hang. Then a library on a
-file system of a few megabytes is filled up. At the end nothing may be lost and nothing crossed:
-every prompt is there once, painted from its own photo with its own seed, for its own client alone,
-and the library's folder has the files of its database and no others.
+killed (SIGKILL) after every ten and started anew; each client sends its next prompt when the last
+one has ended, and one client's callbacks hang. Then a library on a file system of a few megabytes
+is filled up. At the end nothing may be lost and nothing crossed: every prompt is there once,
+painted from its own photo with its own seed, for its own client alone, and the library's folder
+has the files of its database and no others.
 
 The second part mounts a small tmpfs, which takes root on Linux; elsewhere it is left out.
 """
@@ -13,8 +14,10 @@ from __future__ import annotations
 
 import argparse
 import base64
+import contextlib
 import io
 import os
+import random
 import signal
 import socket
 import sqlite3
@@ -47,7 +50,7 @@ SETTINGS = {
     "steps": 1, "mask_prompt": "", "mask_negative": "", "mask_invert": False, "mask_dilate": 0,
     "mask_feather": 0, "controlnet": "",
 }  # fmt: skip
-PATIENCE = 900.0
+PATIENCE = 300.0
 STARTS = 120.0
 
 
@@ -60,6 +63,7 @@ class Server:
     port: int
     process: subprocess.Popen[bytes] | None = None
     kills: int = 0
+    is_down: bool = False
     options: tuple[str, ...] = ()
 
     @property
@@ -77,17 +81,26 @@ class Server:
                 command, cwd=ROOT, env=os.environ | own, stdout=log, stderr=log
             )
         wait_until(self.is_up, STARTS)
+        self.is_down = False
+
+    def check(self) -> None:
+        """Raise if the server has ended without being killed."""
+        if not self.is_down and self.process is not None and self.process.poll() is not None:
+            log = (self.folder / "log.txt").read_text(encoding="utf-8", errors="replace")
+            raise RuntimeError(f"the server ended by itself: {log[-3000:]}")
 
     def is_up(self) -> bool:
         assert self.process is not None
         assert self.process.poll() is None, "the server ended by itself"
         try:
-            return httpx.get(f"{self.url}/openapi.json", timeout=5).status_code == 200
+            answers = httpx.get(f"{self.url}/openapi.json", timeout=5).status_code == 200
+            return answers and self.process.poll() is None
         except httpx.HTTPError:
             return False
 
     def kill(self) -> None:
         assert self.process is not None
+        self.is_down = True
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
         self.kills += 1
@@ -163,6 +176,7 @@ def send(server: Server, ledger: Ledger, token: str, prompt: Prompt, callback: s
                 headers={"Authorization": f"Bearer {token}"},
             )  # fmt: skip
         except httpx.HTTPError:
+            server.check()
             ledger.broken += 1
             time.sleep(0.5)
             continue
@@ -172,6 +186,26 @@ def send(server: Server, ledger: Ledger, token: str, prompt: Prompt, callback: s
             return
         time.sleep(float(answer.headers.get("retry-after", "1")) if answer.is_error else 1)
     raise TimeoutError("a prompt was not accepted")
+
+
+def poll(server: Server, ledger: Ledger, token: str, prompt: Prompt) -> None:
+    """Ask for a prompt until it has ended, through kills of the server."""
+    end = time.monotonic() + PATIENCE
+    headers = {"Authorization": f"Bearer {token}"}
+    while time.monotonic() < end:
+        try:
+            answer = httpx.get(f"{server.url}/prompts/{prompt.number}", headers=headers, timeout=60)
+        except httpx.HTTPError:
+            server.check()
+            ledger.broken += 1
+        else:
+            ledger.answers[answer.status_code] += 1
+            found = answer.json()
+            if found["trained_at"] or found["error"]:
+                return
+        time.sleep(0.5)
+    log = (server.folder / "log.txt").read_text(encoding="utf-8", errors="replace")
+    raise TimeoutError(f"a prompt did not end: {log[-3000:]}")
 
 
 def ended(library: Path) -> int:
@@ -213,6 +247,7 @@ def load(options: argparse.Namespace, folder: Path, ledger: Ledger) -> bool:
                 hook = stuck.url if k == 0 else taken.url
                 send(server, ledger, token_of[names[k]], prompt, hook)
                 mine.append(prompt)
+                poll(server, ledger, token_of[names[k]], prompt)
             return mine
 
         with ThreadPoolExecutor(options.clients) as pool:
@@ -227,7 +262,7 @@ def load(options: argparse.Namespace, folder: Path, ledger: Ledger) -> bool:
     ledger.note("prompts, clients", f"{options.prompts}, {options.clients}")
     ledger.note("kills", server.kills)
     ledger.note("answers by status", dict(sorted(ledger.answers.items())))
-    ledger.note("requests that broke off and were sent again", ledger.broken)
+    ledger.note("requests that broke off, and were sent again", ledger.broken)
     ledger.note(
         "callbacks: prompts told, calls in all", f"{len(hooked(taken))}, {len(taken.taken)}"
     )
@@ -357,9 +392,13 @@ def large(seed: int) -> dict[str, Any]:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port below those that systems hand out, so that no other program gets it between a kill
+    and the next start."""
+    for port in random.sample(range(20_000, 30_000), 100):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise RuntimeError("there is no free port")
 
 
 def main() -> int:
