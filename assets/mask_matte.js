@@ -1,8 +1,8 @@
 // The matte: when nothing has moved for a while, the server is asked for the mask with single hairs,
 // which replaces the soft line until something moves again.
 
-const MATTE_DELAY = 80; // milliseconds
-let matteTimer = 0, wantedMatte = "";
+const MATTE_DELAY = 100; // milliseconds
+let matteTimer = 0, wantedMatte = "", repeatedMatte = "";
 
 /** What a matte depends on, as text. */
 const matteKey = ({ threshold, invert, dilate, unit, width }, strokes) =>
@@ -36,4 +36,9 @@ document.addEventListener("matte", async ({ detail }) => {
   maskCanvas.matteKey = matteKey(detail.settings, detail.strokes);
   maskCanvas.matte = values;
   maskCanvas.ask();
+  // The page's state may reach the server later than the slider's event: ask once more.
+  if (!maskCanvas.matteHolds() && repeatedMatte !== wantedMatte) {
+    repeatedMatte = wantedMatte;
+    wantedMatte = "";
+  }
 });

@@ -43,6 +43,7 @@ document.addEventListener("input", event => {
   if (!maskCanvas.sent || !(id in RANGES || id === "mask_invert") || event.target.value === "") return;
   const value = id === "mask_invert" ? event.target.checked : +event.target.value;
   if (readControls(RANGES[id] ?? "invert", value)) maskCanvas.ask();
+  refreshMatte();
 }, true);
 
 // Polls for changes by the server, such as an example's settings or the unit of a length.
