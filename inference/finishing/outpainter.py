@@ -18,8 +18,9 @@ from inference.errors import InvalidRecipe
 from inference.painting.inpainting import InpaintInput
 from inference.picture.compositing import resize
 from inference.picture.geometry import Box, Size, round_to
-from inference.picture.photo import MAX_PIXELS, MAX_SIDE, Pixels
+from inference.picture.photo import MAX_PIXELS, Pixels
 from inference.recipe.outpaint_settings import Anchor, OutpaintSettings
+from inference.recipe.settings import MAX_SIDE
 
 Floats = npt.NDArray[np.float32]
 

@@ -13,8 +13,9 @@ from inference.mask.selection import Selection
 from inference.matting.matte import Cutout
 from inference.picture.compositing import Alpha, paste, resize
 from inference.picture.geometry import Box, Size, View, mask_box
-from inference.picture.photo import MAX_PIXELS, MAX_SIDE, Pixels
+from inference.picture.photo import MAX_PIXELS, Pixels
 from inference.recipe.recipe import Recipe
+from inference.recipe.settings import MAX_SIDE
 
 
 @dataclass(frozen=True, kw_only=True)

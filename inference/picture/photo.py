@@ -16,13 +16,14 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 
 from inference.errors import InvalidPhoto
 from inference.picture.file_header import ORIENTATION, PictureFile, inspect, orientation_of
+from inference.recipe.settings import MAX_SIDE
 
 Pixels = npt.NDArray[np.uint8]
 
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF")
 MAX_BYTES = 20 * 2**20
 MAX_PIXELS = 40_000_000
-MIN_SIDE, MAX_SIDE = 16, 8192
+MIN_SIDE = 16
 MAX_ASPECT = 8
 STRIPE = 256  # rows converted to 8 bits at once, to bound the memory
 BACKGROUND = (255, 255, 255)

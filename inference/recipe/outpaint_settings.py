@@ -7,14 +7,12 @@ from typing import Annotated, Literal, Self
 from pydantic import model_validator
 
 from inference.errors import InvalidRecipe
-from inference.recipe.settings import EmptyIsNone, Setting, Settings
+from inference.recipe.settings import MAX_SIDE, MAX_TEXT, EmptyIsNone, Setting, Settings
 
 Anchor = Literal[
     "top-left", "top-center", "top-right", "left-center", "center", "right-center",
     "bottom-left", "bottom-center", "bottom-right",
 ]  # fmt: skip
-MAX_TEXT = 10_000
-MAX_SIDE = 8192  # of a picture
 
 
 class OutpaintSettings(Settings):

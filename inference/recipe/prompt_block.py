@@ -14,7 +14,8 @@ import re
 from dataclasses import dataclass
 
 from inference.errors import InvalidRecipe
-from inference.recipe.recipe import MAX_TEXT, Recipe
+from inference.recipe.recipe import Recipe
+from inference.recipe.settings import MAX_TEXT
 
 MAX_BLOCK = 4 * MAX_TEXT
 # Values of the mask flags that are left out of a block with at least one of them.

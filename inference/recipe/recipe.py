@@ -22,9 +22,8 @@ from inference.recipe.length import Unit as Unit
 from inference.recipe.mask_settings import MaskSettings as MaskSettings
 from inference.recipe.mask_settings import Phrase as Phrase
 from inference.recipe.outpaint_settings import OutpaintSettings
-from inference.recipe.settings import EmptyIsNone, Setting, field_types
+from inference.recipe.settings import MAX_TEXT, EmptyIsNone, Setting, field_types
 
-MAX_TEXT = 10_000
 MAX_SEED = 2**32
 CFG_SCALE = 5.0  # if neither recipe nor style sets one
 

@@ -8,6 +8,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationIn
 from pydantic.config import JsonDict
 from pydantic.fields import FieldInfo
 
+# Most characters of a prompt, and most pixels of a picture's side.
+MAX_TEXT, MAX_SIDE = 10_000, 8192
+
 
 def Setting(  # noqa: N802 - reads as a kind of Field at the place of use
     default: Any, title: str, hint: str, *, step: float | None = None, **limits: Any
