@@ -124,6 +124,20 @@ def test_the_border_itself_is_closed_and_what_is_far_from_it_stays() -> None:
     np.testing.assert_array_equal(closed[box.slices], canvas[box.slices])
 
 
+@pytest.mark.parametrize("missed", [0, 25])
+def test_a_finished_canvas_has_no_step_at_the_border(missed: int) -> None:
+    placed = canvas("left-center", (640, 320), (320, 320))
+    rows = np.random.default_rng(0).integers(60, 140, (320, 1, 3), dtype=np.uint8)
+    picture = np.repeat(rows, 320, axis=1)
+    given = placed.to_paint(picture, native=64)
+    finished = placed.finish(picture, given, np.full_like(given.picture, 100 + missed))
+    np.testing.assert_array_equal(finished[:, :320], picture)
+    across = np.abs(finished[:, 320].astype(int) - picture[:, 319])
+    assert across.mean() < 3
+    beyond = finished[:, 345:360].mean() - 100  # where the colours' shift still reaches
+    assert beyond < 0.7 * missed + 4
+
+
 # --- jobs ---------------------------------------------------------------------------------------
 
 
