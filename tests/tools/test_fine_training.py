@@ -89,9 +89,9 @@ def test_it_fits_matrices_convolutions_and_biases_and_goes_on_where_it_ended() -
 
 
 def restored(work: Path) -> None:
-    """Restore text encoder, tokenizer and what is kept; the pack's other models take long."""
+    """Restore text encoder, tokenizer, painter and what is kept; other models take long."""
     stages = json.loads((PACK / "training.json").read_text(encoding="utf-8"))
-    others = [work / f"{stage}.pt" for stage in stages if stage != "text"]
+    others = [work / f"{stage}.pt" for stage in stages if stage not in ("text", "joint")]
     for path in others:
         path.touch()
     restore.train(Job(minutes=0, threads=1, work=work, out=PACK))
@@ -101,7 +101,7 @@ def restored(work: Path) -> None:
 
 @pytest.fixture
 def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of work of which the text encoder is there, with stages that take seconds."""
+    """A folder of work with text encoder and today's painter, and stages that take seconds."""
     small, tall = (64, 64), (64, 80)
     for module in (drawings, fine_vae):
         monkeypatch.setattr(module, "TALL", tall)
@@ -115,7 +115,7 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             "GOALS": {"flat": 2, "close-up": 2, "whole": 2},
             "CHUNK": 2,
         },
-        fine_painter: {"WIDTHS": (16, 16, 32), "BATCH": {"cpu": 2}, "SHOWN": 1},
+        fine_painter: {"BATCH": {"cpu": 2}, "SHOWN": 1},
         keep: {"KEPT": tmp_path / "kept"},
     }
     for module, settings in values.items():

@@ -1,5 +1,7 @@
 """Training of the finer painter's UNet, at 384 pixels, on the latents of `fine_latents`.
 
+It begins with the weights of today's painter, which has learned words and composition at half the
+size; what it has to learn is the size, the other autoencoder's latents, and their finer detail.
 Velocity prediction with the weights of min-SNR (Hang et al. 2023, arXiv:2303.09556) in the form for
 velocities, which leaves high noise levels as they are and lowers the low ones. Latents, masks and
 captions lie on the job's device, so that a step needs nothing from the processor.
@@ -15,7 +17,7 @@ from torch.nn import functional as F
 
 from tools.portraits import HELD_OUT_SEED, sample_spec
 from tools.portraits.captions import caption_of
-from tools.training import fine_latents, fine_vae, text
+from tools.training import fine_latents, fine_vae, joint, painter, text
 from tools.training import tokenizer as tokens
 from tools.training.common import Job, averaged, to_pictures, to_tensor, write_sheet
 from tools.training.fine import SQUARE, Resident
@@ -29,7 +31,6 @@ from tools.training.painter import (
 )
 from tools.training.scenarios import sample_scenarios
 
-WIDTHS = (96, 160, 256)
 BATCH = {"cpu": 8, "cuda": 256}
 CAPTIONS = 4  # of each goal
 GAMMA = 5.0  # min-SNR
@@ -38,19 +39,17 @@ SHOWN = 6
 
 
 def build_unet() -> UNet2DConditionModel:
-    """An untrained inpainting UNet; its cross-attention sits at 1/16 and 1/32 of the picture."""
-    return UNet2DConditionModel(
-        sample_size=SQUARE[0] // 8,
-        in_channels=9,
-        out_channels=4,
-        block_out_channels=WIDTHS,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-        layers_per_block=1,
-        cross_attention_dim=text.WIDTH,
-        attention_head_dim=8,
-        norm_num_groups=16,
-    )
+    """An untrained inpainting UNet of the same architecture as today's painter."""
+    unet = painter.build_unet()
+    unet.register_to_config(sample_size=SQUARE[0] // 8)
+    return unet
+
+
+def begin(job: Job) -> UNet2DConditionModel:
+    """The UNet with the weights of today's painter."""
+    unet = build_unet()
+    unet.load_state_dict(joint.load(job).unet.state_dict())
+    return unet
 
 
 class Lessons:
@@ -113,7 +112,7 @@ class Lessons:
 def train(job: Job) -> None:
     """Train the UNet."""
     torch.manual_seed(0)
-    trainer = Resident(job, NAME, build_unet(), lr=1e-3, decay=0.999)
+    trainer = Resident(job, NAME, begin(job), lr=6e-4, decay=0.999)
     torch.manual_seed(trainer.step)
     lessons = Lessons(job)
     trainer.run(lambda: lessons.loss(trainer.model), lambda: report(job, trainer, lessons))
