@@ -69,6 +69,8 @@ folder = "controlnet"
 title = "Edges"
 [families.pack.controls.canny.source]
 folder = "controlnet"
+[families.pack.controls.tile.source]
+folder = "controlnet"
 [families.pack.loras.ink]
 title = "Ink"
 source = { folder = "lora" }

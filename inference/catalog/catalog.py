@@ -34,6 +34,8 @@ PACK = "pack"
 FACE = "face"
 # Key of the control that shows a painter what is kept, if its UNet does not see that itself.
 INPAINT = "inpaint"
+# Key of the control that holds a refined painting together.
+TILE = "tile"
 
 _Raw: TypeAlias = dict[str, Any]
 

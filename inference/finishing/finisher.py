@@ -6,6 +6,7 @@ After each stage, the pixels that the mask keeps are restored from the upload, u
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from inference.catalog.catalog import FACE
+from inference.catalog.catalog import FACE, TILE
 from inference.control.openpose_skeleton import Keypoints
 from inference.finishing.area import Area, whole_patch
 from inference.finishing.face_regions import find_faces
@@ -24,7 +25,7 @@ from inference.mask.heatmap import Heatmap
 from inference.mask.inpaint_crop import InpaintCrop
 from inference.painting.inpainting import ControlInput, InpaintInput, Paint, report_steps
 from inference.picture.compositing import Alpha, paste, resize
-from inference.picture.geometry import Box
+from inference.picture.geometry import Box, round_to
 from inference.picture.photo import Photo, Pixels
 from inference.picture.progress import Progress, Stage
 from inference.recipe.recipe import Recipe
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 
 # Scale at which a painting is refined if it was not enlarged.
 REFINE_SCALE = 2
+# Side of a photo that is only enlarged, at most, in those of the square that the painter was
+# trained at: an enlargement of twice that has about 25 windows.
+SOURCE = 2
 # Denoising strengths: of `face_correct` without a restoration model, and of `face_swap`.
 CORRECTION, LIKENESS = 0.25, 0.6
 # Context around a face, in its sides on each side, in which its key points are found.
@@ -91,12 +95,12 @@ class Finisher:
             MissingModel: the style's models have no enlarger.
         """
         recipe = self.recipe
-        grows = recipe.super_resolution or recipe.hires_fix
+        grows = recipe.super_resolution or recipe.refines
         if grows:
             patches = tuple(crop.put_back(patch) for patch in patches)
         if recipe.super_resolution:
             patches = yield from self._each(patches, lambda _k, one: self._enlarge(one, crop))
-        if recipe.hires_fix:
+        if recipe.refines:
             patches = yield from self._each(patches, lambda k, one: self._refine(k, one, crop))
         yield Progress(stage=Stage.FINISHING)
         crop = crop.grown(patches[0].shape[1::-1]) if grows else crop
@@ -177,15 +181,19 @@ class Finisher:
             yield Progress(stage=Stage.ENLARGING, step=done, steps=total)
 
     def _refine(self, k: int, patch: Pixels, crop: InpaintCrop) -> Work:
-        """`hires_fix`: image-to-image over the enlarged crop, through windows."""
+        """`hires_fix`, `tiled_upscale`: image-to-image over the enlarged crop, through windows."""
         if not self.recipe.super_resolution:
             patch = resize(patch, (REFINE_SCALE * patch.shape[1], REFINE_SCALE * patch.shape[0]))
         size = patch.shape[1], patch.shape[0]
         everywhere = np.ones(size[::-1], dtype=np.bool_)
         repaint = crop.repaint(size) if self.recipe.protect else everywhere
-        again = InpaintInput(picture=patch, repaint=repaint, window=self.native)
-        strength = self.recipe.hires_denoising_strength
-        painted = yield from self._paint_again(k, again, Stage.REFINING, strength)
+        tile = ControlInput(control=TILE, map=patch, scale=self.recipe.resemblance)
+        guides = (tile,) if self.recipe.uses_tile else ()
+        again = InpaintInput(picture=patch, repaint=repaint, window=self.native, guides=guides)
+        scale = self.recipe.hires_cfg_scale
+        recipe = self.recipe.model_copy(update={} if scale is None else {"cfg_scale": scale})
+        strength = recipe.refine_strength
+        painted = yield from self._paint_again(k, again, Stage.REFINING, strength, recipe)
         return self._guarded(painted, crop)
 
     def _paint_again(
@@ -261,6 +269,20 @@ class Finisher:
             alpha[inside] = np.minimum(shown, reach[inside])
             image = paste(image, restored.pixels, alpha, face.box)
         return image
+
+
+def upscale_source(crop: InpaintCrop, native: int) -> Pixels:
+    """The photo's part that `only_upscale` enlarges, (h, w, 3) with sides that are multiples of 8.
+
+    Args:
+        crop: the part, with the photo's own pixels.
+        native: side of the square whose area the painter was trained at.
+    """
+    width, height = crop.box.size
+    scale = min(1.0, SOURCE * native / math.sqrt(width * height))
+    return resize(
+        crop.original()[crop.box.slices], (round_to(width * scale), round_to(height * scale))
+    )
 
 
 # The stages on faces in their order: whether a recipe selects it, and its method.

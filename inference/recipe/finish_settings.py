@@ -17,9 +17,9 @@ RETOUCH = (
 class FinishSettings(Settings):
     """Settings of the stages after the painting.
 
-    Order: `super_resolution` → `hires_fix` → `inpaint_faces` → `face_correct` → `face_swap` →
-    `color_match` → `light_wrap` → `film_grain` → `color_grading`. With `protect`, the pixels that
-    the mask keeps are restored from the photo after each stage.
+    Order: `super_resolution` → `hires_fix` or `tiled_upscale` → `inpaint_faces` → `face_correct`
+    → `face_swap` → `color_match` → `light_wrap` → `film_grain` → `color_grading`. With `protect`,
+    the pixels that the mask keeps are restored from the photo after each stage.
     """
 
     protect: bool = Setting(
@@ -41,6 +41,25 @@ class FinishSettings(Settings):
     )
     hires_denoising_strength: float = Setting(
         0.4, "Refine strength", "How far that pass may move away.", ge=0, le=1, step=0.01
+    )
+    hires_cfg_scale: Annotated[float | None, EmptyIsNone] = Setting(
+        None, "Refine CFG scale", "Guidance scale of that pass. Empty: as CFG scale.", ge=0, le=15
+    )
+    tiled_upscale: bool = Setting(
+        False,
+        "Refine by tiles",
+        "Refines with the control tile watching, which holds the painting together where the pass "
+        "moves further away. Takes the place of Refine.",
+    )
+    resemblance: float = Setting(
+        0.65, "Resemblance", "How strongly the control tile guides that pass.",
+        ge=0, le=1, step=0.05,
+    )  # fmt: skip
+    only_upscale: bool = Setting(
+        False,
+        "Only enlarge the photo",
+        "Paints no new scene: enlarges the photo and refines it by tiles, at the denoising "
+        "strength where that is below 1, else at Refine strength.",
     )
     inpaint_faces: bool = Setting(
         False,
@@ -94,3 +113,13 @@ class FinishSettings(Settings):
     color_grading: Annotated[ColorGrading | None, EmptyIsNone] = Setting(
         None, "Colour grading", "The look of a film over the finished picture."
     )
+
+    @property
+    def uses_tile(self) -> bool:
+        """Whether a pass is guided by the control `tile`."""
+        return self.tiled_upscale or self.only_upscale
+
+    @property
+    def refines(self) -> bool:
+        """Whether a pass goes once more over the painting at its full size."""
+        return self.hires_fix or self.uses_tile

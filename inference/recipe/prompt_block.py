@@ -27,7 +27,13 @@ _OMITTED_MASK_FLAGS = {
 }
 # Fields of the hosted service that mean nothing here: there is one version, and no words are added.
 _PASSED_OVER = ("backend_version", "prompt_expansion")
-_FLAG = re.compile(r"(?:^|\s)--([a-z_]+)")
+# Its flags for moving pictures, which are not made here.
+_VIDEO = ("video", "video_model", "video_prompt", "video_duration", "duration")
+# Other names that the hosted service has for a field.
+_ALIASES = {"tiled_upscale_v2": "tiled_upscale"}
+_FLAG = re.compile(r"(?:^|\s)--([a-z][a-z_0-9]*)")
+_SWITCHED = ("true", "false", "1", "0", "on", "off", "yes", "no")
+_SWITCHES = tuple(name for name, field in Recipe.model_fields.items() if field.annotation is bool)
 _FIELD = re.compile(r"([a-z][a-z_0-9]*)\s*=(.*)")
 
 
@@ -46,8 +52,12 @@ class PromptBlock:
     @property
     def summary(self) -> str:
         """A sentence for the user about what was read."""
-        if self.unknown:
-            return f"Taken, but for what is unknown here: {', '.join(self.unknown)}."
+        unknown = [name for name in self.unknown if name not in _VIDEO]
+        exceptions = [f"what is unknown here: {', '.join(unknown)}"] if unknown else []
+        if len(unknown) < len(self.unknown):
+            exceptions.append("the video, because only still pictures are made here")
+        if exceptions:
+            return f"Taken, but for {', and '.join(exceptions)}."
         return "The block's settings are taken."
 
 
@@ -122,16 +132,20 @@ def _split(block: str) -> tuple[str, list[tuple[str, str]]]:
 
 
 def _flags(text: str) -> tuple[str, dict[str, str]]:
-    """The prompt before the first flag, and each flag with its value."""
+    """The prompt, and each flag with its value; words behind a switch go on with the prompt."""
     found = list(_FLAG.finditer(text))
     starts = [match.start() for match in found] + [len(text)]
+    prompt = [text[: starts[0]].strip()]
     flags: dict[str, str] = {}
     for match, end in zip(found, starts[1:], strict=True):
-        name, value = match[1], text[match.end() : end].strip()
+        name, value = _ALIASES.get(match[1], match[1]), text[match.end() : end].strip()
         if name in flags:
             raise InvalidRecipe(f"The flag --{name} stands twice: keep one of them.", field=name)
-        flags[name] = _read(name, value) or ("true" if name == "mask_invert" else "")
-    return text[: starts[0]].strip(), flags
+        if name in _SWITCHES and value.lower() not in _SWITCHED:
+            prompt.append(value)
+            value = "true"
+        flags[name] = _read(name, value)
+    return " ".join(filter(None, prompt)), flags
 
 
 def _is_given(name: str, value: str) -> bool:

@@ -112,6 +112,14 @@ class Recipe(MaskSettings, FinishSettings, OutpaintSettings):
     controlnet_conditioning_scale: float = Setting(
         1.0, "Control scale", "How strongly the control map guides.", ge=0, le=1, step=0.05
     )
+    control_guidance_end: float = Setting(
+        1.0,
+        "Control until",
+        "The part of the steps after which the control map no longer guides.",
+        ge=0,
+        le=1,
+        step=0.05,
+    )
     control_mode: Annotated[ControlMode | None, EmptyIsNone] = Setting(
         None,
         "Control mode",
@@ -199,6 +207,17 @@ class Recipe(MaskSettings, FinishSettings, OutpaintSettings):
         return self.outpaint is not None and self.denoising_strength == 0
 
     @property
+    def enlarges_all(self) -> bool:
+        """Whether the photo is only enlarged, and no words say what of it to keep."""
+        return self.only_upscale and not self.mask_prompt.strip()
+
+    @property
+    def refine_strength(self) -> float:
+        """Denoising strength of the pass that refines."""
+        given = self.only_upscale and self.denoising_strength < 1
+        return self.denoising_strength if given else self.hires_denoising_strength
+
+    @property
     def guidance_scale(self) -> float:
         """`cfg_scale`, or `CFG_SCALE` where it is None."""
         return CFG_SCALE if self.cfg_scale is None else self.cfg_scale
@@ -206,10 +225,10 @@ class Recipe(MaskSettings, FinishSettings, OutpaintSettings):
     @property
     def controls(self) -> tuple[Control, ...]:
         """The controls of weight above 0: `controlnets`, or else `controlnet`."""
-        scale = self.controlnet_conditioning_scale
         if not self.controlnets:
-            single = () if self.controlnet is None else (Control(self.controlnet, scale),)
-            return tuple(one for one in single if one.weight > 0)
+            scale, window = self.controlnet_conditioning_scale, (0.0, self.control_guidance_end)
+            single = () if self.controlnet is None else (Control(self.controlnet, scale, window),)
+            return tuple(one for one in single if one.weight > 0 and one.window[1] > 0)
         together = zip_longest(self.controlnets, self.controlnet_weights, self.controlnet_windows)
         every = (
             Control(name, 1.0 if weight is None else weight, window or (0.0, 1.0))

@@ -27,11 +27,12 @@ FOLDS = {
         "use_lpw", "inpainting_model",
     ),
     "Control": (
-        "controlnet", "controlnet_conditioning_scale", "control_mode", "controlnet_txt2img",
-        "controlnets", "controlnet_weights", "controlnet_windows",
+        "controlnet", "controlnet_conditioning_scale", "control_guidance_end", "control_mode",
+        "controlnet_txt2img", "controlnets", "controlnet_weights", "controlnet_windows",
     ),
     "Finishing": (
-        "super_resolution", "hires_fix", "hires_denoising_strength", "inpaint_faces",
+        "super_resolution", "hires_fix", "hires_denoising_strength", "hires_cfg_scale",
+        "tiled_upscale", "resemblance", "only_upscale", "inpaint_faces",
         "face_correct", "face_swap", "color_match", "light_wrap", "color_grading",
         "film_grain", "film_grain_amount", "film_grain_size", "protect",
     ),

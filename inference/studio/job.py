@@ -19,7 +19,7 @@ from inference.control.openpose_skeleton import Keypoints
 from inference.errors import InvalidPhoto
 from inference.finishing.face_regions import portrait_of
 from inference.finishing.face_restorer import HOW_TO_INSTALL, FaceRestorer
-from inference.finishing.finisher import Finished, Finisher
+from inference.finishing.finisher import Finished, Finisher, upscale_source
 from inference.finishing.outpainter import WiderCanvas
 from inference.mask.heatmap import Floats, Heatmap
 from inference.mask.inpaint_crop import InpaintCrop
@@ -32,12 +32,12 @@ from inference.picture.photo import Photo, Pixels
 from inference.picture.progress import Progress, Stage
 from inference.picture.result import Result
 from inference.recipe.control_list import Control
-from inference.recipe.lora_tags import split_lora_tags
 from inference.recipe.recipe import Recipe
 from inference.runtime.cache import Cache
 from inference.studio.low_memory import paint_in_pieces
-from inference.studio.model_loading import ModelLoader, controls_of
+from inference.studio.model_loading import ModelLoader
 from inference.studio.painting_cache import PaintingCache
+from inference.studio.styled_recipe import controls_of, painters
 
 if TYPE_CHECKING:
     from inference.painting.painter import Painter
@@ -94,23 +94,35 @@ class Job:
         with self._timed(Stage.MASK):
             crop = self._crop(selection)
             likeness = self._likeness() if self.recipe.face_swap else None
+        painter_recipe = self._painter_recipe()
+        control_map = None
+        if self.recipe.only_upscale:
+            patches = (upscale_source(crop, self.style.native_size),) * self.recipe.num_images
+        else:
+            patch = yield from self._guided(painter, selection, crop.box, loader.controls)
+            control_map = patch.guides[0].map if self.recipe.controls else None
+            with self._timed(Stage.PAINTING):
+                painting = self._once(partial(self._painting, painter), patch, painter_recipe)
+                patches = (yield from report_steps(painting, Stage.PAINTING)).pictures
+        finisher = self._finisher(painter, painter_recipe, likeness)
+        with self._timed(Stage.FINISHING):
+            finished = yield from finisher.run(patches, crop)
+        unread = painter.unread(painter_recipe.prompt, use_lpw=painter_recipe.use_lpw)
+        hint = self._hint(selection)
+        yield replace(self._result(finished, control_map), unread=unread, hint=hint)
+
+    def _guided(
+        self, painter: Painter, selection: Selection, box: Box, controls: tuple[Control, ...]
+    ) -> Generator[Progress, None, InpaintInput]:
+        """The painter's input with its control maps, the first of which is shown."""
         yield Progress(stage=Stage.CONTROL)
         with self._timed(Stage.CONTROL):
-            patch = self._patch(selection, crop.box, loader.controls)
+            patch = self._patch(selection, box, controls)
             if not painter.inpaints:  # measured: to a 4-channel UNet a soft edge brings nothing
                 patch = replace(patch, strength=None)
         control_map = patch.guides[0].map if self.recipe.controls else None
         yield Progress(stage=Stage.CONTROL, control_map=control_map)
-        painter_recipe = self._painter_recipe()
-        with self._timed(Stage.PAINTING):
-            painting = self._once(partial(self._painting, painter), patch, painter_recipe)
-            painted = yield from report_steps(painting, Stage.PAINTING)
-        finisher = self._finisher(painter, painter_recipe, likeness)
-        with self._timed(Stage.FINISHING):
-            finished = yield from finisher.run(painted.pictures, crop)
-        unread = painter.unread(painter_recipe.prompt, use_lpw=painter_recipe.use_lpw)
-        hint = self._hint(selection)
-        yield replace(self._result(finished, control_map), unread=unread, hint=hint)
+        return patch
 
     def _outpaint(self, painter: Painter, selection: Selection) -> Generator[Progress | Result]:
         """Paint around the photo, of which all is kept."""
@@ -173,7 +185,7 @@ class Job:
         )
         if self.recipe.outpaint is not None:
             WiderCanvas.plan(self.recipe, selection.canvas.size)  # refuses it before the painting
-        if not self.recipe.only_outpaints:
+        if not (self.recipe.only_outpaints or self.recipe.enlarges_all):
             selection.check(self.recipe)
         return selection
 
@@ -264,29 +276,7 @@ class Job:
         return " ".join(sentence for sentence, applies in sentences if applies)
 
     def _painter_recipe(self) -> Recipe:
-        """The painter's recipe: the recipe with the style's words and settings."""
-        style, recipe = self.style, self.recipe
-        strength = 1.0 if recipe.controlnet_txt2img else recipe.denoising_strength
-        negative = ", ".join(filter(None, (style.negative_prompt, recipe.negative_prompt)))
-        prompt = split_lora_tags(recipe.prompt).text  # its LoRAs are in the style
-
-        def dressed(words: str) -> str:
-            """Words with those that the style has around them."""
-            return "".join((self.trigger_words, style.prompt_prefix, words, style.prompt_suffix))
-
-        around = recipe.outpaint_prompt
-        fast = self.models.catalog.fast(style).settings if recipe.fast else {}
-        return recipe.model_copy(
-            update={
-                "cfg_scale": style.cfg_scale if recipe.cfg_scale is None else recipe.cfg_scale,
-                "control_mode": recipe.control_mode or style.control_mode,
-                **fast,
-                "prompt": dressed(prompt),
-                "outpaint_prompt": dressed(around) if around else "",
-                "negative_prompt": negative,
-                "denoising_strength": strength,
-            }
-        )
+        return painters(self.recipe, self.models.catalog, self.style, self.trigger_words)
 
     @contextmanager
     def _timed(self, stage: Stage) -> Iterator[None]:

@@ -9,19 +9,19 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
-from inference.catalog.catalog import FACE, INPAINT, Catalog
+from inference.catalog.catalog import FACE, INPAINT, TILE
 from inference.catalog.download import Activity, DownloadProgress
 from inference.catalog.download_plan import DownloadPlan
 from inference.catalog.hub import Fetch, is_ready
 from inference.catalog.schema import ControlModel, Style
 from inference.catalog.sources import HubSource, LocalSource, Source
-from inference.control.control_maps import CONTROLS
-from inference.errors import Cancelled, HubUnreachable, InvalidRecipe, MissingModel
+from inference.errors import Cancelled, HubUnreachable, MissingModel
 from inference.finishing.face_restorer import FaceRestorer
 from inference.picture.progress import Progress, Stage
 from inference.recipe.control_list import Control
 from inference.recipe.recipe import Recipe
 from inference.runtime.background_task import TaskHandle, in_background
+from inference.studio.styled_recipe import check
 
 if TYPE_CHECKING:
     from inference.painting.painter import Painter
@@ -51,21 +51,22 @@ class ModelLoader:
         self._models = models
         self._plain = style
         self._recipe = recipe
-        _check(models.catalog, style, recipe)
+        check(models.catalog, style, recipe)
         self._use(style.for_inpainting() if self._inpaints else style)
         self._plan: DownloadPlan | None = None
 
     @property
     def controls(self) -> tuple[Control, ...]:
         """The recipe's controls, and `inpaint` if the UNet does not see what is kept."""
-        named = self._recipe.controls
+        named = () if self._recipe.only_upscale else self._recipe.controls
         return (*named, Control(INPAINT)) if self._joins else named
 
     @property
     def _names(self) -> tuple[str, ...]:
         """Keys of the ControlNets and IP-Adapters."""
-        names = (control.name for control in self.controls)
-        return (*names, *((FACE,) if self._recipe.face_swap else ()))
+        names = dict.fromkeys(control.name for control in self.controls)
+        later = ((TILE, self._recipe.uses_tile), (FACE, self._recipe.face_swap))
+        return tuple(names | dict.fromkeys(name for name, is_used in later if is_used))
 
     def _use(self, style: Style) -> None:
         """Paint with a checkpoint of the style, its own or its inpainting one."""
@@ -227,43 +228,6 @@ class ModelLoader:
                     return value
                 latest = latest if report is None else _progress(self._style, report)
                 yield latest
-
-
-def controls_of(recipe: Recipe, catalog: Catalog, style: Style) -> tuple[Control, ...]:
-    """The controls that a recipe names, checked against the style.
-
-    Raises:
-        InvalidRecipe: the style has no such control, lists those that it has; or nothing of the
-            photo is kept, which the control `inpaint` would show.
-    """
-    known = [control.key for control in catalog.controls(style.family) if control.key in CONTROLS]
-    if any(control.name not in known for control in recipe.controls):
-        field = "controlnets" if recipe.controlnets else "controlnet"
-        title = Recipe.model_fields[field].title
-        choice = f"takes one of {', '.join(known)}" if known else "has to be empty"
-        raise InvalidRecipe(
-            f"{title} ({field}): with the style {style.title} it {choice}.", field=field
-        )
-    if recipe.controlnet_txt2img and any(one.name == INPAINT for one in recipe.controls):
-        title = Recipe.model_fields["controlnet_txt2img"].title
-        raise InvalidRecipe(
-            f"{title} (controlnet_txt2img): the control {INPAINT} shows what is kept of the photo, "
-            "so turn this off or leave the control out.",
-            field="controlnet_txt2img",
-        )
-    return recipe.controls
-
-
-def _check(catalog: Catalog, style: Style, recipe: Recipe) -> None:
-    """Check that the style has what the recipe uses."""
-    controls_of(recipe, catalog, style)
-    if recipe.face_swap and catalog.family(style.family).face is None:
-        title = Recipe.model_fields["face_swap"].title
-        raise InvalidRecipe(
-            f"{title} (face_swap): the style {style.title} has no model for it, so turn it off or "
-            "choose another style.",
-            field="face_swap",
-        )
 
 
 def _control_sources(control: ControlModel) -> Iterator[Source]:

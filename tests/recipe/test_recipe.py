@@ -26,7 +26,10 @@ NUMBERS = [
     ("denoising_strength", "a number", 0, 1, -0.001, 1.001),
     ("cfg_scale", "a number", 0, 15, -0.001, 15.001),
     ("controlnet_conditioning_scale", "a number", 0, 1, -0.001, 1.001),
+    ("control_guidance_end", "a number", 0, 1, -0.001, 1.001),
     ("hires_denoising_strength", "a number", 0, 1, -0.001, 1.001),
+    ("hires_cfg_scale", "a number", 0, 15, -0.001, 15.001),
+    ("resemblance", "a number", 0, 1, -0.001, 1.001),
     ("film_grain_amount", "a number", 0, 30, -0.001, 30.001),
     ("film_grain_size", "a number", 0.1, 6, 0.099, 6.001),
     ("steps", "a whole number", 1, 50, 0, 51),
@@ -51,6 +54,7 @@ TEXTS = [
 OPTIONAL = [
     "seed", "w", "h", "ar", "style", "controlnet", "film_grain_amount", "film_grain_size",
     "color_grading", "cfg_scale", "control_mode", "outpaint", "outpaint_width", "outpaint_height",
+    "hires_cfg_scale",
 ]  # fmt: skip
 NO_NUMBERS = [math.nan, math.inf, -math.inf, "x", "nan", "1e999", [], [1], {}, True, False, 10**30]
 NO_TEXTS = [5, 5.5, math.nan, True, [], ["a"], {}]
