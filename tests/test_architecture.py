@@ -51,6 +51,7 @@ ALONE = {
     "pillow_heif": {"picture.photo"},
     "sqlite3": {"library"},
     "fastapi": {"rest.application"},
+    "mcp": {"rest.mcp_server"},
     "platformdirs": {"serving.options"},
     "httpx": {"picture.url_fetch", "picture.checked_network"},
     "httpcore": {"picture.url_fetch", "picture.checked_network"},

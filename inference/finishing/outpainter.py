@@ -32,6 +32,9 @@ REACH, RIM = 0.12, 0.04
 # Reach of the shift that closes the border itself, as a share of the picture's short side.
 CLOSING = 0.015
 LEAST = 1e-4
+# Pixels that are painted in one piece, in those that the painter was trained at; more are painted
+# through windows.
+PIECE = 2.0
 # Blur of the border's colours where the painting begins, as a share of the longer side, and the
 # denoising strength: below 1, so that the horizon goes on beyond the border.
 BLUR, STRENGTH = 1 / 40, 0.95
@@ -128,8 +131,11 @@ class WiderCanvas:
         scale = native / math.sqrt(math.prod(self.box.size))
         size = round_to(self.size[0] * scale), round_to(self.size[1] * scale)
         new = self.is_new().astype(np.uint8) * np.uint8(255)
+        large = math.prod(size) > PIECE * native**2
         return InpaintInput(
-            picture=resize(self.around(picture), size), repaint=resize_mask(new, size)
+            picture=resize(self.around(picture), size),
+            repaint=resize_mask(new, size),
+            window=native if large else None,
         )
 
     def finish(self, picture: Pixels, given: InpaintInput, painted: Pixels) -> Pixels:

@@ -62,3 +62,9 @@ class Tokens:
 def digest_of(token: str) -> str:
     """The digest under which a token is stored: plain SHA-256, as a token has 256 random bits."""
     return hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()
+
+
+def token_in(authorization: str) -> str:
+    """The token of an Authorization header; "" if it has none."""
+    scheme, _, token = authorization.partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""

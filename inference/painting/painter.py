@@ -32,7 +32,7 @@ from inference.painting.inpainting import (
     Painting,
     Underway,
 )
-from inference.painting.multi_diffusion import Window, windows_of
+from inference.painting.multi_diffusion import Window, covered, weighted_sum, windows_of
 from inference.painting.schedulers import (
     KnownLatents,
     make_scheduler,
@@ -202,15 +202,18 @@ class Painter:
         else:
             keep, spread = noised(scheduler, timesteps[:1], noise.dtype)
             latents = keep * known + spread * noise
-        windows = windows_of(noise, patch.window, self._autoencoder.factor)
+        painted = latent_mask(patch.repaint, noise)
+        windows = windows_of(noise, patch.window, self._autoencoder.factor, painted)
         conditioning = self._conditioner.condition(
             patch.guides, recipe, windows, mask_latents, len(timesteps)
         )
         blended: KnownLatents | None = None
         if known is not None and (mask_latents is None or patch.strength is not None):
-            strength = patch.repaint if patch.strength is None else patch.strength
-            mask = latent_mask(strength, noise)
+            mask = painted if patch.strength is None else latent_mask(patch.strength, noise)
             blended = KnownLatents(clean=known, noise=noise, strength=mask)
+        elif mask_latents is not None and patch.window is not None:
+            mask = covered(windows, noise)
+            blended = KnownLatents(clean=mask_latents[:, 1:], noise=noise, strength=mask)
         return _Job(
             scheduler=scheduler,
             timesteps=timesteps,
@@ -274,14 +277,11 @@ class Painter:
         """The model's output for all latents; of several windows, their weighted sum."""
         controls, cfg_scale, inputs = job.conditioning.at(index)
         denoiser, time = self._conditioner.denoiser(controls), job.model_timesteps[index]
-        if len(job.windows) == 1:
-            return self._run(denoiser, noisy.contiguous(), time, cfg_scale, inputs[0])
-        total = torch.zeros_like(noisy)
-        for window, own in zip(job.windows, inputs, strict=True):
-            part = window.cut(noisy).contiguous()
-            output = self._run(denoiser, part, time, cfg_scale, own)
-            window.cut(total).add_(output * window.weight)
-        return total
+        return weighted_sum(
+            job.windows,
+            noisy,
+            lambda k, part: self._run(denoiser, part, time, cfg_scale, inputs[k]),
+        )
 
     def _preview(self, clean: partial[torch.Tensor]) -> Pixels:
         return self._autoencoder.preview(clean())

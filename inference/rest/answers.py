@@ -12,6 +12,8 @@ from starlette.responses import Response
 #: Sentences by the name of a field, as in `{"steps": ["takes a whole number"]}`.
 FieldErrors = Mapping[str, list[str]]
 
+SAY_WHO = "Send a token: Authorization: Bearer …. «python -m inference token» makes one."
+
 
 class Json(Response):
     """A JSON answer; ASCII, because a client may have sent halves of characters."""

@@ -17,8 +17,8 @@ from inference.catalog.schema import Style
 from inference.errors import InvalidPhoto
 from inference.library.library import Library
 from inference.library.records import NewJob, Origin, Search, State, StoredJob
-from inference.library.tokens import digest_of
-from inference.rest.answers import InvalidFields, Json, Refusal, too_many
+from inference.library.tokens import digest_of, token_in
+from inference.rest.answers import SAY_WHO, InvalidFields, Json, Refusal, too_many
 from inference.rest.callbacks import CallbackRules
 from inference.rest.prompt_object import (
     BASE,
@@ -39,7 +39,6 @@ MAX_OFFSET, MAX_LIMIT = 10_000, 120
 DAY = 86_400.0
 # Threads that read pictures and write the library; apart from those of the page.
 THREADS = 8
-SAY_WHO = "Send a token: Authorization: Bearer …. «python -m inference token» makes one."
 NOT_KNOWN = "This token is not known here: «python -m inference token» makes one."
 DELETED = "The prompt was deleted."
 
@@ -87,9 +86,8 @@ class RestApi:
         Raises:
             Refusal: 401 without a known token.
         """
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        token = token.strip()
-        if scheme.lower() != "bearer" or not token:
+        token = token_in(request.headers.get("authorization", ""))
+        if not token:
             raise Refusal(401, SAY_WHO, {"WWW-Authenticate": "Bearer"})
         digest = digest_of(token)
         owner = self._library.token_owner(digest)

@@ -1,4 +1,4 @@
-"""The running REST service of a server: its routes before the page's, its callbacks."""
+"""The running REST service of a server: its routes before the page's, its callbacks, and MCP."""
 
 from __future__ import annotations
 
@@ -48,8 +48,19 @@ def running_backend(
     studio: Studio, options: Options, folder: Path | None = None
 ) -> Iterator[Backend]:
     """Context of all that a server runs behind the page; see `backend`."""
-    with backend(studio, options, folder) as behind, rest_service(behind, studio.catalog, options):
-        yield behind
+    with backend(studio, options, folder) as behind:
+        if options.mcp:
+            _offer_mcp(behind, studio.catalog, options)
+        with rest_service(behind, studio.catalog, options):
+            yield behind
+
+
+def _offer_mcp(behind: Backend, catalog: Catalog, options: Options) -> None:
+    """Add the middleware of the Model Context Protocol."""
+    from inference.rest.mcp_server import McpRoute, McpTools  # its package is an optional extra
+
+    arguments = {"tools": McpTools(behind.jobs, catalog), "needs_token": bool(options.auth)}
+    behind.middleware.append((McpRoute, (), arguments))
 
 
 @contextmanager

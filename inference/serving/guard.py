@@ -35,8 +35,9 @@ ROUTES = frozenset(
      "heartbeat", "queue", "call", "run", "cancel", "reset", "upload", "upload_progress",
      "theme.css")
 )  # fmt: skip
-# The REST service, which has its own limits and reads bodies itself.
-REST_PAGES = frozenset(("/tunes", "/prompts", "/docs", "/openapi.json"))
+MCP_PATH = "/mcp"
+# REST and MCP, which have their own limits and read bodies themselves.
+REST_PAGES = frozenset(("/tunes", "/prompts", "/docs", "/openapi.json", MCP_PATH))
 REST_FOLDERS = ("/tunes/", "/prompts/", "/images/")
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 METHODS = frozenset(("GET", "HEAD", "POST", "OPTIONS"))
@@ -188,7 +189,7 @@ def _is_plain_address(name: str) -> bool:
 
 
 def is_rest(path: str) -> bool:
-    """Whether a decoded path is one of the REST service."""
+    """Whether a decoded path is one of the REST service, or that of MCP."""
     return path in REST_PAGES or path.startswith(REST_FOLDERS)
 
 

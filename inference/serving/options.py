@@ -11,6 +11,7 @@ import socket
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import platformdirs
@@ -39,6 +40,7 @@ class Options:
         library_size: most gigabytes of the library.
         library_days: days for which a job is kept; None for ever.
         idempotent: whether equal REST requests within a day give one prompt.
+        mcp: whether the Model Context Protocol is offered.
         callback_hosts: the only hosts that callbacks may go to; () for those of the internet.
     """
 
@@ -56,6 +58,7 @@ class Options:
     library_days: float | None = None
     idempotent: bool = False
     callback_hosts: tuple[str, ...] = ()
+    mcp: bool = False
 
     @property
     def is_shared(self) -> bool:
@@ -75,6 +78,8 @@ class Options:
         auth = given.auth or [one for one in (environment.get(AUTH),) if one]
         if not all(_is_account(one) for one in auth):
             parser.error(f"--auth and {AUTH} take user:password")
+        if given.mcp and find_spec("mcp") is None:
+            parser.error("--mcp needs one more package: «pip install mcp -c constraints.txt»")
         host = given.host or environment.get("GRADIO_SERVER_NAME")
         names = [*given.allowed_host, environment.get("SPACE_HOST", "")]
         # Browsers on the local network address the server by the machine's name.
@@ -95,6 +100,7 @@ class Options:
             library_days=given.library_days,
             idempotent=given.idempotent,
             callback_hosts=tuple(name.lower() for name in given.callback_host),
+            mcp=given.mcp,
         )
 
 
@@ -170,6 +176,11 @@ def _add_rest(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--idempotent", action="store_true",
         help="a REST request with the same attributes gives the same prompt for a day",
+    )  # fmt: skip
+    parser.add_argument(
+        "--mcp", action="store_true",
+        help="offer the tools paint, mask and styles at /mcp to assistants, by the Model Context "
+        "Protocol; with --auth they need a token",
     )  # fmt: skip
     parser.add_argument(
         "--callback-host", action="append", default=[], metavar="NAME[:PORT]",

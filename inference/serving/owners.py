@@ -44,10 +44,15 @@ class Owners:
         if self._by_name:
             return visitor.username
         if not self.by_browser:
-            return LOCAL_OWNER
+            return self.without_visitor
         value = browser_of(visitor.request.headers.get("cookie", ""))
         # The cookie itself is a secret and is not stored.
         return value and f"browser-{hashlib.sha256(value.encode()).hexdigest()[:32]}"
+
+    @property
+    def without_visitor(self) -> str | None:
+        """The owner of what a program makes that names nobody; None if it cannot be told."""
+        return None if self._by_name or self.by_browser else LOCAL_OWNER
 
     def middleware(self) -> list[tuple[type, tuple[()], dict[str, Any]]]:
         """The server's middleware that this needs."""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from inference.painting.multi_diffusion import windows_of
+from inference.painting.multi_diffusion import covered, windows_of
 from inference.picture.tiling import Tiling
 
 TILING = Tiling(tile=24, overlap=8, margin=1)
@@ -55,3 +55,26 @@ def test_windows_cover_the_latents(side: int | None, count: int) -> None:
     assert (
         windows[0].cut(torch.zeros(1, 3, 160, 224), 8).shape[-1] == 8 * windows[0].weight.shape[1]
     )
+
+
+@pytest.mark.parametrize(
+    ("painted", "count"),
+    [
+        (np.s_[:, :, :, :], 6),
+        (np.s_[:, :, :2, :2], 1),
+        (np.s_[:, :, 10:12, 10:12], 4),
+        (np.s_[:, :, :, 27:], 2),
+        (np.s_[:, :, 30:, :], 6),  # nowhere
+    ],
+)
+def test_windows_in_which_nothing_is_painted_are_left_out(
+    painted: tuple[slice, ...], count: int
+) -> None:
+    latents, mask = torch.zeros(1, 4, 20, 28), torch.zeros(1, 1, 20, 28)
+    mask[painted] = 1
+    windows = windows_of(latents, 96, 8, mask)
+    assert len(windows) == count
+    sums = covered(windows, latents)
+    assert sums.isfinite().all()
+    assert sums[mask > 0].allclose(torch.ones(1))
+    assert ((sums > 0.999) | (sums == 0)).all()
