@@ -24,6 +24,9 @@ from inference.page.history_panel import HistoryPanel
 from inference.page.html import status_html
 from inference.page.inputs import InputHandlers
 from inference.page.jobs import JobHandlers
+from inference.page.languages import Languages
+from inference.page.shared_link import SharedLink
+from inference.page.theme import theme
 from inference.page.wider_scene import WiderScene
 from inference.picture.photo import MAX_BYTES
 from inference.rest.service import running_backend
@@ -38,7 +41,7 @@ from inference.studio.model_status import ModelStatus
 ASSETS = Path(__file__).parent / "assets"
 # Most jobs in the queue, most sessions whose state is kept, most paintings in the cache.
 QUEUE, SESSIONS, KEPT_PAINTINGS = 20, 500, 8
-TITLE, FONT = "Masquerade", ("system-ui", "sans-serif")
+TITLE = "Masquerade"
 TAGLINE = "Puts a person, untouched, into any scene."
 FIRST_STEPS = "Pick an example or drop a photo, say where it should be, and press Generate."
 MASK_ORDER = "words → minus «but not» → threshold, without specks → brush → invert → dilate → edges"
@@ -59,6 +62,7 @@ class Page(Components):
         self._blocks = sorted((ASSETS / "recipes").glob("*.txt"))
         self._examples = Example.load_all(ASSETS / "examples")
         self.fields, self.history, self.wider = {}, HistoryPanel(), WiderScene()
+        self.languages, self.shared_link = Languages.load(ASSETS / "languages"), SharedLink()
 
     def build(self) -> Any:
         """Build the page and return its Gradio Blocks."""
@@ -80,6 +84,7 @@ class Page(Components):
                 self._compare_fold()
                 self._block_fold()
             self._connect(blocks)
+        self.languages.apply(blocks)
         return blocks.queue(max_size=QUEUE, api_open=False)
 
     def _photo_column(self) -> None:
@@ -174,21 +179,8 @@ class Page(Components):
 
     def _block_fold(self) -> None:
         with gr.Accordion("Prompt block", open=False):
-            self.write_block = gr.Button(
-                "Write all settings as a block", size="sm", elem_id="write"
-            )
-            self.block = gr.Textbox(
-                label="Block", lines=6, max_lines=12, buttons=["copy"], elem_id="block",
-                info="Text, flags and one field=value a line. Change it here, or paste one into "
-                "the prompt: it runs as it is.",
-            )  # fmt: skip
-            self.read_block = gr.Button(
-                "Take the settings of this block", size="sm", elem_id="read"
-            )
-            self.block_examples = gr.Dataset(
-                components=[gr.Textbox(visible=False)], type="index", label="To begin with",
-                samples=[[path.stem.capitalize()] for path in self._blocks], elem_id="recipes",
-            )  # fmt: skip
+            self.block_fold([path.stem.capitalize() for path in self._blocks])
+            self.shared_link.layout()
 
     def _field(self, name: str, **look: Any) -> None:
         """Create the component of a recipe field at this place of the layout."""
@@ -205,6 +197,7 @@ class Page(Components):
         inputs.connect()
         jobs.connect()
         self.wider.connect(self, service)
+        self.shared_link.connect(self, inputs, blocks)
         if service.library is not None:
             HistoryHandlers(self.history, self, service, service.library, inputs).connect(blocks)
         blocks.unload(jobs.leave)
@@ -213,14 +206,15 @@ class Page(Components):
 @contextmanager
 def served(studio: Studio, options: Options, behind: Backend) -> Iterator[Any]:
     """Context in which a server runs the page; models load in the background."""
-    blocks = Page(studio, status := ModelStatus(studio), behind.jobs).build()
+    page = Page(studio, status := ModelStatus(studio), behind.jobs)
+    blocks = page.build()
     blocks.launch(
         server_name=options.host, server_port=options.port, share=options.share or None,
         auth=list(options.auth) or None, max_file_size=MAX_BYTES, css_paths=ASSETS / "page.css",
-        theme=gr.themes.Base(primary_hue="orange", neutral_hue="slate", font=FONT),
+        theme=theme(), js=asset("page.js"), i18n=page.languages.i18n(),
         app_kwargs={"middleware": behind.middleware}, state_session_capacity=SESSIONS,
         footer_links=["api", "gradio", "settings"], run_history=False, ssr_mode=False,
-        prevent_thread_lock=True,
+        pwa=True, favicon_path=ASSETS / "icon.svg", prevent_thread_lock=True,
     )  # fmt: skip
     behind.open(blocks.share_url)
     status.start()

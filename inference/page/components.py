@@ -107,6 +107,20 @@ class Components:
         )  # fmt: skip
         self.show_map = gr.Button("Show it now", size="sm", elem_id="show-map")
 
+    def block_fold(self, examples: list[str]) -> None:
+        """Create the prompt block's field and buttons, and the names of example blocks."""
+        self.write_block = gr.Button("Write all settings as a block", size="sm", elem_id="write")
+        self.block = gr.Textbox(
+            label="Block", lines=6, max_lines=12, buttons=["copy"], elem_id="block",
+            info="Text, flags and one field=value a line. Change it here, or paste one into "
+            "the prompt: it runs as it is.",
+        )  # fmt: skip
+        self.read_block = gr.Button("Take the settings of this block", size="sm", elem_id="read")
+        self.block_examples = gr.Dataset(
+            components=[gr.Textbox(visible=False)], type="index", label="To begin with",
+            samples=[[name] for name in examples], elem_id="recipes",
+        )  # fmt: skip
+
     def form(self) -> dict[str, Any]:
         """The components of all recipe fields with the dilation's unit, as a handler's inputs."""
         return {**self.fields, "dilate_unit": self.dilate_unit}

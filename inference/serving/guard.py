@@ -26,7 +26,7 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 API = "/gradio_api/"
 PAGES = frozenset(
     ("/", "/config", "/theme.css", "/robots.txt", "/favicon.ico", "/manifest.json", "/login",
-     "/login/", "/logout")
+     "/login/", "/logout", "/pwa_icon")
 )  # fmt: skip
 FOLDERS = ("/assets/", "/static/", "/svelte/")
 # First segment of the allowed paths below API.
