@@ -9,6 +9,8 @@
     "#forming .empty": "Your picture appears here.",
     "#control-map .empty": "Drawn when painting starts.",
   };
+  const LABELLED = [".empty", "button.upload-container", ".thumbnail-item"]
+    .map((one) => `${one}[aria-label]`).join();
   const TEXTS = "#title p, #order p, .mc-views button, .mc-tools button, .mc-tools label";
 
   const translations = window.gradio_config?.i18n_translations ?? {};
@@ -22,8 +24,10 @@
         if (!one.hasAttribute("aria-label")) one.setAttribute("aria-label", title(one, k));
       });
     }
-    // A label is not allowed on an element without a role.
-    for (const one of document.querySelectorAll(".empty[aria-label]")) one.removeAttribute("aria-label");
+    // A label is not allowed on an element without a role, and must not hide the visible text.
+    for (const one of document.querySelectorAll(LABELLED)) {
+      if (one.innerText.trim() || one.matches(".empty")) one.removeAttribute("aria-label");
+    }
   }
 
   function translate() {

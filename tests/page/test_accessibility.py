@@ -118,6 +118,8 @@ def test_nothing_is_hard_to_read_or_without_a_name(dressed: Page) -> None:
         open_fold(dressed, fold)
     assert faults(dressed) == []
     generate(dressed)
+    expect(dressed.locator("#cancel")).to_be_disabled()
+    dressed.wait_for_timeout(1_000)  # colours of buttons fade
     assert faults(dressed) == []
     dressed.get_by_role("button", name="History").click()
     expect(dressed.locator("#history-pictures img").first).to_be_visible()
