@@ -6,11 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from inference import Photo, Progress, Recipe, Result, Studio
 from inference.catalog.catalog import Catalog
 from inference.errors import InvalidRecipe
 from inference.finishing.outpainter import WiderCanvas, close_border, colour_shift
+from inference.painting.autoencoder import latent_mask
+from inference.painting.multi_diffusion import windows_of
 from inference.picture.geometry import Box, Size
 from inference.picture.progress import Stage
 from inference.recipe.prompt_block import parse
@@ -76,6 +79,23 @@ def test_a_place_needs_both_sides_of_the_canvas(missing: str) -> None:
     with pytest.raises(InvalidRecipe, match="give the size of the larger canvas") as caught:
         Recipe.parse(fields)
     assert caught.value.field == missing
+
+
+@pytest.mark.parametrize("anchor", ["center", "top-left", "right-center"])
+@pytest.mark.parametrize("picture", [(1152, 1152), (1024, 1152), (720, 900), (576, 720)], ids=str)
+def test_a_wide_canvas_takes_the_work_of_the_windows_that_it_needs(
+    picture: Size, anchor: str
+) -> None:
+    native = 512
+    placed = canvas(anchor, (2048, 1152), picture)
+    given = placed.to_paint(np.zeros((picture[1], picture[0], 3), np.uint8), native)
+    latents = torch.zeros(1, 4, *(side // 8 for side in given.repaint.shape))
+    new = latent_mask(given.repaint, latents)
+    needed = windows_of(latents, native, 8, new)
+    painted = windows_of(latents, given.window, 8, new)
+    work, least = (sum(one.weight.numel() for one in windows) for windows in (painted, needed))
+    assert work <= 1.2 * least
+    assert (given.window is None) is (given.repaint.size <= 2 * native**2)
 
 
 def test_around_the_picture_are_its_border_colours() -> None:
