@@ -23,8 +23,8 @@ $(VENV)/app.stamp: requirements.txt constraints.txt
 	$(RUN) -m pip install --quiet -r requirements.txt -c constraints.txt
 	touch $@
 
-$(VENV)/test.stamp: $(VENV)/app.stamp requirements-dev.txt
-	$(RUN) -m pip install --quiet -r requirements-dev.txt -c constraints.txt
+$(VENV)/test.stamp: $(VENV)/app.stamp requirements-dev.txt requirements-ray.txt
+	$(RUN) -m pip install --quiet -r requirements-dev.txt -r requirements-ray.txt -c constraints.txt
 	touch $@
 
 clean:

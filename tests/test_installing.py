@@ -28,6 +28,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 INSTALL = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
 TESTED = ("3.11", "3.12", "3.13")
 MAKES_OWN = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "PYTHON", "VENV")
+REQUIREMENTS = ("requirements.txt", "requirements-dev.txt", "requirements-ray.txt")
 PACKAGES = ["-m", "pip", "install", "-r", "requirements.txt", "-c", "constraints.txt"]
 
 
@@ -101,15 +102,16 @@ def test_the_pipeline_leaves_the_choice_of_python_to_its_caller() -> None:
 
 def test_every_requirement_is_pinned_to_a_version_that_it_allows() -> None:
     pins = {spelled(name): tuple(map(int, pin.split("."))) for name, pin in PINS.items()}
-    for line in (*lines_of("requirements.txt"), *lines_of("requirements-dev.txt")):
-        name, low, high = re.fullmatch(r"([\w-]+)>=([\d.]+),<([\d.]+)", line).groups()  # type: ignore[union-attr]
+    for line in (line for name in REQUIREMENTS for line in lines_of(name)):
+        one = re.fullmatch(r"([\w-]+)(?:\[[\w,]+\])?>=([\d.]+),<([\d.]+)", line)
+        name, low, high = one.groups()  # type: ignore[union-attr]
         limits = [tuple(map(int, one.split("."))) for one in (low, high)]
         assert limits[0] <= pins[spelled(name)] < limits[1], line
 
 
 def test_no_build_of_a_package_is_forced() -> None:
     """`torch==2.13.0` is the CUDA build, the CPU's or Apple's, whichever the index has."""
-    for name in ("constraints.txt", "requirements.txt", "requirements-dev.txt"):
+    for name in ("constraints.txt", *REQUIREMENTS):
         for line in lines_of(name):
             assert "+" not in line
             assert not line.startswith("-"), "no index is forced either"
