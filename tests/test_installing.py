@@ -101,12 +101,13 @@ def test_the_pipeline_leaves_the_choice_of_python_to_its_caller() -> None:
 
 
 def test_every_requirement_is_pinned_to_a_version_that_it_allows() -> None:
-    pins = {spelled(name): tuple(map(int, pin.split("."))) for name, pin in PINS.items()}
+    pins = {spelled(name): pin for name, pin in PINS.items()}
     for line in (line for name in REQUIREMENTS for line in lines_of(name)):
         one = re.fullmatch(r"([\w-]+)(?:\[[\w,]+\])?>=([\d.]+),<([\d.]+)", line)
         name, low, high = one.groups()  # type: ignore[union-attr]
         limits = [tuple(map(int, one.split("."))) for one in (low, high)]
-        assert limits[0] <= pins[spelled(name)] < limits[1], line
+        pin = tuple(map(int, pins[spelled(name)].split(".")))
+        assert limits[0] <= pin < limits[1], line
 
 
 def test_no_build_of_a_package_is_forced() -> None:
