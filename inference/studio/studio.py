@@ -122,9 +122,7 @@ class Studio:
         """
         if key is None and self._default is None:
             full_size = self._gpu_lease is not None or self.models().device.is_gpu
-            styles = self.catalog.styles()
-            suited = [style for style in styles if (style.family != PACK) == full_size]
-            self._default = (suited or styles)[0].key
+            self._default = self.catalog.default_style(full_size=full_size).key
         return self.catalog.style(key or self._default or "")
 
     def compile_ahead(self) -> None:
