@@ -98,6 +98,11 @@ class Studio:
             )
             self._gpu_lease = GpuLease(on_gpu.paint, on_gpu.warm_up, lend)
 
+    @property
+    def selector(self) -> Selector:
+        """Finds words in photos; those of two processes can exchange their first looks."""
+        return self._selector
+
     def models(self) -> LoadedModels:
         """The models in memory; the first call imports torch, which takes seconds."""
         with self._models_lock:
