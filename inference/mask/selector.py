@@ -166,8 +166,7 @@ class Selector:
 
     def first_look(self, photo: Photo, recipe: Recipe, family: str) -> FirstLook:
         """What `select` looks up in a photo, for the finder of another process."""
-        texts, apart = self._texts(photo, recipe, family)
-        return self.finder.first_look(photo, (*texts, *apart), family)
+        return self.finder.first_look(photo, sum(self._texts(photo, recipe, family), ()), family)
 
     def _hair_and_body(self, photo: Photo, family: str, view: View) -> tuple[Bools, Bools]:
         """Where hair is, and where the rest of people, on a grid."""
