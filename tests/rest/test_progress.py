@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -39,12 +38,12 @@ def followed(client: httpx.Client, path: str) -> Iterator[tuple[str, Any]]:
 def test_it_tells_stage_and_steps_and_at_the_end_the_prompt(
     running: Server, ann: httpx.Client
 ) -> None:
-    made = create(ann, PHOTO, steps=30, num_images=4).json()
+    made = create(ann, PHOTO, steps=50, num_images=8).json()
     told = list(followed(ann, f"/tunes/drawn/prompts/{made['id']}/progress"))
     *before, (kind, prompt) = told
     assert {one for one, _ in before} == {"progress"}
     assert before[-1][1]["state"] == "running"
-    assert any(0 < data.get("step", 0) <= data["steps"] == 30 for _, data in before)
+    assert any(0 < data.get("step", 0) <= data["steps"] == 50 for _, data in before)
     assert (kind, prompt["state"]) == ("prompt", "done")
     assert prompt == ann.get(f"/prompts/{made['id']}").json()
 
