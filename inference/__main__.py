@@ -1,9 +1,10 @@
 """Command-line interface: `python -m inference recipe.txt photos/ -o out/`.
 
-`python -m inference doctor` says instead whether a style will work here, and
-`python -m inference token NAME` makes a token for the REST service.
+`python -m inference doctor` says instead whether a style will work here,
+`python -m inference token NAME` makes a token for the REST service, and
+`python -m inference serve --ray` runs that service on a cluster.
 Instead of the text file, a PNG written by Masquerade can be given: its embedded settings are used,
-with a new mask for each photo. A recipe in a file named `doctor` or `token` is given as `./doctor`.
+with a new mask for each photo. A recipe in a file named like one of these is given as `./doctor`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import TextIO
 
 from inference.catalog.catalog import Catalog
+from inference.cluster.requirement import check_installed
 from inference.errors import InvalidRecipe, MasqueradeError, ModelUnavailable
 from inference.library.records import LOCAL_OWNER
 from inference.library.tokens import Tokens
@@ -32,7 +34,7 @@ from inference.studio.outcome_lines import CLEAR_LINE, print_notes, print_outcom
 from inference.studio.studio import Studio
 
 EXIT_OK, EXIT_FAILURE, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
-DOCTOR, TOKEN = "doctor", "token"
+DOCTOR, TOKEN, SERVE = "doctor", "token", "serve"
 # The photo of the doctor's trial.
 EXAMPLE = Path(__file__).parents[1] / "assets" / "examples" / "beach.png"
 
@@ -51,6 +53,8 @@ def main(arguments: Sequence[str], stdout: TextIO, stderr: TextIO) -> int:
     """
     if arguments[:1] == [TOKEN]:
         return _token(_token_options(arguments[1:]), stdout, stderr)
+    if arguments[:1] == [SERVE]:
+        return _serve(arguments[1:], stdout, stderr)
     is_doctor = arguments[:1] == [DOCTOR]
     options = _doctor_options(arguments[1:]) if is_doctor else _options(arguments)
     try:
@@ -93,8 +97,6 @@ def _work_on_cluster(
     options: argparse.Namespace, recipe: Recipe, stdout: TextIO, stderr: TextIO
 ) -> int:
     """Paint on all nodes of a cluster; Ray is imported only here."""
-    from inference.cluster.requirement import check_installed
-
     check_installed()
     from inference.cluster.folder_command import FolderOptions, paint_folder
 
@@ -107,6 +109,18 @@ def _work_on_cluster(
     except ModelUnavailable as error:
         return _exit(stderr, str(error), EXIT_FAILURE)
     return EXIT_FAILURE if any(outcome.error for outcome in outcomes) else EXIT_OK
+
+
+def _serve(arguments: Sequence[str], stdout: TextIO, stderr: TextIO) -> int:
+    """Serve on a cluster until the process is told to end."""
+    try:
+        check_installed()
+        from inference.cluster.launch import serve_on_cluster
+
+        serve_on_cluster(arguments, stdout)
+    except MasqueradeError as error:
+        return _exit(stderr, str(error), EXIT_USAGE)
+    return EXIT_OK
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:

@@ -22,8 +22,8 @@ from inference.errors import InvalidRecipe, MasqueradeError, ModelUnavailable
 from inference.recipe.recipe import Recipe
 from inference.studio.batch import Outcome, targets_of
 
-# How often a photo whose painter ended is begun again.
-RETRIES = 2
+# How often a photo is begun whose painter ends meanwhile.
+ROUNDS = 3
 # Photos that a painter has at once: the one that it paints, and the next.
 TASKS = 2
 LOST = "Its painter ended three times while this was painted: try a smaller size."
@@ -84,10 +84,13 @@ class FolderJob:
         waiting = yield from self._planned()
         if not waiting:
             return
-        with closing(self._painted(waiting, size)) as painted:
-            for row in painted:
-                told = json.loads(row["outcome"])
-                yield self._outcome(waiting.pop(int(row["number"])), told)
+        for _ in range(ROUNDS):  # a photo is lost where its painter or its node ends
+            with closing(self._painted(waiting, size)) as painted:
+                for row in painted:
+                    told = json.loads(row["outcome"])
+                    yield self._outcome(waiting.pop(int(row["number"])), told)
+            if not waiting:
+                return
         for one in waiting.values():
             yield self._outcome(one, {"error": LOST})
 
@@ -129,13 +132,13 @@ class FolderJob:
         )
         arguments = (recipe, self.catalog and self.catalog.absolute(), self.places, self.out.key)
         with warnings.catch_warnings():
-            # `max_task_retries` has no other way yet; without it a photo that ends every painter
-            # is tried for ever.
+            # `max_task_retries` has no other way yet; by default Ray tries a photo that ends every
+            # painter for ever.
             warnings.simplefilter("ignore", RayDeprecationWarning)
             done = photos.map(PhotoReader(self.places).read, num_cpus=0).map_batches(
                 PhotoPainter, fn_constructor_args=arguments, batch_size=1, batch_format="numpy",
                 compute=pool, num_cpus=size.cpus, num_gpus=size.gpus or None,
-                max_task_retries=RETRIES,
+                max_task_retries=0,
             )  # fmt: skip
         try:
             yield from done.iter_rows()

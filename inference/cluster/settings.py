@@ -1,0 +1,95 @@
+"""Settings of the service on a cluster, as a Serve config file or the command gives them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from inference.catalog.catalog import Catalog
+from inference.library.library import Library
+from inference.library.limits import DAY, GIGABYTE, Limits
+from inference.rest.callbacks import CallbackRules
+from inference.rest.handlers import RestRules
+from inference.serving.options import default_library
+from inference.studio.studio import Studio
+
+
+class ServiceSettings(BaseModel):
+    """What the deployments of the service are told.
+
+    Attributes:
+        library, library_files: where jobs and pictures are; a folder for one machine, a database
+            and a store of files for many.
+        library_size, library_days: gigabytes and days that are kept; None for ever.
+        lease: seconds after which the job of a painter that is gone is painted by another.
+        style: key of the default style; None takes that of the painters' hardware.
+        catalog: file of styles laid over the built-in ones.
+        safety_checker: withhold what the safety checker flags.
+        hosts: names by which the service is called, beside localhost and IP addresses.
+        idempotent, callback_hosts: as `Options` has them.
+        max_waiting: most prompts that wait; more are answered by 503.
+        retry_after: seconds after which a client that got 503 may try again.
+        ingresses: number of replicas that take requests.
+        min_painters, max_painters: limits of the autoscaling.
+        painter_gpus, painter_cpus: what each painter takes.
+        styles_per_painter: styles that a painter keeps in memory.
+        min_mask_finders, max_mask_finders, mask_finder_cpus: the same for those who look at photos;
+            with 0 at most, painters do that themselves.
+        drain: seconds that a painter has to end what it paints before it is ended.
+        stalled: seconds without any progress after which a painter is replaced.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    library: str = Field(default_factory=lambda: str(default_library()))
+    library_files: str = ""
+    library_size: float = Field(default=10.0, gt=0)
+    library_days: float | None = Field(default=None, gt=0)
+    lease: float = Field(default=60.0, gt=0)
+    style: str | None = None
+    catalog: Path | None = None
+    safety_checker: bool = False
+    hosts: tuple[str, ...] = ()
+    idempotent: bool = False
+    callback_hosts: tuple[str, ...] = ()
+    max_waiting: int = Field(default=500, ge=1)
+    retry_after: int = Field(default=30, ge=1)
+    ingresses: int = Field(default=1, ge=1)
+    min_painters: int = Field(default=1, ge=1)
+    max_painters: int = Field(default=1, ge=1)
+    painter_gpus: float = Field(default=0.0, ge=0)
+    painter_cpus: float = Field(default=1.0, ge=0)
+    styles_per_painter: int = Field(default=2, ge=1)
+    min_mask_finders: int = Field(default=1, ge=0)
+    max_mask_finders: int = Field(default=1, ge=0)
+    mask_finder_cpus: float = Field(default=1.0, ge=0)
+    drain: float = Field(default=120.0, gt=0)
+    stalled: float = Field(default=900.0, gt=0)
+
+    def read_catalog(self) -> Catalog:
+        """The catalog of styles."""
+        return Catalog.load(self.catalog)
+
+    def make_studio(self) -> Studio:
+        """A studio of a process of its own."""
+        return Studio(
+            catalog=self.read_catalog(), style=self.style, safety_checker=self.safety_checker
+        )
+
+    def open_library(self) -> Library:
+        """The library, which several processes use."""
+        days = self.library_days
+        limits = Limits(
+            size=round(self.library_size * GIGABYTE), age=None if days is None else days * DAY
+        )
+        return Library(shared_place(self.library, self.library_files), limits, lease=self.lease)
+
+    def rest_rules(self) -> RestRules:
+        """What the REST service takes."""
+        return RestRules(
+            callbacks=CallbackRules(hosts=self.callback_hosts),
+            idempotent=self.idempotent,
+            most_waiting=self.max_waiting,
+            full=503,
+        )

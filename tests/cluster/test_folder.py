@@ -1,0 +1,171 @@
+"""Tests of folders on Ray: three nodes on this machine, with tiny models."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from inference import Studio
+from inference.catalog.catalog import Catalog
+from inference.cluster.connection import Resources
+from inference.cluster.folder_job import PainterSize
+from inference.cluster.places import Places
+from inference.errors import MasqueradeError
+from inference.picture.image_files import save_png
+from tests.studio.test_batch import halved
+from tests.support.page_server import wait_until
+from tests.support.ray_cluster import ROOT, command, done, kill, ray_cluster
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    with ray_cluster() as cluster:
+        yield cluster
+
+
+def photos_in(folder: Path, count: int) -> Path:
+    folder.mkdir()
+    for seed in range(count):
+        pixels = np.random.default_rng(seed).integers(0, 256, (120, 96, 3), dtype=np.uint8)
+        save_png(pixels, folder / f"{seed}.png")
+    return folder
+
+
+@pytest.fixture
+def recipe(tiny_catalog: Path, tmp_path: Path) -> Path:
+    """A recipe that keeps half of a picture of noise."""
+    studio = Studio(catalog=Catalog.load(tiny_catalog), style="drawn")
+    threshold = halved(studio).mask_threshold
+    path = tmp_path / "recipe.txt"
+    path.write_text(f'a garden\nsteps=2\nseed=5\nmask_negative=""\nmask_threshold={threshold}')
+    return path
+
+
+def paint(cluster: Any, *arguments: str | Path) -> tuple[int, str, str]:
+    given = (*arguments, "--ray", cluster.address, "--cpus-per-painter", "1")
+    return done(command(*given))
+
+
+def test_a_folder_is_painted_as_on_one_machine_and_gone_on_with(
+    cluster: Any, recipe: Path, tiny_catalog: Path, tmp_path: Path
+) -> None:
+    photos, out = photos_in(tmp_path / "photos", 4), tmp_path / "out"
+    (photos / "b.jpg").write_bytes(b"no picture")
+    given = (recipe, photos, "--style", "drawn", "--catalog", tiny_catalog)
+    status, told, remarks = paint(cluster, *given, "-o", out)
+    assert status == 1, remarks
+    assert len(told.splitlines()) == 5
+    assert remarks.splitlines()[-2:] == [
+        "1 of 5 photos failed:",
+        f"  {photos / 'b.jpg'}  This file is no picture we can read: choose a JPEG or PNG.",
+    ]
+    alone = tmp_path / "alone"
+    assert done(command(*given, "-o", alone))[0] == 1
+    names = sorted(path.name for path in alone.iterdir())
+    assert names == sorted(path.name for path in out.iterdir()) == [f"{k}.png" for k in range(4)]
+    for name in names:
+        assert (out / name).read_bytes() == (alone / name).read_bytes(), name
+
+    # The second time, what is there stays, and addresses of filesystems work as paths do.
+    (out / "2.png").unlink()
+    times = {name: (out / name).stat().st_mtime_ns for name in names if name != "2.png"}
+    far = (recipe, photos.as_uri(), "--style", "drawn", "--catalog", tiny_catalog)
+    status, told, _ = paint(cluster, *far, "-o", out.as_uri())
+    assert status == 1
+    assert told.count("skipped") == 3
+    assert (out / "2.png").read_bytes() == (alone / "2.png").read_bytes()
+    assert times == {name: (out / name).stat().st_mtime_ns for name in times}
+    assert sorted(path.name for path in out.iterdir()) == names
+
+
+def test_a_node_is_killed_and_every_photo_is_painted(
+    cluster: Any, recipe: Path, tiny_catalog: Path, tmp_path: Path
+) -> None:
+    photos, out = photos_in(tmp_path / "photos", 24), tmp_path / "out"
+    process = command(
+        recipe, photos, "--style", "drawn", "--catalog", tiny_catalog, "-o", out,
+        "--ray", cluster.address, "--cpus-per-painter", "1",
+    )  # fmt: skip
+    wait_until(lambda: out.is_dir() and len(list(out.iterdir())) >= 3, 90)
+    kill(cluster)
+    status, told, remarks = done(process)
+    assert status == 0, remarks
+    assert len(told.splitlines()) == 24
+    assert {path.name for path in out.iterdir()} == {f"{k}.png" for k in range(24)}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("photos", "-o", "out", "--ray", "127.0.0.1:1"), "There is no Ray cluster at 127.0.0.1:1"),
+        (("nowhere", "-o", "out", "--ray"), "There is no file nowhere"),
+        (("ftp://host/photos", "-o", "out", "--ray"), "ftp://host/photos cannot be reached"),
+        (("photos", "-o", "photos", "--ray"), "The photos themselves are in"),
+    ],
+    ids=["no cluster", "no photos", "no filesystem", "no other folder"],
+)
+def test_what_cannot_be_done_is_said(
+    arguments: tuple[str, ...], sentence: str, tmp_path: Path
+) -> None:
+    photos_in(tmp_path / "photos", 1)
+    (tmp_path / "recipe.txt").write_text("a garden")
+    given = [str(tmp_path / one) if one in ("photos", "out") else one for one in arguments]
+    status, told, remarks = done(command(tmp_path / "recipe.txt", *given))
+    assert (status, told) == (2, "")
+    assert sentence in remarks.splitlines()[-1]
+
+
+def test_without_ray_the_command_says_what_to_install(tmp_path: Path) -> None:
+    (tmp_path / "recipe.txt").write_text("a garden")
+    code = (
+        "import sys; sys.modules['ray'] = None; from inference.__main__ import main; "
+        "sys.exit(main(sys.argv[1:], sys.stdout, sys.stderr))"
+    )
+    for given in ([str(tmp_path / "recipe.txt"), "photos", "-o", "out", "--ray"], ["serve"]):
+        ended = subprocess.run(
+            [sys.executable, "-c", code, *given], cwd=ROOT, capture_output=True, text=True
+        )
+        assert ended.returncode == 2
+        assert "requirements-ray.txt" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("cpus", "gpus", "each", "photos", "expected"),
+    [
+        (8, 0, 2, 100, (2, 0, 4)),
+        (8, 0, 2, 3, (2, 0, 3)),
+        (3, 0, 4, 100, (4, 0, 1)),
+        (64, 4, 2, 100, (1, 1, 4)),
+        (64, 4, 2, 2, (1, 1, 2)),
+    ],
+)
+def test_there_is_a_painter_for_each_gpu_or_for_some_processors(
+    cpus: int, gpus: int, each: int, photos: int, expected: tuple[int, int, int]
+) -> None:
+    size = PainterSize.fitting(Resources(cpus=cpus, gpus=gpus), each, photos)
+    assert (size.cpus, size.gpus, size.count) == expected
+
+
+def test_places_are_found_by_path_and_by_address(tmp_path: Path) -> None:
+    folder = photos_in(tmp_path / "photos", 2)
+    (folder / ".hidden.png").write_bytes(b"")
+    (folder / "notes.txt").write_text("")
+    places = Places()
+    near, far = places.photos([str(folder)]), places.photos([folder.as_uri()])
+    assert [one.path for one in near] == [one.path for one in far]
+    assert [one.path for one in far] == [str(folder / "0.png"), str(folder / "1.png")]
+    assert far[0].address == f"{folder.as_uri()}/0.png"
+    assert places.photos([str(folder), far[0].address]) == near
+    assert far[0].read() == (folder / "0.png").read_bytes()
+    out = places.at((tmp_path / "new" / "out").as_uri())
+    assert out.names() == set()
+    out.file("a.png").write(b"one")
+    assert out.names() == {"a.png"}
+    with pytest.raises(MasqueradeError, match=r"b\.png cannot be read"):
+        out.file("b.png").read()
