@@ -10,6 +10,7 @@ with a new mask for each photo. A recipe in a file named like one of these is gi
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
@@ -21,6 +22,7 @@ from typing import TextIO
 from inference.catalog.catalog import Catalog
 from inference.cluster.requirement import check_installed
 from inference.errors import InvalidRecipe, MasqueradeError, ModelUnavailable
+from inference.library.address import place_of
 from inference.library.records import LOCAL_OWNER
 from inference.library.tokens import Tokens
 from inference.picture import png_metadata
@@ -28,7 +30,7 @@ from inference.picture.photo import MAX_BYTES, Photo
 from inference.picture.progress import Progress
 from inference.recipe.prompt_block import parse
 from inference.recipe.recipe import Recipe
-from inference.serving.options import default_library
+from inference.serving.options import LIBRARY, default_library
 from inference.studio.batch import Outcome, pictures, run
 from inference.studio.outcome_lines import CLEAR_LINE, print_notes, print_outcome, printable
 from inference.studio.studio import Studio
@@ -181,8 +183,8 @@ def _token_options(arguments: Sequence[str]) -> argparse.Namespace:
         "machine alone belongs to",
     )  # fmt: skip
     parser.add_argument(
-        "--library", type=Path, default=default_library(), metavar="DIR",
-        help="that of the server; here %(default)s by default",
+        "--library", default=os.environ.get(LIBRARY) or str(default_library()), metavar="DIR",
+        help=f"that of the server; its own default, or {LIBRARY}",
     )  # fmt: skip
     action = parser.add_mutually_exclusive_group()
     action.add_argument("--list", action="store_true", help="list the names of all tokens instead")
@@ -193,7 +195,7 @@ def _token_options(arguments: Sequence[str]) -> argparse.Namespace:
 def _token(options: argparse.Namespace, stdout: TextIO, stderr: TextIO) -> int:
     """Make, list or remove tokens."""
     try:
-        with closing(Tokens(options.library)) as tokens:
+        with closing(Tokens(place_of(options.library))) as tokens:
             if options.list:
                 stdout.write("".join(f"{name}\n" for name in tokens.names()))
             elif not options.remove:

@@ -50,6 +50,8 @@ ALONE = {
     "huggingface_hub": {"catalog.hub_client"},
     "pillow_heif": {"picture.photo"},
     "sqlite3": {"library"},
+    "psycopg": {"library.postgresql"},
+    "fsspec": {"library.stored_files"},
     "fastapi": {"rest.application"},
     "platformdirs": {"serving.options"},
     "httpx": {"picture.url_fetch", "picture.checked_network"},

@@ -135,7 +135,10 @@ class Places:
             raise MasqueradeError(
                 f"There is no picture to paint: put some of {', '.join(SUFFIXES)}."
             )
-        return list({one.path: one for one in found}.values())
+        once: dict[str, Place] = {}
+        for one in found:
+            once.setdefault(one.path, one)
+        return list(once.values())
 
     def _pictures(self, place: Place) -> list[Place]:
         try:

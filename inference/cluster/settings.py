@@ -7,6 +7,8 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from inference.catalog.catalog import Catalog
+from inference.errors import LibraryUnavailable
+from inference.library.address import SharedFolder, place_of
 from inference.library.library import Library
 from inference.library.limits import DAY, GIGABYTE, Limits
 from inference.rest.callbacks import CallbackRules
@@ -83,7 +85,22 @@ class ServiceSettings(BaseModel):
         limits = Limits(
             size=round(self.library_size * GIGABYTE), age=None if days is None else days * DAY
         )
-        return Library(shared_place(self.library, self.library_files), limits, lease=self.lease)
+        place = place_of(self.library, self.library_files)
+        if isinstance(place, Path):
+            place = SharedFolder(path=place)
+        return Library(place, limits, lease=self.lease)
+
+    def check_reach(self, machines: int) -> None:
+        """Check that the library can be reached from so many machines.
+
+        Raises:
+            LibraryUnavailable: it is a folder of one, or no valid address.
+        """
+        if isinstance(place_of(self.library, self.library_files), Path) and machines > 1:
+            raise LibraryUnavailable(
+                "A library in a folder is for one machine: give --library postgresql://… and "
+                "--library-files."
+            )
 
     def rest_rules(self) -> RestRules:
         """What the REST service takes."""

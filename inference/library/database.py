@@ -3,68 +3,59 @@
 from __future__ import annotations
 
 import json
-import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
 
 from inference.library.limits import Candidate
-from inference.library.records import (
-    Callback,
-    NewJob,
-    Outcome,
-    Role,
-    Search,
-    State,
-    StoredJob,
-)
-from inference.library.rows import job_of, recipe_columns, words_of
+from inference.library.records import Callback, NewJob, Outcome, Role, Search, State, StoredJob
+from inference.library.rows import Connection, Row, conditions_of, job_of, listed, recipe_columns
 
 # Name and size of a file, by what it is; the position is that in the sequence.
 FileRows = Mapping[Role, Sequence[tuple[str, int]]]
 
 _ENDED = tuple(state for state in State if state.has_ended)
+# How many jobs are looked at in one go where there may be any number.
+MOST = 1000
 
 
 class Database:
-    """Reads and writes rows; every method runs within the caller's transaction.
+    """Reads and writes rows; every method that writes runs within the caller's transaction.
 
     Args:
-        connection: of `schema.connect`.
+        connection: to a database of `schema.MIGRATIONS`.
     """
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
+    def __init__(self, connection: Connection) -> None:
+        self._execute = connection.execute
 
     # --- jobs ----------------------------------------------------------------------------------
 
-    def insert(self, job: NewJob, state: State, now: float) -> int:
-        """Add a job and return its number."""
-        begun = state is State.RUNNING
-        values: dict[str, Any] = {
-            "owner": job.owner, "origin": job.origin, "state": state, "created": now,
-            "started": now if begun else None, "updated": now, "attempts": int(begun),
+    def insert(self, job: NewJob, now: float, **values: object) -> int:
+        """Add a job, with more columns, and return its number."""
+        known: dict[str, object] = {
+            "owner": job.owner, "origin": job.origin, "created": now, "updated": now,
             "request": json.dumps(dict(job.request)), "notes": json.dumps(job.notes),
-            "fingerprint": job.fingerprint, "callback": job.callback, **recipe_columns(job.recipe),
+            "fingerprint": job.fingerprint, "callback": job.callback,
+            **recipe_columns(job.recipe), **values,
         }  # fmt: skip
-        names = ", ".join(values)
-        places = ", ".join(f":{name}" for name in values)
-        sql = f"INSERT INTO jobs ({names}) VALUES ({places})"  # noqa: S608 - names are our own
-        return int(self._connection.execute(sql, values).lastrowid or 0)
+        names = ", ".join(known)
+        places = ", ".join(f":{name}" for name in known)
+        sql = f"INSERT INTO jobs ({names}) VALUES ({places}) RETURNING id"  # noqa: S608 - our own
+        return int(self._one(sql, known)["id"])
 
     def change(self, job: int, now: float, **values: object) -> None:
         """Set columns of a job."""
         changed = {**values, "updated": now}
         columns = ", ".join(f"{name} = :{name}" for name in changed)
         sql = f"UPDATE jobs SET {columns} WHERE id = :id"  # noqa: S608 - names are our own
-        self._connection.execute(sql, {**changed, "id": job})
+        self._execute(sql, {**changed, "id": job})
 
     def end(self, job: int, state: State, now: float, **values: object) -> None:
         """Set the state in which a job has ended; its callback is due from now on."""
-        self.change(job, now, state=state, finished=now, **values)
-        self._connection.execute(
-            "INSERT OR IGNORE INTO callbacks (job, url, due) "
-            "SELECT id, callback, ? FROM jobs WHERE id = ? AND callback != ''",
-            (now, job),
+        self.change(job, now, state=state, finished=now, lease=None, **values)
+        self._execute(
+            "INSERT INTO callbacks (job, url, due) SELECT id, callback, :now FROM jobs "
+            "WHERE id = :job AND callback != '' ON CONFLICT DO NOTHING",
+            {"now": now, "job": job},
         )
 
     def finish(self, job: int, now: float, outcome: Outcome, notes: tuple[str, ...]) -> None:
@@ -74,181 +65,206 @@ class Database:
         values = {"report": report, "notes": together, **recipe_columns(outcome.recipe)}
         self.end(job, State.DONE, now, **values)
 
-    def set_notes(self, job: int, now: float, notes: tuple[str, ...]) -> None:
-        """Set the notes of a job."""
-        self.change(job, now, notes=json.dumps(notes))
+    def extend_lease(self, job: int, worker: str, until: float | None) -> bool:
+        """Set how long a worker holds a job that runs; False if it does not hold it."""
+        sql = (
+            "UPDATE jobs SET lease = :until WHERE id = :id AND worker = :worker AND state = :state"
+        )
+        values = {"id": job, "worker": worker, "until": until, "state": State.RUNNING}
+        return self._execute(sql, values).rowcount > 0
 
     def delete(self, job: int) -> None:
         """Delete a job with all that belongs to it."""
-        self._connection.execute("DELETE FROM jobs WHERE id = ?", (job,))
+        self._execute("DELETE FROM jobs WHERE id = :id", {"id": job})
 
-    def get(self, job: int) -> StoredJob | None:
-        """A job by its number."""
-        rows = self._connection.execute("SELECT * FROM jobs WHERE id = ?", (job,)).fetchall()
-        return next(iter(self._jobs(rows)), None)
+    def get(self, job: int, *, locked: bool = False) -> StoredJob | None:
+        """A job by its number; `locked` against changes by others until the transaction ends."""
+        sql = f"SELECT * FROM jobs WHERE id = :id{' FOR UPDATE' if locked else ''}"  # noqa: S608
+        return next(iter(self._jobs(sql, {"id": job})), None)
 
-    def first_queued(self) -> int | None:
-        """The number of the queued job that was accepted first."""
-        row = self._connection.execute(
-            "SELECT min(id) FROM jobs WHERE state = ?", (State.QUEUED,)
-        ).fetchone()
-        return None if row[0] is None else int(row[0])
+    def known(self, job: int) -> StoredJob:
+        """A job that is there."""
+        found = self.get(job)
+        assert found is not None
+        return found
+
+    def first_queued(self, styles: Collection[str] | None, job: int | None) -> int | None:
+        """The number of the queued job that was accepted first, locked; only among these."""
+        names, values = listed("style", styles or ())
+        among = "" if styles is None else f"AND style IN ({names or 'NULL'}) "
+        this = "" if job is None else "AND id = :id "
+        sql = (
+            f"SELECT id FROM jobs WHERE state = :state {among}{this}"  # noqa: S608 - our own
+            "ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED"
+        )
+        row = self._execute(sql, {"state": State.QUEUED, "id": job, **values}).fetchone()
+        return None if row is None else int(row["id"])
+
+    def waiting(self, now: float) -> list[tuple[int, str]]:
+        """Number and style of the jobs that are queued, or whose lease has ended."""
+        sql = (
+            "SELECT id, style FROM jobs WHERE state = :queued "
+            "OR (state = :running AND lease < :now) ORDER BY id"
+        )
+        values = {"queued": State.QUEUED, "running": State.RUNNING, "now": now}
+        return [(int(r["id"]), r["style"]) for r in self._execute(sql, values).fetchall()]
+
+    def expired(self, now: float) -> list[int]:
+        """The numbers of running jobs whose lease has ended, locked."""
+        sql = (
+            "SELECT id FROM jobs WHERE state = :state AND lease < :now "
+            "ORDER BY id LIMIT 20 FOR UPDATE SKIP LOCKED"
+        )
+        rows = self._execute(sql, {"state": State.RUNNING, "now": now}).fetchall()
+        return [int(row["id"]) for row in rows]
 
     def ids(self, state: State) -> list[int]:
         """The numbers of all jobs in a state, in the order of acceptance."""
-        rows = self._connection.execute("SELECT id FROM jobs WHERE state = ? ORDER BY id", (state,))
-        return [int(row[0]) for row in rows]
+        sql = "SELECT id FROM jobs WHERE state = :state ORDER BY id"
+        return [int(row["id"]) for row in self._execute(sql, {"state": state}).fetchall()]
 
     def count_waiting(self, owner: str) -> int:
         """How many jobs of an owner have not ended; "" counts all owners'."""
-        row = self._connection.execute(
-            "SELECT count(*) FROM jobs WHERE state IN (?, ?) AND ? IN ('', owner)",
-            (State.QUEUED, State.RUNNING, owner),
-        ).fetchone()
-        return int(row[0])
+        row = self._one(
+            "SELECT count(*) AS jobs FROM jobs WHERE state IN (:queued, :running) "
+            "AND (:owner = '' OR owner = :owner)",
+            {"queued": State.QUEUED, "running": State.RUNNING, "owner": owner},
+        )
+        return int(row["jobs"])
 
     def find_same(self, owner: str, fingerprint: str, since: float) -> StoredJob | None:
         """The latest job of an owner with this fingerprint, created after `since`."""
-        rows = self._connection.execute(
-            "SELECT * FROM jobs WHERE fingerprint = ? AND owner = ? AND created > ? "
-            "ORDER BY id DESC LIMIT 1",
-            (fingerprint, owner, since),
-        ).fetchall()
-        return next(iter(self._jobs(rows)), None)
+        found = self._jobs(
+            "SELECT * FROM jobs WHERE fingerprint = :fingerprint AND owner = :owner "
+            "AND created > :since ORDER BY id DESC LIMIT 1",
+            {"fingerprint": fingerprint, "owner": owner, "since": since},
+        )
+        return next(iter(found), None)
 
     def search(self, wanted: Search) -> list[StoredJob]:
         """The jobs that a search wants, the newest first."""
-        conditions, values = _conditions(wanted)
-        sql = f"SELECT * FROM jobs WHERE {' AND '.join(conditions)} "  # noqa: S608 - our own
-        rows = self._connection.execute(
-            f"{sql} ORDER BY id DESC LIMIT ? OFFSET ?", [*values, wanted.limit, wanted.offset]
-        ).fetchall()
-        return self._jobs(rows)
-
-    # --- files ---------------------------------------------------------------------------------
-
-    def add_files(self, job: int, files: FileRows) -> None:
-        """Add files to a job."""
-        self._connection.executemany(
-            "INSERT INTO files (job, role, position, name, size) VALUES (?, ?, ?, ?, ?)",
-            [
-                (job, role, position, name, size)
-                for role, rows in files.items()
-                for position, (name, size) in enumerate(rows)
-            ],
+        conditions, values = conditions_of(wanted)
+        sql = (
+            f"SELECT * FROM jobs WHERE {' AND '.join(conditions)} "  # noqa: S608 - our own
+            "ORDER BY id DESC LIMIT :limit OFFSET :offset"
         )
-
-    def names(self) -> set[str]:
-        """The names of all files."""
-        return {str(row[0]) for row in self._connection.execute("SELECT name FROM files")}
-
-    def names_of(self, job: int) -> set[str]:
-        """The names of a job's files."""
-        rows = self._connection.execute("SELECT name FROM files WHERE job = ?", (job,))
-        return {str(row[0]) for row in rows}
-
-    def unused(self, names: Iterable[str]) -> list[str]:
-        """Those of the names that belong to no job."""
-        sql = "SELECT 1 FROM files WHERE name = ? LIMIT 1"
-        return [one for one in names if self._connection.execute(sql, (one,)).fetchone() is None]
-
-    def owns(self, owner: str, name: str) -> bool:
-        """Whether a file belongs to a job of this owner."""
-        sql = "SELECT 1 FROM files JOIN jobs ON jobs.id = files.job WHERE name = ? AND owner = ?"
-        return self._connection.execute(sql, (name, owner)).fetchone() is not None
-
-    def is_picture(self, name: str) -> bool:
-        """Whether a file is a finished picture or the thumbnail of one."""
-        sql = "SELECT 1 FROM files WHERE name = ? AND role IN (?, ?) LIMIT 1"
-        values = (name, Role.PICTURE, Role.THUMBNAIL)
-        return self._connection.execute(sql, values).fetchone() is not None
-
-    def total_size(self) -> int:
-        """Bytes of all files; a file of several jobs counts once."""
-        sql = "SELECT coalesce(sum(size), 0) FROM (SELECT DISTINCT name, size FROM files)"
-        return int(self._connection.execute(sql).fetchone()[0])
+        return self._jobs(sql, {**values, "limit": wanted.limit, "offset": wanted.offset})
 
     def candidates(self) -> list[Candidate]:
-        """Ended jobs without a star, the oldest first, with the bytes of files of theirs alone."""
-        places = ", ".join("?" * len(_ENDED))
-        rows = self._connection.execute(
+        """The oldest ended jobs without a star, with the bytes of files of theirs alone."""
+        names, values = listed("state", _ENDED)
+        rows = self._execute(
             f"""
             SELECT id, finished, (
                 SELECT coalesce(sum(size), 0) FROM files WHERE job = jobs.id AND NOT EXISTS (
                     SELECT 1 FROM files AS other WHERE other.name = files.name AND other.job != id
                 )
-            ) FROM jobs WHERE starred = 0 AND state IN ({places}) ORDER BY finished, id
-            """,  # noqa: S608 - question marks
-            _ENDED,
-        )
-        return [Candidate(id=row[0], finished=row[1], size=row[2]) for row in rows]
+            ) AS size FROM jobs WHERE starred = 0 AND state IN ({names})
+            ORDER BY finished, id LIMIT {MOST}
+            """,  # noqa: S608 - names of parameters
+            values,
+        ).fetchall()
+        return [Candidate(id=r["id"], finished=r["finished"], size=int(r["size"])) for r in rows]
 
-    # --- callbacks -----------------------------------------------------------------------------
+    # --- files ---------------------------------------------------------------------------------
+
+    def add_files(self, job: int, files: FileRows) -> None:
+        """Add files to a job."""
+        for role, rows in files.items():
+            for position, (name, size) in enumerate(rows):
+                self._execute(
+                    "INSERT INTO files (job, role, position, name, size) "
+                    "VALUES (:job, :role, :position, :name, :size)",
+                    {"job": job, "role": role, "position": position, "name": name, "size": size},
+                )
+
+    def names_of(self, job: int) -> set[str]:
+        """The names of a job's files."""
+        rows = self._execute("SELECT name FROM files WHERE job = :job", {"job": job}).fetchall()
+        return {str(row["name"]) for row in rows}
+
+    def is_picture(self, name: str) -> bool:
+        """Whether a file is a finished picture or the thumbnail of one."""
+        sql = "SELECT 1 FROM files WHERE name = :name AND role IN (:picture, :thumbnail) LIMIT 1"
+        values = {"name": name, "picture": Role.PICTURE, "thumbnail": Role.THUMBNAIL}
+        return self._execute(sql, values).fetchone() is not None
+
+    # --- callbacks, tokens and chores ----------------------------------------------------------
 
     def due_callbacks(self, now: float) -> list[Callback]:
-        """The callbacks that are due, the longest due first."""
-        rows = self._connection.execute(
-            "SELECT job, url, attempts FROM callbacks WHERE due <= ? ORDER BY due, job", (now,)
+        """The callbacks that are due and that nobody holds, the longest due first, locked."""
+        rows = self._execute(
+            "SELECT job, url, attempts FROM callbacks WHERE due <= :now AND held <= :now "
+            "ORDER BY due, job LIMIT :most FOR UPDATE SKIP LOCKED",
+            {"now": now, "most": MOST},
+        ).fetchall()
+        return [Callback(job=r["job"], url=r["url"], attempts=r["attempts"]) for r in rows]
+
+    def hold_callback(self, job: int, until: float) -> None:
+        """Keep a callback to whoever delivers it now, until a time."""
+        self._execute(
+            "UPDATE callbacks SET held = :until WHERE job = :job", {"until": until, "job": job}
         )
-        return [Callback(job=row[0], url=row[1], attempts=row[2]) for row in rows]
 
     def postpone_callback(self, job: int, due: float) -> None:
         """Count a failed attempt, and set the time of the next one."""
-        self._connection.execute(
-            "UPDATE callbacks SET attempts = attempts + 1, due = ? WHERE job = ?", (due, job)
+        self._execute(
+            "UPDATE callbacks SET attempts = attempts + 1, due = :due, held = 0 WHERE job = :job",
+            {"due": due, "job": job},
         )
 
     def drop_callback(self, job: int) -> None:
         """Forget a callback: it was delivered, or is given up."""
-        self._connection.execute("DELETE FROM callbacks WHERE job = ?", (job,))
-
-    # --- tokens --------------------------------------------------------------------------------
+        self._execute("DELETE FROM callbacks WHERE job = :job", {"job": job})
 
     def add_token(self, name: str, digest: str, now: float) -> None:
         """Add a token; only its digest is stored."""
-        self._connection.execute(
-            "INSERT INTO tokens (name, digest, created) VALUES (?, ?, ?)", (name, digest, now)
-        )
+        sql = "INSERT INTO tokens (name, digest, created) VALUES (:name, :digest, :now)"
+        self._execute(sql, {"name": name, "digest": digest, "now": now})
 
     def token_name(self, digest: str) -> str | None:
         """The name of the token with this digest."""
-        row = self._connection.execute(
-            "SELECT name FROM tokens WHERE digest = ?", (digest,)
-        ).fetchone()
-        return None if row is None else str(row[0])
+        sql = "SELECT name FROM tokens WHERE digest = :digest"
+        row = self._execute(sql, {"digest": digest}).fetchone()
+        return None if row is None else str(row["name"])
 
     def token_names(self) -> list[str]:
         """The names of all tokens, one for each."""
-        rows = self._connection.execute("SELECT name FROM tokens ORDER BY name, created")
-        return [str(row[0]) for row in rows]
+        rows = self._execute("SELECT name FROM tokens ORDER BY name, created").fetchall()
+        return [str(row["name"]) for row in rows]
 
     def drop_tokens(self, name: str) -> int:
         """Delete the tokens of a name; returns how many there were."""
-        return self._connection.execute("DELETE FROM tokens WHERE name = ?", (name,)).rowcount
+        return self._execute("DELETE FROM tokens WHERE name = :name", {"name": name}).rowcount
 
-    def _jobs(self, rows: Sequence[sqlite3.Row]) -> list[StoredJob]:
-        """The jobs of rows, with the names of their files."""
-        sql = "SELECT role, name FROM files WHERE job = ? ORDER BY role, position"
-        return [job_of(row, self._connection.execute(sql, (row["id"],)).fetchall()) for row in rows]
+    def take_chore(self, name: str, now: float, seconds: float) -> bool:
+        """Whether a chore is due, which nobody else is told for so many seconds."""
+        values = {"name": name, "now": now, "due": now + seconds}
+        self._execute(
+            "INSERT INTO chores (name, due) VALUES (:name, 0) ON CONFLICT DO NOTHING", values
+        )
+        sql = "UPDATE chores SET due = :due WHERE name = :name AND due <= :now"
+        return self._execute(sql, values).rowcount > 0
 
+    # --- within --------------------------------------------------------------------------------
 
-def _conditions(wanted: Search) -> tuple[list[str], list[object]]:
-    conditions, found = ["owner = ?"], list[object]([wanted.owner])
-    for word in words_of(wanted.words):
-        conditions.append("instr(words, ?) > 0")
-        found.append(word)
-    if wanted.states:
-        conditions.append(f"state IN ({', '.join('?' * len(wanted.states))})")
-        found += wanted.states
-    if wanted.style:
-        conditions.append("style = ?")
-        found.append(wanted.style)
-    if wanted.origin is not None:
-        conditions.append("origin = ?")
-        found.append(wanted.origin)
-    if wanted.starred:
-        conditions.append("starred = 1")
-    if wanted.before is not None:
-        conditions.append("id < ?")
-        found.append(wanted.before)
-    return conditions, found
+    def _one(self, sql: str, values: Mapping[str, object] | None = None) -> Row:
+        """The row of a query that always gives one."""
+        row = self._execute(sql, values).fetchone()
+        assert row is not None
+        return row
+
+    def _jobs(self, sql: str, values: Mapping[str, object]) -> list[StoredJob]:
+        """The jobs of a query, with the names of their files."""
+        rows = self._execute(sql, values).fetchall()
+        files: dict[int, list[Row]] = {row["id"]: [] for row in rows}
+        names, numbers = listed("job", files)
+        if files:
+            for file in self._execute(
+                f"SELECT job, role, name FROM files WHERE job IN ({names}) "  # noqa: S608 - ours
+                "ORDER BY job, role, position",
+                numbers,
+            ).fetchall():
+                files[file["job"]].append(file)
+        # One without files was deleted by another process in between.
+        return [job_of(row, files[row["id"]]) for row in rows if files[row["id"]]]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 GIGABYTE = 10**9
 DAY = 86_400.0
+FULL = "The disk of the library is full: free some space, or lower --library-size."
 
 
 @dataclass(frozen=True, kw_only=True)

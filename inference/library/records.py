@@ -117,6 +117,7 @@ class StoredJob:
         callback: address that is told when the job has ended; "" for none.
         starred: whether it is exempt from the library's limits.
         attempts: how often its painting was begun.
+        worker: the process that paints it, or did so last; "" for none.
     """
 
     id: int
@@ -141,6 +142,7 @@ class StoredJob:
     callback: str
     starred: bool
     attempts: int
+    worker: str
 
 
 @dataclass(frozen=True, kw_only=True)

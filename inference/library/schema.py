@@ -1,13 +1,16 @@
-"""The library's SQLite schema: tables, migrations by version number, and the connection."""
+"""The library's schema: tables and migrations by version number; SQLite, which holds them."""
 
 from __future__ import annotations
 
+import re
 import sqlite3
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 from inference.errors import LibraryUnavailable
+from inference.library.limits import FULL
 
 # "Masq", in SQLite's header: tells a library from other databases.
 APPLICATION_ID = 0x4D617371
@@ -74,7 +77,92 @@ MIGRATIONS: Migrations = (
         ) WITHOUT ROWID
         """,
     ),
+    (
+        # Who paints a job, and until when that is so without another word from there.
+        "ALTER TABLE jobs ADD COLUMN worker TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE jobs ADD COLUMN lease REAL",
+        "ALTER TABLE callbacks ADD COLUMN held REAL NOT NULL DEFAULT 0",
+        "CREATE INDEX jobs_by_end ON jobs (finished, id)",
+        # Each file once. Its row is locked while it is deleted, and by who announces a write.
+        """
+        CREATE TABLE blobs (
+            name TEXT NOT NULL PRIMARY KEY,
+            size INTEGER NOT NULL,
+            touched REAL NOT NULL
+        ) WITHOUT ROWID
+        """,
+        "INSERT INTO blobs SELECT name, max(size), 0 FROM files GROUP BY name",
+        """
+        CREATE TABLE unfinished_writes (
+            name TEXT NOT NULL,
+            writer TEXT NOT NULL,
+            since REAL NOT NULL,
+            PRIMARY KEY (name, writer)
+        ) WITHOUT ROWID
+        """,
+        "CREATE INDEX unfinished_writes_by_writer ON unfinished_writes (writer)",
+        # What one of all processes does from time to time.
+        """
+        CREATE TABLE chores (
+            name TEXT NOT NULL PRIMARY KEY,
+            due REAL NOT NULL
+        ) WITHOUT ROWID
+        """,
+    ),
 )
+
+LOCKS = re.compile(r" FOR UPDATE(?: SKIP LOCKED)?$")
+
+
+class Sqlite:
+    """The SQLite database in a library's folder, as a `Connection`.
+
+    Args:
+        folder: of the library, for messages.
+        connection: of `connect`.
+    """
+
+    errors: tuple[type[Exception], ...] = (sqlite3.Error,)
+
+    def __init__(self, folder: Path, connection: sqlite3.Connection) -> None:
+        self._folder, self._connection = folder, connection
+
+    def execute(self, sql: str, values: Mapping[str, object] | None = None) -> sqlite3.Cursor:
+        """Run a statement."""
+        return self._connection.execute(LOCKS.sub("", sql), values or {})
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Context whose statements take effect together, or not at all."""
+        with transaction(self._connection):
+            yield
+
+    def now(self) -> float:
+        """Seconds since 1970, by this machine's clock."""
+        return time.time()
+
+    def told(self, error: Exception) -> str:
+        """The sentence for an error of SQLite."""
+        reasons = {
+            sqlite3.SQLITE_FULL: FULL,
+            sqlite3.SQLITE_CORRUPT: (
+                f"The library in {self._folder} is damaged: start the server again, which sets it "
+                "aside and begins a new one."
+            ),
+            sqlite3.SQLITE_READONLY: (
+                f"The library in {self._folder} is read-only: make it writable, or give another "
+                "--library."
+            ),
+        }
+        return reasons.get(
+            getattr(error, "sqlite_errorcode", 0) & 0xFF,
+            f"The library in {self._folder} cannot be used: check its disk, and start the server "
+            "again.",
+        )
+
+    def close(self) -> None:
+        """Close the database."""
+        self._connection.close()
 
 
 def connect(file: Path, migrations: Migrations = MIGRATIONS) -> sqlite3.Connection:

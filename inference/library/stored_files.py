@@ -1,16 +1,23 @@
-"""Files of the library, named by the digest of their content and written atomically."""
+"""Files of the library, named by the digest of their content: in a folder or an object store."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import hashlib
+import math
 import os
 import re
 import secrets
 import shutil
-from collections.abc import Collection, Iterable, Iterator
+import sys
+from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import Any, Protocol
+
+from inference.errors import LibraryUnavailable
+from inference.library.address import store_folder
+from inference.library.limits import FULL
 
 # First bytes of a file (at an offset) and the suffix of its name.
 SIGNATURES = (
@@ -31,6 +38,46 @@ MARGIN, SHARE = 16 * 2**20, 0.1
 # Names that this module gives; no other file in its folder is ever touched.
 _OURS = re.compile(r"[0-9a-f]{64}\.[a-z]{3,4}|\.[0-9a-f]{16}\.part")
 NAME = re.compile(r"[0-9a-f]{64}\.[a-z]{3,4}")
+# The package that fsspec needs for an address of this kind.
+PACKAGES = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
+# Errors of those packages that are no OSError, by module and name.
+ERRORS = (
+    ("botocore.exceptions", "BotoCoreError"), ("aiohttp", "ClientError"),
+    ("gcsfs.retry", "HttpError"), ("google.auth.exceptions", "GoogleAuthError"),
+    ("azure.core.exceptions", "AzureError"), ("fsspec.exceptions", "FSTimeoutError"),
+)  # fmt: skip
+
+
+class Files(Protocol):
+    """Files that never change: written once, read, and deleted; each is there as a whole or not.
+
+    All methods but `told` raise OSError where the files cannot be reached.
+    """
+
+    def write(self, data: bytes) -> str:
+        """Write a file, unless it is there, and return its name."""
+
+    def read(self, name: str) -> bytes:
+        """The content of a file; raises FileNotFoundError if it is not there."""
+
+    def delete(self, name: str) -> bool:
+        """Delete a file; whether it is gone."""
+
+    def room(self) -> float:
+        """Bytes that may still be written."""
+
+    def told(self, error: OSError) -> str:
+        """The sentence for an error."""
+
+
+def files_at(address: str) -> Files:
+    """The files of a shared library.
+
+    Raises:
+        LibraryUnavailable: the address is invalid, or a package for it is missing.
+    """
+    folder = store_folder(address)
+    return ObjectFiles(address) if folder is None else StoredFiles(folder)
 
 
 class StoredFiles:
@@ -83,19 +130,27 @@ class StoredFiles:
         Raises:
             ValueError: no file has such a name.
         """
-        if not NAME.fullmatch(name):
-            raise ValueError(f"{name[:80]!r} is no file of the library")
-        return self.root / name[:2] / name
+        return self.root / _within(name)
 
     def read(self, name: str) -> bytes:
         """The content of a file; raises OSError if it is not there."""
         return self.path(name).read_bytes()
 
-    def delete(self, names: Iterable[str]) -> None:
-        """Delete files; those that cannot be deleted are left to the next `sweep`."""
-        for name in names:
-            with contextlib.suppress(OSError):
-                self.path(name).unlink()
+    def delete(self, name: str) -> bool:
+        """Delete a file; one that cannot be deleted is left to the next `sweep`."""
+        with contextlib.suppress(OSError):
+            self.path(name).unlink(missing_ok=True)
+            return True
+        return False
+
+    def told(self, error: OSError) -> str:
+        """The sentence for an error."""
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return FULL
+        return (
+            f"The library's files in {self.root} cannot be used: check its disk, and start the "
+            "server again."
+        )
 
     def sweep(self, known: Collection[str]) -> int:
         """Delete the files that are not known, such as those of a write that was cut off.
@@ -115,6 +170,83 @@ class StoredFiles:
         for folder in self.root.iterdir():
             if re.fullmatch(r"[0-9a-f]{2}", folder.name) and folder.is_dir():
                 yield from (one for one in folder.iterdir() if _OURS.fullmatch(one.name))
+
+
+class ObjectFiles:
+    """Files in an object store, by fsspec; its keys come from the environment.
+
+    Args:
+        address: such as `s3://bucket/folder`.
+
+    Raises:
+        LibraryUnavailable: a package for it is missing.
+    """
+
+    def __init__(self, address: str) -> None:
+        self._address = address.rstrip("/")
+        try:
+            import fsspec
+
+            # Without a list of what is there, which other machines make out of date.
+            self._store, self._root = fsspec.core.url_to_fs(self._address, use_listings_cache=False)
+        except ImportError as error:
+            package = PACKAGES.get(address.partition(":")[0], "fsspec")
+            raise LibraryUnavailable(
+                f"{self._address} needs a package: python -m pip install {package}."
+            ) from error
+
+    def write(self, data: bytes) -> str:
+        """Write a file, also one that is there: its content is the same."""
+        name = name_of(data)
+        self._called("pipe_file", name, data)
+        return name
+
+    def read(self, name: str) -> bytes:
+        """The content of a file."""
+        return bytes(self._called("cat_file", name))
+
+    def delete(self, name: str) -> bool:
+        """Delete a file; whether it is gone."""
+        try:
+            self._called("rm_file", name)
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False
+        return True
+
+    def room(self) -> float:
+        """Without limit."""
+        return math.inf
+
+    def told(self, error: OSError) -> str:
+        """The sentence for an error."""
+        if isinstance(error, FileNotFoundError):
+            return f"A file of the library is not in {self._address}: it was deleted there."
+        if isinstance(error, PermissionError):
+            return f"{self._address} refuses access: check the keys in the environment."
+        return f"{self._address} does not answer: check the network, and its keys."
+
+    def _called(self, method: str, name: str, *values: object) -> Any:
+        """What a method of the store gives for a file; every error of it is an OSError."""
+        path = f"{self._root}/{_within(name)}"
+        modules = ((sys.modules.get(module), error) for module, error in ERRORS)
+        errors = tuple(getattr(module, error) for module, error in modules if module is not None)
+        try:
+            return getattr(self._store, method)(path, *values)
+        except errors as error:
+            raise OSError(f"{type(error).__name__} of the object store") from error
+
+
+def _within(name: str) -> str:
+    """The place of a file in the folder of all.
+
+    Raises:
+        ValueError: no file has such a name.
+    """
+    if not NAME.fullmatch(name):
+        raise ValueError(f"{name[:80]!r} is no file of the library")
+    return f"{name[:2]}/{name}"
 
 
 def name_of(data: bytes) -> str:

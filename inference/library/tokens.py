@@ -6,9 +6,9 @@ import hashlib
 import re
 import secrets
 import time
-from pathlib import Path
 
 from inference.errors import InvalidRecipe
+from inference.library.address import Place
 from inference.library.opening import open_storage
 
 PREFIX = "mq_"
@@ -19,15 +19,15 @@ class Tokens:
     """The tokens of a library, which a server may be using at the same time.
 
     Args:
-        folder: the library; created where it is missing.
+        place: the library; a folder is created where it is missing.
 
     Raises:
-        LibraryUnavailable: the folder cannot be used.
+        LibraryUnavailable: it cannot be used.
         NotStored: a token cannot be written; so do all methods.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._storage, _ = open_storage(folder)
+    def __init__(self, place: Place) -> None:
+        self._storage, _ = open_storage(place)
 
     def close(self) -> None:
         """Close the database."""
@@ -44,7 +44,7 @@ class Tokens:
                 "A token's name has 1 to 64 letters, digits or . @ + - _: choose another."
             )
         token = PREFIX + secrets.token_urlsafe(32)
-        with self._storage.used() as rows, self._storage.changed():
+        with self._storage.changed() as rows:
             rows.add_token(name, digest_of(token), time.time())
         return token
 
@@ -55,7 +55,7 @@ class Tokens:
 
     def remove(self, name: str) -> int:
         """Delete the tokens of a name; returns how many there were."""
-        with self._storage.used() as rows, self._storage.changed():
+        with self._storage.changed() as rows:
             return rows.drop_tokens(name)
 
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import anyio.to_thread
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 
 from inference.catalog.catalog import Catalog
 from inference.catalog.schema import Style
@@ -209,11 +209,15 @@ class RestApi:
 
     def picture(self, name: str) -> Response:
         """A finished picture, for whoever knows its name."""
-        path = self._library.picture(name)
-        if path is None:
+        data = self._library.picture(name)
+        if data is None:
             raise Refusal(404, "There is no such picture: it was deleted, or never was.")
-        headers = {"Cache-Control": "private, max-age=86400", "X-Content-Type-Options": "nosniff"}
-        return FileResponse(path, headers=headers)
+        kind = "image/png" if name.endswith(".png") else "image/jpeg"
+        headers = {
+            "Cache-Control": "private, max-age=86400", "X-Content-Type-Options": "nosniff",
+            "ETag": f'"{name}"',
+        }  # fmt: skip
+        return Response(data, media_type=kind, headers=headers)
 
     # --- within ----------------------------------------------------------------------------------
 

@@ -19,14 +19,15 @@ from inference.serving.request import PaintRequest
 
 log = logging.getLogger(__name__)
 
-# Seconds between two looks into a queue that nobody has woken, and after an error of the disk.
-PAUSE, RETRY = 60.0, 10.0
+# Seconds after an error of the disk or the database.
+RETRY = 10.0
 
 
 class JobQueue:
     """The queue of jobs that no page waits for: those of REST, and those that a crash cut off.
 
-    A job of the page and one of the queue take turns by the studio's job lock.
+    A job of the page and one of the queue take turns by the studio's job lock. A shared library
+    has a queue for many processes, each with one of these.
 
     Args:
         service: paints.
@@ -39,6 +40,7 @@ class JobQueue:
         self._stopping, self._woken = threading.Event(), threading.Event()
         self._running: tuple[int, threading.Event] | None = None
         self._told: tuple[int, dict[str, object]] | None = None
+        library.when_lost(self.cancel)
         self._painter = ThreadPoolExecutor(1, thread_name_prefix="queue-painter")
         self._thread = threading.Thread(target=self._work, name="job-queue", daemon=True)
 
@@ -88,7 +90,7 @@ class JobQueue:
             told = ""
             if job is None:
                 self._library.enforce_limits()
-                self._woken.wait(PAUSE)
+                self._woken.wait(self._library.pause)
                 continue
             # In a thread of its own, so that an unforeseen error ends the job and not the queue.
             failure = self._painter.submit(self._paint, job).exception()

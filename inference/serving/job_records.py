@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 
 from inference.errors import Cancelled, InvalidPhoto, MasqueradeError, ModelFailed, NotStored
+from inference.library.address import Shared
 from inference.library.library import Library
 from inference.library.limits import DAY, GIGABYTE, Limits
 from inference.library.pictures import outcome_of
@@ -31,7 +32,11 @@ LEFT = "The page was closed before this was painted."
 
 @contextmanager
 def opened_library(options: Options) -> Iterator[Library | None]:
-    """The library of a server; None where it is off or cannot be used, which the log says."""
+    """The library of a server; None where it is off or cannot be used, which the log says.
+
+    Raises:
+        SystemExit: a shared one cannot be used; whoever runs many servers starts this one again.
+    """
     library = None
     if options.library is not None:
         size, days = options.library_size, options.library_days
@@ -39,6 +44,8 @@ def opened_library(options: Options) -> Iterator[Library | None]:
         try:
             library = Library(options.library, limits)
         except MasqueradeError as error:
+            if isinstance(options.library, Shared):
+                raise SystemExit(str(error)) from error
             log.warning("%s This server keeps no library.", error)
         else:
             for note in library.notes:

@@ -15,8 +15,13 @@ from pathlib import Path
 
 import platformdirs
 
+from inference.errors import LibraryUnavailable
+from inference.library.address import EXAMPLE, Place, Shared, place_of, store_folder
+
 # Environment variable for --auth; unlike an argument, it does not appear in process listings.
 AUTH = "MASQUERADE_AUTH"
+# Those for --library and --library-files.
+LIBRARY, LIBRARY_FILES = "MASQUERADE_LIBRARY", "MASQUERADE_LIBRARY_FILES"
 LOOPBACK = frozenset(("localhost", "127.0.0.1", "::1"))
 OFF = "off"
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - compared with, not listened on
@@ -35,7 +40,7 @@ class Options:
         hosts: host names of the page, beside localhost and IP addresses.
         safety_checker: withhold what the safety checker flags.
         compiled: compile denoising steps; None compiles where it pays.
-        library: folder in which jobs and pictures are kept; None keeps none.
+        library: where jobs and pictures are kept; None keeps none.
         library_size: most gigabytes of the library.
         library_days: days for which a job is kept; None for ever.
         idempotent: whether equal REST requests within a day give one prompt.
@@ -51,7 +56,7 @@ class Options:
     hosts: tuple[str, ...] = ()
     safety_checker: bool = False
     compiled: bool | None = None
-    library: Path | None = None
+    library: Place | None = None
     library_size: float = 10.0
     library_days: float | None = None
     idempotent: bool = False
@@ -70,8 +75,14 @@ class Options:
         environment: Mapping[str, str] = os.environ,
     ) -> Options:
         """Parse the command line; an error in it is printed and ends the program."""
-        parser = _parser(description, is_space="SPACE_ID" in environment)
+        parser = _parser(description, environment)
         given = parser.parse_args(arguments)
+        try:
+            library = None if given.library == OFF else place_of(given.library, given.library_files)
+            if isinstance(library, Shared):
+                store_folder(library.files)  # it is needed
+        except LibraryUnavailable as error:
+            parser.error(str(error))
         auth = given.auth or [one for one in (environment.get(AUTH),) if one]
         if not all(_is_account(one) for one in auth):
             parser.error(f"--auth and {AUTH} take user:password")
@@ -90,7 +101,7 @@ class Options:
             hosts=tuple(dict.fromkeys(name.lower() for name in names if name)),
             safety_checker=given.safety_checker,
             compiled=given.compile,
-            library=None if given.library == OFF else Path(given.library),
+            library=library,
             library_size=given.library_size,
             library_days=given.library_days,
             idempotent=given.idempotent,
@@ -117,12 +128,18 @@ def _above_zero(text: str) -> float:
     return value
 
 
+def _escaped(text: str) -> str:
+    """A text as argparse's help takes it."""
+    return text.replace("%", "%%")
+
+
 def _is_account(text: str) -> bool:
     user, _, password = text.partition(":")
     return bool(user and password)
 
 
-def _parser(description: str, *, is_space: bool) -> argparse.ArgumentParser:
+def _parser(description: str, environment: Mapping[str, str]) -> argparse.ArgumentParser:
+    is_space = "SPACE_ID" in environment
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--host", help="address to listen on; only this machine by default")
     parser.add_argument("--port", type=int, help="port to listen on; 7860 by default")
@@ -145,15 +162,23 @@ def _parser(description: str, *, is_space: bool) -> argparse.ArgumentParser:
         "--compile", action=argparse.BooleanOptionalAction, default=None,
         help="compile the denoising step behind the scenes; on with CUDA",
     )  # fmt: skip
-    _add_library(parser, OFF if is_space else str(default_library()))
+    _add_library(parser, environment)
     _add_rest(parser)
     return parser
 
 
-def _add_library(parser: argparse.ArgumentParser, default: str) -> None:
+def _add_library(parser: argparse.ArgumentParser, environment: Mapping[str, str]) -> None:
+    default = OFF if "SPACE_ID" in environment else str(default_library())
+    # Help shows this default and never the environment's, which may have a password in it.
     parser.add_argument(
-        "--library", default=default, metavar="DIR",
-        help="folder in which jobs and pictures are kept, or «off»; here %(default)s by default",
+        "--library", default=environment.get(LIBRARY) or default, metavar="DIR",
+        help="folder in which jobs and pictures are kept, or «off», or a database for many "
+        f"machines, such as {EXAMPLE}; {LIBRARY} hides it; here {_escaped(default)} by default",
+    )  # fmt: skip
+    parser.add_argument(
+        "--library-files", default=environment.get(LIBRARY_FILES, ""), metavar="URL",
+        help=f"where a library in a database has its pictures: s3://bucket/folder, or a folder "
+        f"that all machines share; {LIBRARY_FILES} is the same",
     )  # fmt: skip
     parser.add_argument(
         "--library-size", type=_above_zero, default=Options.library_size, metavar="GB",

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from inference.errors import LibraryUnavailable
-from inference.library.library import DIED, Library
+from inference.library.leases import DIED
+from inference.library.library import Library
 from inference.library.limits import Limits
 from inference.library.records import NewJob, Origin, Search, State
 from inference.recipe.prompt_block import parse
@@ -144,15 +145,12 @@ def test_another_owners_job_can_neither_be_seen_nor_changed(library: Library) ->
     assert not library.delete("bob", job.id)
     assert not library.star("bob", job.id)
     assert library.search(Search(owner="bob")) == []
-    for name in (stored.photo, *stored.pictures, *stored.thumbnails):
-        assert library.path("bob", name) is None
-        assert library.path("ann", name) is not None
     assert library.get("ann", job.id) == stored
 
 
 @pytest.mark.parametrize("name", ["", "x", "../library.sqlite", "a" * 64, "/etc/passwd", "\0"])
 def test_a_name_that_is_no_file_leads_nowhere(library: Library, name: str) -> None:
-    assert library.path("ann", name) is None
+    assert library.picture(name) is None
 
 
 # --- search ---------------------------------------------------------------------------------------

@@ -16,7 +16,8 @@ import pytest
 
 from inference.catalog.catalog import Catalog
 from inference.errors import ModelFailed
-from inference.library.library import DIED, Library
+from inference.library.leases import DIED
+from inference.library.library import Library
 from inference.library.opening import open_storage
 from inference.library.records import Search, State, StoredJob
 from inference.serving.job_queue import JobQueue
@@ -79,7 +80,7 @@ def test_jobs_are_painted_in_their_order_and_a_wrong_one_stops_nothing(
     ]
     (last,) = [accept(library, seed=9)]
     gone = accept(library, photo=png(coloured((9, 9, 9))))
-    library._storage.files.delete([get(library, gone).photo])
+    library._storage.files.delete(get(library, gone).photo)
     with running(studio, library, tmp_path):
         wait_until(lambda: ended(library, *good, *wrong, last, gone), 60)
     for job in (*good, last):
