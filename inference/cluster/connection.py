@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,12 @@ from inference.errors import MasqueradeError
 ROOT = Path(__file__).parents[2]
 #: The address that stands for Ray on this machine, started and ended by us.
 HERE = "local"
+NO_CLUSTER = (
+    "There is no Ray cluster at {}: start one with «ray start --head», or leave the address out to "
+    "use this machine."
+)
+# Seconds that a cluster has to answer.
+SECONDS = 10.0
 # Bytes for photos on their way between the processes of this machine.
 OBJECT_STORE = 512 * 2**20
 
@@ -55,6 +62,7 @@ def connect(address: str) -> None:
     # Read by the processes that Ray starts: it reports its use to its makers otherwise.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     options: dict[str, Any] = {}
+    _check(address)
     if address == HERE:
         options = {
             "num_cpus": os.cpu_count(), "object_store_memory": OBJECT_STORE,
@@ -66,10 +74,23 @@ def connect(address: str) -> None:
             logging_level=logging.ERROR, **options,
         )  # fmt: skip
     except (OSError, RuntimeError, ValueError) as error:
-        raise MasqueradeError(
-            f"There is no Ray cluster at {address}: start one with «ray start --head», or leave "
-            "the address out to use this machine."
-        ) from error
+        raise MasqueradeError(NO_CLUSTER.format(address)) from error
+
+
+def _check(address: str) -> None:
+    """Check that somebody answers at an address, because Ray would wait for minutes.
+
+    Raises:
+        MasqueradeError: nobody does.
+    """
+    host, has_port, port = address.rpartition("://")[2].rpartition(":")
+    if not has_port:  # a word such as «auto», or a name whose port Ray knows
+        return
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=SECONDS):
+            pass
+    except (OSError, ValueError) as error:
+        raise MasqueradeError(NO_CLUSTER.format(address)) from error
 
 
 def runtime_env() -> dict[str, Any]:

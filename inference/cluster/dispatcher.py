@@ -7,11 +7,11 @@ import logging
 from typing import Any
 
 import anyio.to_thread
-from ray import serve
 from ray.exceptions import RayError
 from ray.serve.exceptions import BackPressureError, RayServeException
 from ray.serve.handle import DeploymentHandle
 
+from inference.catalog.catalog import Catalog
 from inference.cluster.settings import ServiceSettings
 from inference.errors import NotStored
 from inference.library.records import StoredJob
@@ -28,7 +28,6 @@ FAILURES = (RayError, RayServeException, ConnectionError, TimeoutError)
 Event = dict[str, Any]
 
 
-@serve.deployment
 class Dispatcher:
     """Has every waiting job painted, and knows how far those are that are painted now.
 
@@ -52,7 +51,7 @@ class Dispatcher:
         # Jobs of which a call with a first look has failed, so that it is left out.
         self._unseen: set[int] = set()
         self._woken, self._stopping = asyncio.Event(), False
-        catalog = settings.read_catalog()
+        self._catalog = catalog = settings.read_catalog()
 
         def object_of(job: StoredJob) -> Event:
             return prompt_object(job, catalog, str(job.request.get(BASE, "")))
@@ -99,12 +98,13 @@ class Dispatcher:
 
     async def _have_painted(self, job: int, style: str) -> None:
         """Have one job looked at and painted; what fails is tried again as long as it waits."""
-        painter = self._painter.options(stream=True, multiplexed_model_id=style)
-        is_blind = self._mask_finder is None or job in self._unseen
+        checkpoint = checkpoint_of(self._catalog, style)
+        painter = self._painter.options(stream=True, multiplexed_model_id=checkpoint)
+        finder = None if job in self._unseen else self._mask_finder
         try:
             # The look goes from replica to replica and not through this one.
-            look = None if is_blind else self._mask_finder.look.remote(job)
-            response = painter.paint.remote(job, style, look)
+            look = None if finder is None else finder.look.remote(job)
+            response = painter.paint.remote(job, checkpoint, look)
             try:
                 async for event in response:
                     self._told[job] = event
@@ -133,3 +133,12 @@ class Dispatcher:
             call.cancel()
         self._callbacks.stop()
         self._library.close()
+
+
+def checkpoint_of(catalog: Catalog, style: str) -> str:
+    """A name for the checkpoint of a style: the key of the first style that has the same."""
+    known = catalog.style_by_key.get(style)
+    if known is None:
+        return style
+    base = (known.base, known.checkpoint, known.vae)
+    return next(s.key for s in catalog.styles() if (s.base, s.checkpoint, s.vae) == base)

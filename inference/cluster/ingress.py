@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from ray import serve
 from ray.serve.handle import DeploymentHandle
 
 from inference.cluster.settings import ServiceSettings
@@ -13,8 +12,6 @@ from inference.rest.handlers import RestApi
 from inference.serving.guard import Application, Guard
 
 
-@serve.deployment
-@serve.ingress()
 class Ingress:
     """Takes requests, stores prompts in the library, and tells the dispatcher.
 

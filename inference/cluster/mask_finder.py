@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 import anyio.to_thread
+import numpy as np
 from ray import serve
 
 from inference.cluster.settings import ServiceSettings
@@ -22,7 +23,6 @@ log = logging.getLogger(__name__)
 WAIT = 0.02
 
 
-@serve.deployment
 class MaskFinder:
     """Looks words up in photos, several photos at once.
 
@@ -32,6 +32,8 @@ class MaskFinder:
 
     def __init__(self, settings: ServiceSettings) -> None:
         self._studio, self._library = settings.make_studio(), settings.open_library()
+        black = Photo.of(np.zeros((64, 64, 3), dtype=np.uint8))
+        self._studio.select(black, Recipe())  # a replica is asked once its models are there
 
     @serve.batch(max_batch_size=MOST_AT_ONCE, batch_wait_timeout_s=WAIT)
     async def look(self, jobs: list[int]) -> list[FirstLook | None]:

@@ -27,13 +27,12 @@ Event = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
-class KnownStyle:
-    """A style that a painter has painted with; its models are in the studio's memory."""
+class KnownCheckpoint:
+    """A checkpoint that a painter has in memory; the studio keeps one, the last."""
 
     key: str
 
 
-@serve.deployment
 class Painter:
     """Paints jobs, one at a time, on a studio of its own.
 
@@ -53,18 +52,25 @@ class Painter:
         for _ in self._studio.warm_up():  # a replica is asked once its default style is there
             pass
 
-    @serve.multiplexed(max_num_models_per_replica=2)
-    async def style(self, key: str) -> KnownStyle:
-        """A style; Serve asks the replicas that know it first."""
-        return KnownStyle(key=key)
+    @serve.multiplexed(max_num_models_per_replica=1)
+    async def checkpoint(self, key: str) -> KnownCheckpoint:
+        """A checkpoint; Serve asks the replicas that have it first."""
+        return KnownCheckpoint(key=key)
 
-    async def paint(self, job: int, style: str, look: FirstLook | None) -> AsyncGenerator[Event]:
+    async def paint(
+        self, job: int, checkpoint: str, look: FirstLook | None
+    ) -> AsyncGenerator[Event]:
         """Paint a job, if it is still to be painted.
+
+        Args:
+            job: its number.
+            checkpoint: that of its style; see `checkpoint_of`.
+            look: what its photo shows; None leaves it to this painter.
 
         Yields:
             stage and steps. Nothing at all if another painter has the job, or it was deleted.
         """
-        await self.style(style)
+        await self.checkpoint(checkpoint)
         loop, told = asyncio.get_running_loop(), asyncio.Queue[Event | None]()
 
         def tell(event: Event | None) -> None:

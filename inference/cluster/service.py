@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ray import serve
 from ray.serve import Application
 from ray.serve.config import AutoscalingConfig, BackpressureConfig
 
@@ -31,20 +32,21 @@ def app(settings: ServiceSettings) -> Application:
     """
     finder = None
     if settings.max_mask_finders:
-        finder = MaskFinder.options(**_mask_finder_options(settings)).bind(settings)
-    painter = Painter.options(**_painter_options(settings)).bind(settings)
-    dispatcher = Dispatcher.options(
-        num_replicas=1, max_ongoing_requests=1000, graceful_shutdown_timeout_s=settings.drain,
-        max_surge_percent=SURGE, health_check_period_s=HEALTH_SECONDS,
+        finder = serve.deployment(MaskFinder, **_mask_finder_options(settings)).bind(settings)
+    painter = serve.deployment(Painter, **_painter_options(settings)).bind(settings)
+    dispatcher = serve.deployment(
+        Dispatcher, num_replicas=1, max_ongoing_requests=1000, max_surge_percent=SURGE,
+        graceful_shutdown_timeout_s=settings.drain, health_check_period_s=HEALTH_SECONDS,
         ray_actor_options=_actor(cpus=0),
     ).bind(settings, painter, finder)  # fmt: skip
-    return Ingress.options(
-        num_replicas=settings.ingresses, max_ongoing_requests=REQUESTS,
-        max_queued_requests=settings.max_waiting, graceful_shutdown_timeout_s=DRAIN,
+    return serve.deployment(
+        serve.ingress()(Ingress), name="Ingress", num_replicas=settings.ingresses,
+        max_ongoing_requests=REQUESTS, max_queued_requests=settings.max_waiting,
         backpressure_config=BackpressureConfig(
             status_code=503, retry_after_s=settings.retry_after
         ),
-        max_surge_percent=SURGE, ray_actor_options=_actor(cpus=0),
+        max_surge_percent=SURGE, graceful_shutdown_timeout_s=DRAIN,
+        ray_actor_options=_actor(cpus=0),
     ).bind(settings, dispatcher)  # fmt: skip
 
 

@@ -35,7 +35,6 @@ class ServiceSettings(BaseModel):
         ingresses: number of replicas that take requests.
         min_painters, max_painters: limits of the autoscaling.
         painter_gpus, painter_cpus: what each painter takes.
-        styles_per_painter: styles that a painter keeps in memory.
         min_mask_finders, max_mask_finders, mask_finder_cpus: the same for those who look at photos;
             with 0 at most, painters do that themselves.
         drain: seconds that a painter has to end what it paints before it is ended.
@@ -62,7 +61,6 @@ class ServiceSettings(BaseModel):
     max_painters: int = Field(default=1, ge=1)
     painter_gpus: float = Field(default=0.0, ge=0)
     painter_cpus: float = Field(default=1.0, ge=0)
-    styles_per_painter: int = Field(default=2, ge=1)
     min_mask_finders: int = Field(default=1, ge=0)
     max_mask_finders: int = Field(default=1, ge=0)
     mask_finder_cpus: float = Field(default=1.0, ge=0)
