@@ -48,7 +48,7 @@ def connected(address: str = HERE) -> Iterator[Resources]:
     """
     # Ray's own remarks would stand between the lines of a command.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     connect(address)
     try:
         found = ray.cluster_resources()

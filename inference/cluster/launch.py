@@ -27,6 +27,7 @@ DESCRIPTION = "Serve the REST API by the nodes of a Ray cluster, or by several p
 OPTIONS = {
     "library": "folder in which jobs and pictures are kept, or postgresql://… for several machines",
     "library_files": "where files are kept beside a database: a folder, s3://… or gs://…",
+    "lease": "seconds after which the job of a painter that is gone is painted by another",
     "style": "default style; see inference/catalog/catalog.toml",
     "catalog": "your own styles, laid over the built-in ones",
     "max_waiting": "most prompts that wait; more get 503",
@@ -35,6 +36,7 @@ OPTIONS = {
     "max_painters": "most painters",
     "painter_gpus": "GPUs of each painter",
     "painter_cpus": "processors of each painter",
+    "mask_finder_cpus": "processors of each process that looks at photos",
     "max_mask_finders": "most processes that look at photos; with 0, painters do",
 }
 
@@ -54,6 +56,7 @@ def serve_on_cluster(arguments: Sequence[str], stdout: TextIO) -> None:
         name = str(mistake["loc"][0]).replace("_", "-")
         raise MasqueradeError(f"--{name} is wrong: {mistake['msg']}.") from error
     settings.read_catalog()
+    settings.check_reach(machines=1)
     connect(options.ray)
     try:
         settings.check_reach(_machines())
@@ -73,7 +76,7 @@ def served(settings: ServiceSettings, host: str, port: int) -> Iterator[str]:
         MasqueradeError: it cannot be started; the log of Ray says why.
     """
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
-    serve.start(http_options={"host": host, "port": port})
+    serve.start(proxy_location="HeadOnly", http_options={"host": host, "port": port})
     try:
         serve.run(app(settings), name=NAME, route_prefix="/")
     except RuntimeError as error:

@@ -107,4 +107,5 @@ class ServiceSettings(BaseModel):
             idempotent=self.idempotent,
             most_waiting=self.max_waiting,
             full=503,
+            try_again=self.retry_after,
         )

@@ -65,12 +65,14 @@ class RestRules:
         idempotent: whether the same attributes within a day give the same prompt.
         most_waiting: most prompts that wait, of all owners.
         full: status of the answer when so many wait.
+        try_again: seconds after which a client may send more.
     """
 
     callbacks: CallbackRules = field(default_factory=CallbackRules)
     idempotent: bool = False
     most_waiting: int = MAX_WAITING_IN_ALL
     full: int = 429
+    try_again: int = TRY_AGAIN
 
 
 class RestApi:
@@ -259,7 +261,7 @@ class RestApi:
         if self._library.count_waiting(owner) >= MAX_WAITING:
             raise busy(429, f"{MAX_WAITING} prompts of yours wait: send more later.", TRY_AGAIN)
         if self._library.count_waiting() >= self._rules.most_waiting:
-            raise busy(self._rules.full, FULL, TRY_AGAIN)
+            raise busy(self._rules.full, FULL, self._rules.try_again)
 
 
 def base_of(request: Request) -> str:

@@ -96,7 +96,8 @@ def test_a_node_is_killed_and_every_photo_is_painted(
     kill(cluster)
     status, told, remarks = done(process)
     assert status == 0, remarks
-    assert len(told.splitlines()) == 24
+    # Ray itself writes a remark on the node between the lines.
+    assert told.count("kept pixels changed: 0") == 24
     assert {path.name for path in out.iterdir()} == {f"{k}.png" for k in range(24)}
 
 

@@ -14,11 +14,18 @@ from ray.cluster_utils import Cluster
 
 ROOT = Path(__file__).parents[2]
 OBJECT_STORE = 100 * 2**20
-SURROUNDINGS = {"RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1"}
+# A node that was killed is noticed within seconds, not after half a minute.
+SURROUNDINGS = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "OMP_NUM_THREADS": "1",
+    "RAY_health_check_period_ms": "1000",
+    "RAY_health_check_timeout_ms": "1000",
+    "RAY_health_check_failure_threshold": "3",
+}
 
 
 @contextmanager
-def ray_cluster(nodes: int = 3, cpus: int = 2) -> Iterator[Any]:
+def ray_cluster(nodes: int = 3, cpus: int = 1) -> Iterator[Any]:
     """A cluster whose first node has the services; its processes are gone at the end."""
     os.environ.update(SURROUNDINGS)  # of the nodes' processes
     cluster = Cluster()
