@@ -76,9 +76,11 @@ def served(settings: ServiceSettings, host: str, port: int) -> Iterator[str]:
         MasqueradeError: it cannot be started; the log of Ray says why.
     """
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
-    serve.start(proxy_location="HeadOnly", http_options={"host": host, "port": port})
+    quiet = {"enable_access_log": False}  # addresses of pictures are secrets
+    options = {"host": host, "port": port}
+    serve.start(proxy_location="HeadOnly", http_options=options, logging_config=quiet)
     try:
-        serve.run(app(settings), name=NAME, route_prefix="/")
+        serve.run(app(settings), name=NAME, route_prefix="/", logging_config=quiet)
     except RuntimeError as error:
         serve.shutdown()
         raise MasqueradeError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -13,8 +14,13 @@ from inference.library.library import Library
 from inference.library.limits import DAY, GIGABYTE, Limits
 from inference.rest.callbacks import CallbackRules
 from inference.rest.handlers import RestRules
-from inference.serving.options import default_library
+from inference.serving.options import LIBRARY, LIBRARY_FILES, default_library
 from inference.studio.studio import Studio
+
+
+def _library() -> str:
+    """Where the library is, by the environment: an address may have a password in it."""
+    return os.environ.get(LIBRARY) or str(default_library())
 
 
 class ServiceSettings(BaseModel):
@@ -22,7 +28,7 @@ class ServiceSettings(BaseModel):
 
     Attributes:
         library, library_files: where jobs and pictures are; a folder for one machine, a database
-            and a store of files for many.
+            and a store of files for many. By default what the environment says.
         library_size, library_days: gigabytes and days that are kept; None for ever.
         lease: seconds after which the job of a painter that is gone is painted by another.
         style: key of the default style; None takes that of the painters' hardware.
@@ -43,8 +49,8 @@ class ServiceSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    library: str = Field(default_factory=lambda: str(default_library()))
-    library_files: str = ""
+    library: str = Field(default_factory=_library, repr=False)
+    library_files: str = Field(default_factory=lambda: os.environ.get(LIBRARY_FILES, ""))
     library_size: float = Field(default=10.0, gt=0)
     library_days: float | None = Field(default=None, gt=0)
     lease: float = Field(default=60.0, gt=0)
