@@ -23,6 +23,7 @@ from tests.support.browser import address, app_folder, browser, page, tab  # noq
 from tests.support.hub_repositories import LAYOUTS
 from tests.support.hub_server import HubServer
 from tests.support.photo_models import photo_models  # noqa: F401 - a fixture
+from tests.support.postgresql import postgresql  # noqa: F401 - a fixture
 
 if TYPE_CHECKING:
     from tests.support.page_server import Server

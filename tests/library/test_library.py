@@ -14,19 +14,27 @@ from typing import Any
 import pytest
 
 from inference.errors import LibraryUnavailable
+from inference.library.address import Place
 from inference.library.leases import DIED
 from inference.library.library import Library
 from inference.library.limits import Limits
 from inference.library.records import NewJob, Origin, Search, State
 from inference.recipe.prompt_block import parse
-from tests.support.library_jobs import Clock, files_in, new_job, opened, outcome, picture_file
+from tests.support.library_jobs import (
+    Clock,
+    files_in,
+    new_job,
+    opened,
+    outcome,
+    picture_file,
+)
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def library(tmp_path: Path) -> Any:
-    with opened(tmp_path / "library") as library:
+def library(place: Place) -> Any:
+    with opened(place) as library:
         yield library
 
 
@@ -70,12 +78,13 @@ def test_a_finished_job_has_its_pictures_and_the_seed_that_was_used(library: Lib
     assert stored.notes == ("Scaled.", "Painted.")
 
 
-def test_an_address_of_a_photo_is_not_stored(tmp_path: Path, library: Library) -> None:
+def test_an_address_of_a_photo_is_not_stored(tmp_path: Path) -> None:
     secret = "https://example.org/secret.png"
-    stored = library.accept(new_job(input_image_url=secret, mask_image_url=secret))
-    assert "example" not in stored.recipe
-    everything = b"".join(p.read_bytes() for p in tmp_path.rglob("*") if p.is_file())
-    assert b"secret.png" not in everything
+    with opened(tmp_path) as library:
+        stored = library.accept(new_job(input_image_url=secret, mask_image_url=secret))
+        assert "example" not in stored.recipe
+        everything = b"".join(p.read_bytes() for p in tmp_path.rglob("*") if p.is_file())
+        assert b"secret.png" not in everything
 
 
 def test_jobs_are_painted_in_the_order_in_which_they_were_accepted(library: Library) -> None:
@@ -108,7 +117,7 @@ def test_how_a_running_job_ends(
 
 @pytest.mark.parametrize("ending", ["cancel", "fail", "delete", "finish"])
 def test_what_has_ended_does_not_end_again_and_leaves_no_file(
-    tmp_path: Path, library: Library, ending: str
+    place: Place, library: Library, ending: str
 ) -> None:
     job = library.accept(new_job(), running=True).id
     {
@@ -117,13 +126,13 @@ def test_what_has_ended_does_not_end_again_and_leaves_no_file(
         "delete": lambda: library.delete("ann", job),
         "finish": lambda: library.finish(job, outcome(1)),
     }[ending]()
-    before, files = library.get("ann", job), files_in(tmp_path / "library")
+    before, files = library.get("ann", job), files_in(place)
     assert not library.finish(job, outcome(5, 6))
     library.fail(job, "Too late.")
     library.cancel(job, "Too late.")
     library.requeue(job)
     assert library.get("ann", job) == before
-    assert files_in(tmp_path / "library") == files
+    assert files_in(place) == files
 
 
 # --- whose it is ----------------------------------------------------------------------------------
@@ -199,10 +208,10 @@ def test_a_search_finds(library: Library, wanted: dict[str, Any], found: list[in
 
 @pytest.mark.parametrize(("seconds", "is_found"), [(59, False), (61, True)])
 def test_a_repeated_request_is_found_by_its_fingerprint_for_a_while(
-    tmp_path: Path, seconds: float, is_found: bool
+    place: Place, seconds: float, is_found: bool
 ) -> None:
     clock = Clock()
-    with opened(tmp_path, clock=clock) as library:
+    with opened(place, clock=clock) as library:
         first = library.accept(new_job("ann", fingerprint="same"))
         library.accept(new_job("bob", fingerprint="same"))
         library.accept(new_job("ann", fingerprint="other"))
@@ -214,15 +223,15 @@ def test_a_repeated_request_is_found_by_its_fingerprint_for_a_while(
 
 
 def test_a_photo_of_several_jobs_is_one_file_until_the_last_of_them_goes(
-    tmp_path: Path, library: Library
+    place: Place, library: Library
 ) -> None:
     one, two, other = (library.accept(new_job(photo=k)).id for k in (1, 1, 2))
-    assert len(files_in(tmp_path / "library")) == 2
+    assert len(files_in(place)) == 2
     library.delete("ann", one)
-    assert len(files_in(tmp_path / "library")) == 2
+    assert len(files_in(place)) == 2
     library.delete("ann", two)
     library.delete("ann", other)
-    assert files_in(tmp_path / "library") == []
+    assert files_in(place) == []
 
 
 @pytest.mark.parametrize(
@@ -238,11 +247,11 @@ def test_a_photo_of_several_jobs_is_one_file_until_the_last_of_them_goes(
     ],
 )
 def test_the_oldest_go_first_but_no_star_nothing_young_and_nothing_that_waits(
-    tmp_path: Path, limits: Limits, stay: list[int]
+    place: Place, limits: Limits, stay: list[int]
 ) -> None:
     """Jobs of 30 kB, 1000 seconds apart; the second has a star and the last one waits."""
     clock = Clock()
-    with opened(tmp_path, clock=clock) as library:
+    with opened(place, clock=clock) as library:
         for number in range(1, 5):
             job = library.accept(new_job(photo=number), running=True)
             library.finish(job.id, outcome(number))
@@ -250,12 +259,12 @@ def test_the_oldest_go_first_but_no_star_nothing_young_and_nothing_that_waits(
         clock.now -= 500
         library.star("ann", 2)
         library.accept(new_job(photo=5))
-    with opened(tmp_path, limits, clock) as library:
+    with opened(place, limits, clock) as library:
         assert library.enforce_limits() == 5 - len(stay)
         left = library.search(Search(owner="ann"))
         assert sorted(job.id for job in left) == stay
         names = {name for job in left for name in (job.photo, *job.pictures, *job.thumbnails)}
-        assert set(files_in(tmp_path)) == names
+        assert set(files_in(place)) == names
 
 
 # --- start and end --------------------------------------------------------------------------------

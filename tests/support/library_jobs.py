@@ -1,20 +1,25 @@
-"""Jobs for a library, with small pictures, and a clock that a test sets."""
+"""Jobs for a library, with small pictures, a clock that a test sets, and places for a library."""
 
 from __future__ import annotations
 
 import io
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import numpy as np
+import pytest
 from PIL import Image
 
 from inference import Recipe
+from inference.library.address import Place, Shared, SharedFolder, place_of
 from inference.library.library import Library
 from inference.library.limits import Limits
 from inference.library.records import KeptPicture, NewJob, Origin, Outcome
+from tests.support.postgresql import PostgresqlServer
 
 
 def picture_file(number: int = 0, side: int = 24) -> bytes:
@@ -63,16 +68,53 @@ class Clock:
         return self.now
 
 
+PLACES = ("folder", "shared folder", "postgresql", "postgresql with objects")
+
+
+def place_for(kind: str, folder: Path, server: PostgresqlServer | None) -> Place:
+    """An empty place for a library, of a kind of `PLACES`.
+
+    Files in a folder are where those of a library in `folder` are.
+    """
+    if kind == "folder":
+        return folder
+    if kind == "shared folder":
+        return SharedFolder(path=folder)
+    assert server is not None
+    objects = f"memory://library/{secrets.token_hex(4)}"
+    files = objects if kind.endswith("objects") else str(folder / "files")
+    return place_of(server.create(), files)
+
+
+@pytest.fixture(params=PLACES)
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """An empty place for a library: the test runs for each kind."""
+    server = None if request.param.endswith("folder") else request.getfixturevalue("postgresql")
+    return place_for(request.param, tmp_path / "library", server)
+
+
 @contextmanager
-def opened(folder: Path, limits: Limits | None = None, clock: Clock | None = None) -> Iterator[Any]:
-    """A library in a folder, closed at the end."""
-    library = Library(folder, limits, clock or Clock())
+def opened(
+    place: Place,
+    limits: Limits | None = None,
+    clock: Clock | None = None,
+    lease: float | None = None,
+) -> Iterator[Any]:
+    """A library, closed at the end."""
+    library = Library(place, limits, clock or Clock(), lease)
     try:
         yield library
     finally:
         library.close()
 
 
-def files_in(folder: Path) -> list[str]:
+def files_in(place: Place) -> list[str]:
     """The names of all files of a library's pictures."""
-    return sorted(one.name for one in (folder / "files").rglob("*") if one.is_file())
+    if isinstance(place, Shared) and place.files.startswith("memory://"):
+        store, root = fsspec.core.url_to_fs(place.files)
+        return sorted(path.rsplit("/", 1)[-1] for path in store.find(root))
+    if isinstance(place, Shared):
+        folder = Path(place.files)
+    else:
+        folder = (place if isinstance(place, Path) else place.path) / "files"
+    return sorted(one.name for one in folder.rglob("*") if one.is_file())
