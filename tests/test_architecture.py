@@ -27,7 +27,8 @@ MAX_ROOMS, MAX_FILES = 16, 14
 MAX_FILE_LINES, MAX_FUNCTION_LINES, MAX_PARAMETERS = 300, 45, 6
 MAX_PAGE_LINES, MAX_README_LINES = 250, 130
 HEAVY = (
-    "torch", "diffusers", "transformers", "gradio", "scipy", "huggingface_hub", "ai_edge_litert", "ray",
+    "torch", "diffusers", "transformers", "gradio", "scipy", "huggingface_hub", "ai_edge_litert",
+    "ray",
 )  # fmt: skip
 
 # Where alone a library may be imported: rooms, or single modules.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TextIO
 
@@ -59,13 +59,14 @@ def paint_folder(
     catalog, places = Catalog.load(options.catalog), Places()
     if key := options.style or recipe.style:
         catalog.style(key)
-    photos, out = places.photos(options.photos), places.at(options.out)
+    photos = places.photos(options.photos)
+    job = FolderJob(
+        recipe=recipe, catalog=options.catalog, photos=photos, out=places.at(options.out),
+        overwrite=options.overwrite, places=places,
+    )  # fmt: skip
     with connected(options.address) as found:
         style = key or catalog.default_style(full_size=found.gpus > 0).key
-        job = FolderJob(
-            recipe=recipe.model_copy(update={"style": style}), catalog=options.catalog,
-            photos=photos, out=out, overwrite=options.overwrite, places=places,
-        )  # fmt: skip
+        job = replace(job, recipe=recipe.model_copy(update={"style": style}))
         size = PainterSize.fitting(found, options.cpus, len(photos))
         with closing(job.run(size)) as work:
             counted = _with_progress(work, len(photos), size.count, stderr)

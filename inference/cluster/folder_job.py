@@ -74,6 +74,18 @@ class FolderJob:
     overwrite: bool
     places: Places
 
+    def __post_init__(self) -> None:
+        """Check that results do not come among the photos.
+
+        Raises:
+            MasqueradeError: they would.
+        """
+        folders = {str(PurePosixPath(photo.path).parent) for photo in self.photos}
+        if self.out.path in folders:
+            raise MasqueradeError(
+                f"The photos themselves are in {self.out.address}: choose another folder."
+            )
+
     def run(self, size: PainterSize) -> Generator[Outcome]:
         """Paint; yields an outcome for each photo as soon as it is there.
 
@@ -96,11 +108,6 @@ class FolderJob:
 
     def _planned(self) -> Generator[Outcome, None, dict[int, _Waiting]]:
         """The photos that have to be painted, by number; yields the outcomes of the others."""
-        folders = {str(PurePosixPath(photo.path).parent) for photo in self.photos}
-        if self.out.path in folders:
-            raise MasqueradeError(
-                f"The photos themselves are in {self.out.address}: choose another folder."
-            )
         there = self.out.names()
         if self.overwrite:
             there = set()

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -17,22 +18,32 @@ from typing import Any
 
 import httpx
 import numpy as np
-import psutil
 import pytest
 from PIL import Image
 
 from inference import Photo, Recipe, Result, Studio
+from inference.__main__ import EXIT_USAGE, main
 from inference.catalog.catalog import Catalog
 from inference.cluster.dispatcher import checkpoint_of
 from inference.cluster.settings import ServiceSettings
 from inference.errors import LibraryUnavailable
+from inference.library.address import place_of
 from inference.library.tokens import Tokens
 from inference.picture import png_metadata
+from inference.serving.options import LIBRARY, LIBRARY_FILES
 from tests.support.page_server import coloured, png, wait_until
-from tests.support.ray_cluster import ROOT, SURROUNDINGS, command, ray_cluster
+from tests.support.postgresql import PostgresqlServer
+from tests.support.ray_cluster import (
+    PAINTER,
+    ROOT,
+    SURROUNDINGS,
+    add_node,
+    command,
+    kill_a_node,
+    ray_cluster,
+)
 from tests.support.rest_client import SETTINGS, TEXT, create, ended
 
-PAINTER = "ServeReplica:masquerade:Painter"
 MOST_WAITING = 12
 
 
@@ -55,35 +66,43 @@ class Service:
 
 
 def free_port() -> int:
-    import socket
-
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")
-def service(tiny_catalog: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    folder, port = tmp_path_factory.mktemp("service") / "library", free_port()
-    tokens = Tokens(folder)
+def service(
+    tiny_catalog: Path, tmp_path_factory: pytest.TempPathFactory, postgresql: PostgresqlServer
+) -> Iterator[Service]:
+    """The service with a library in PostgreSQL, as on several machines."""
+    folder, port = tmp_path_factory.mktemp("service"), free_port()
+    library = {"library": postgresql.create(), "library_files": str(folder / "files")}
+    tokens = Tokens(place_of(*library.values()))
     headers = {"Authorization": f"Bearer {tokens.make('ann')}"}
     tokens.close()
     settings = {
-        "library": str(folder), "catalog": str(tiny_catalog), "style": "drawn", "lease": 4,
-        "min_painters": 2, "max_painters": 2, "mask_finder_cpus": 0,
-        "max_waiting": MOST_WAITING,
+        "catalog": str(tiny_catalog), "style": "drawn", "lease": 4, "min_painters": 2,
+        "max_painters": 2, "mask_finder_cpus": 0, "max_waiting": MOST_WAITING,
     }  # fmt: skip
-    options = [part for name, value in settings.items() for part in
-               (f"--{name.replace('_', '-')}", str(value))]  # fmt: skip
+    options = [
+        part for name, value in settings.items()
+        for part in (f"--{name.replace('_', '-')}", str(value))
+    ]  # fmt: skip
+    hidden = {LIBRARY: library["library"], LIBRARY_FILES: library["library_files"]}
     with (
         ray_cluster() as cluster,
-        command("serve", "--ray", cluster.address, "--port", str(port), *options) as process,
+        command(
+            "serve", "--ray", cluster.address, "--port", str(port), *options, surroundings=hidden
+        ) as process,
         httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=60) as client,
     ):
         try:
             assert process.stdout is not None
             assert "Serving on" in process.stdout.readline()
-            yield Service(cluster=cluster, process=process, settings=settings, client=client)
+            yield Service(
+                cluster=cluster, process=process, settings=settings | library, client=client
+            )
         finally:
             process.kill()
 
@@ -118,16 +137,6 @@ def test_a_prompt_gives_the_picture_that_one_machine_gives(
     assert np.array_equal(found, result.images[0])
 
 
-def kill_a_painters_node(cluster: Any) -> None:
-    """Kill a node that is not the first one and has a painter, at once."""
-    for node in sorted(cluster.worker_nodes, key=lambda node: node.node_id):
-        raylet = psutil.Process(node.all_processes["raylet"][0].process.pid)
-        if any(PAINTER in " ".join(one.cmdline()) for one in raylet.children(recursive=True)):
-            cluster.remove_node(node, allow_graceful=False)
-            return
-    raise AssertionError("no node but the first one has a painter")
-
-
 def test_a_painters_node_is_killed_and_every_job_is_done_once(service: Service) -> None:
     colours = [(25 * k + 5, 200 - 20 * k, 90) for k in range(8)]
     made = [
@@ -139,19 +148,21 @@ def test_a_painters_node_is_killed_and_every_job_is_done_once(service: Service) 
         return [one["state"] for one in service.client.get("/prompts").json()]
 
     wait_until(lambda: states().count("running") > 0 and states().count("done") > 1, 60)
-    kill_a_painters_node(service.cluster)
+    kill_a_node(service.cluster, PAINTER)
     for k, (one, colour) in enumerate(zip(made, colours, strict=True)):
         prompt = ended(service.client, one, 120)
         assert prompt["state"] == "done", prompt
         assert len(prompt["images"]) == 4
-        embedded = png_metadata.read(service.client.get(prompt["images"][0]).content)
+        data = service.client.get(prompt["images"][0]).content
+        embedded = png_metadata.read(data)
         assert embedded is not None
         assert embedded.recipe.seed == 100 + k
-        pixels = np.asarray(Image.open(io.BytesIO(
-            service.client.get(prompt["images"][0]).content)))  # fmt: skip
+        pixels = np.asarray(Image.open(io.BytesIO(data)))
         assert (pixels == colour).all(-1).any(), "nothing of this prompt's own photo is kept"
-    assert len(service.client.get("/prompts").json()) == 9
-    service.cluster.add_node(num_cpus=1, object_store_memory=100 * 2**20)
+    numbers = [one["id"] for one in service.client.get("/prompts").json()]
+    assert len(numbers) == len(set(numbers))
+    assert {one["id"] for one in made} <= set(numbers)
+    add_node(service.cluster)
 
 
 def test_an_update_under_load_fails_no_request(service: Service) -> None:
@@ -220,10 +231,9 @@ def test_it_ends_when_it_is_told_to(service: Service) -> None:
     ids=["a setting", "the library", "the catalog"],
 )
 def test_what_is_wrong_is_said(options: tuple[str, ...], sentence: str) -> None:
-    with command("serve", "--ray", "127.0.0.1:1", *options) as process:
-        _, told = process.communicate(timeout=60)
-    assert process.returncode == 2
-    assert sentence in told.splitlines()[-1]
+    stdout, stderr = io.StringIO(), io.StringIO()
+    assert main(["serve", "--ray", "127.0.0.1:1", *options], stdout, stderr) == EXIT_USAGE
+    assert sentence in stderr.getvalue()
 
 
 def test_a_folder_is_a_library_for_one_machine(tmp_path: Path) -> None:

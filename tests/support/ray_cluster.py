@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 from ray.cluster_utils import Cluster
 
 ROOT = Path(__file__).parents[2]
 OBJECT_STORE = 100 * 2**20
+# The titles of painters' processes, of the service and of a folder.
+PAINTER, PHOTO_PAINTER = "ServeReplica:masquerade:Painter", "MapBatches(PhotoPainter)"
 # A node that was killed is noticed within seconds, not after half a minute.
 SURROUNDINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -25,29 +28,45 @@ SURROUNDINGS = {
 
 
 @contextmanager
-def ray_cluster(nodes: int = 3, cpus: int = 1) -> Iterator[Any]:
-    """A cluster whose first node has the services; its processes are gone at the end."""
+def ray_cluster() -> Iterator[Any]:
+    """A cluster: a first node with Ray's own services, and two that work, with one CPU each.
+
+    All its processes are gone at the end.
+    """
     os.environ.update(SURROUNDINGS)  # of the nodes' processes
     cluster = Cluster()
     try:
-        cluster.add_node(num_cpus=cpus, object_store_memory=OBJECT_STORE, include_dashboard=False)
-        for _ in range(nodes - 1):
-            cluster.add_node(num_cpus=cpus, object_store_memory=OBJECT_STORE)
+        cluster.add_node(num_cpus=0, include_dashboard=False, object_store_memory=OBJECT_STORE)
+        for _ in range(2):
+            add_node(cluster)
         yield cluster
     finally:
         cluster.shutdown()
 
 
-def kill(cluster: Any) -> None:
-    """Kill a node that is not the first one, with all that runs on it."""
-    cluster.remove_node(sorted(cluster.worker_nodes, key=str)[0], allow_graceful=False)
+def add_node(cluster: Any) -> None:
+    """Add a node that works."""
+    cluster.add_node(num_cpus=1, object_store_memory=OBJECT_STORE)
 
 
-def command(*arguments: str | Path, **options: Any) -> subprocess.Popen[str]:
-    """Start `python -m inference` with these arguments."""
+def kill_a_node(cluster: Any, process: str) -> None:
+    """Kill a node on which a process with such a title runs, and all that runs on it."""
+    for node in sorted(cluster.worker_nodes, key=lambda node: str(node.node_id)):
+        raylet = psutil.Process(node.all_processes["raylet"][0].process.pid)
+        if any(process in " ".join(one.cmdline()) for one in raylet.children(recursive=True)):
+            cluster.remove_node(node, allow_graceful=False)
+            return
+    raise AssertionError(f"no node has {process}")
+
+
+def command(
+    *arguments: str | Path, surroundings: Mapping[str, str] | None = None
+) -> subprocess.Popen[str]:
+    """Start `python -m inference` with these arguments and environment variables."""
+    environment = {**os.environ, **SURROUNDINGS, **(surroundings or {})}
     return subprocess.Popen(
         [sys.executable, "-m", "inference", *map(str, arguments)], cwd=ROOT, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ | SURROUNDINGS, **options,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment,
     )  # fmt: skip
 
 

@@ -14,10 +14,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -34,6 +36,63 @@ POLL = 0.004
 START_SECONDS = 180
 
 
+@dataclass(frozen=True, kw_only=True)
+class Asker:
+    """Asks a server for pictures, each of a photo of its own.
+
+    Attributes:
+        client: with a token.
+        fields: of every prompt, beside its text, steps and seed.
+    """
+
+    client: httpx.Client
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+    def seconds_a_job(self, repeats: int) -> float:
+        """The median time from the request for a short job to the answer that it is done."""
+        times = []
+        for number in range(repeats):
+            started = time.perf_counter()
+            self.wait_for(self.create(1000 + number, SHORT))
+            times.append(time.perf_counter() - started)
+        return statistics.median(times)
+
+    def rate(self, jobs: int, steps: int) -> float:
+        """Jobs a second, where all are sent at once."""
+        started = time.perf_counter()
+        with ThreadPoolExecutor(4) as senders:
+            numbers = list(senders.map(lambda k: self.create(2000 + k, steps), range(jobs)))
+        for number in numbers:
+            self.wait_for(number, 0.05)
+        return jobs / (time.perf_counter() - started)
+
+    def create(self, seed: int, steps: int) -> int:
+        """Send a prompt; returns its number."""
+        pixels = np.array(Image.open(PHOTO).convert("RGB"))
+        pixels[0, 0] = (seed % 251, seed // 251, 7)
+        file = io.BytesIO()
+        Image.fromarray(pixels).save(file, "PNG", compress_level=1)
+        values = {"text": "a garden", "steps": steps, "seed": seed, **self.fields}
+        answer = self.client.post(
+            "/tunes/drawn/prompts",
+            data={f"prompt[{name}]": str(value) for name, value in values.items()},
+            files={"prompt[input_image]": ("photo.png", file.getvalue())},
+        )
+        if answer.status_code != 201:
+            raise RuntimeError(answer.text)
+        return int(answer.json()["id"])
+
+    def wait_for(self, number: int, poll: float = POLL) -> None:
+        """Wait until a prompt is done."""
+        while True:
+            prompt = self.client.get(f"/prompts/{number}").json()
+            if prompt["error"]:
+                raise RuntimeError(prompt["error"])
+            if prompt["trained_at"]:
+                return
+            time.sleep(poll)
+
+
 def measure(jobs: int, repeats: int, *, steps: int = LONG) -> list[Row]:
     """Measure the one-process server, then the service with one painter and with two.
 
@@ -42,17 +101,16 @@ def measure(jobs: int, repeats: int, *, steps: int = LONG) -> list[Row]:
         repeats: short jobs for the overhead; the medians are compared.
         steps: of a job for the throughput.
     """
-    with ExitStack() as stack:
-        client = stack.enter_context(_server(["app.py"], []))
-        alone = _seconds_a_job(client, repeats)
-    with _cluster(1) as client:
-        one = _seconds_a_job(client, repeats)
-        rates = [_rate(client, jobs, steps)]
-    with _cluster(2) as client:
-        _seconds_a_job(client, 4)  # both painters have painted
-        rates.append(_rate(client, jobs, steps))
-    with _cluster(1, "--max-mask-finders", "1") as client:
-        looked = _seconds_a_job(client, repeats)
+    with _server(["app.py"], []) as asker:
+        alone = asker.seconds_a_job(repeats)
+    with _cluster(1) as asker:
+        one = asker.seconds_a_job(repeats)
+        rates = [asker.rate(jobs, steps)]
+    with _cluster(2) as asker:
+        asker.rate(4, SHORT)  # both painters have painted
+        rates.append(asker.rate(jobs, steps))
+    with _cluster(1, "--max-mask-finders", "1") as asker:
+        looked = asker.seconds_a_job(repeats)
     return [
         {
             "case": "overhead per job", "one process ms": 1000 * alone,
@@ -67,18 +125,18 @@ def measure(jobs: int, repeats: int, *, steps: int = LONG) -> list[Row]:
 
 
 @contextmanager
-def _cluster(painters: int, *more: str) -> Iterator[httpx.Client]:
+def _cluster(painters: int, *more: str) -> Iterator[Asker]:
     """The service with so many painters, which find their own masks unless `more` says else."""
     count = str(painters)
     options = ["--min-painters", count, "--max-painters", count]
     options += more or ["--max-mask-finders", "0"]
-    with _server(["-m", "inference", "serve", "--ray"], options) as client:
-        yield client
+    with _server(["-m", "inference", "serve", "--ray"], options) as asker:
+        yield asker
 
 
 @contextmanager
-def _server(command: Sequence[str], options: Sequence[str]) -> Iterator[httpx.Client]:
-    """A client of a server with a library of its own, which has painted once."""
+def _server(command: Sequence[str], options: Sequence[str]) -> Iterator[Asker]:
+    """An asker of a server with a library of its own, which has painted once."""
     with tempfile.TemporaryDirectory() as folder, socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -95,8 +153,9 @@ def _server(command: Sequence[str], options: Sequence[str]) -> Iterator[httpx.Cl
         try:
             with httpx.Client(base_url=url, headers=headers, timeout=60) as client:
                 _wait_for(client, process)
-                _ended(client, _create(client, 0, SHORT))
-                yield client
+                asker = Asker(client=client)
+                asker.wait_for(asker.create(0, SHORT))
+                yield asker
         finally:
             process.terminate()
             process.wait(60)
@@ -113,48 +172,3 @@ def _wait_for(client: httpx.Client, process: subprocess.Popen[bytes]) -> None:
         if process.poll() is not None or time.monotonic() > end:
             raise RuntimeError("the server does not start")
         time.sleep(0.2)
-
-
-def _seconds_a_job(client: httpx.Client, repeats: int) -> float:
-    """The median time from the request for a short job to the answer that it is done."""
-    times = []
-    for number in range(repeats):
-        started = time.perf_counter()
-        _ended(client, _create(client, 1000 + number, SHORT))
-        times.append(time.perf_counter() - started)
-    return statistics.median(times)
-
-
-def _rate(client: httpx.Client, jobs: int, steps: int) -> float:
-    """Jobs a second, where all are sent at once."""
-    started = time.perf_counter()
-    with ThreadPoolExecutor(4) as senders:
-        numbers = list(senders.map(lambda k: _create(client, 2000 + k, steps), range(jobs)))
-    for number in numbers:
-        _ended(client, number, 0.05)
-    return jobs / (time.perf_counter() - started)
-
-
-def _create(client: httpx.Client, seed: int, steps: int) -> int:
-    pixels = np.array(Image.open(PHOTO).convert("RGB"))
-    pixels[0, 0] = (seed % 251, seed // 251, 7)
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG", compress_level=1)
-    answer = client.post(
-        "/tunes/drawn/prompts",
-        data={"prompt[text]": "a garden", "prompt[steps]": steps, "prompt[seed]": seed},
-        files={"prompt[input_image]": ("photo.png", file.getvalue())},
-    )
-    if answer.status_code != 201:
-        raise RuntimeError(answer.text)
-    return int(answer.json()["id"])
-
-
-def _ended(client: httpx.Client, number: int, poll: float = POLL) -> None:
-    while True:
-        prompt = client.get(f"/prompts/{number}").json()
-        if prompt["error"]:
-            raise RuntimeError(prompt["error"])
-        if prompt["trained_at"]:
-            return
-        time.sleep(poll)
