@@ -76,14 +76,15 @@ class Painter:
         def tell(event: Event | None) -> None:
             loop.call_soon_threadsafe(told.put_nowait, event)
 
-        cancelled = threading.Event()
-        work = loop.run_in_executor(self._threads, self._work, job, look, cancelled, tell)
+        # Where the caller is gone, the job goes back into the queue; one that was deleted is gone.
+        stopped = threading.Event()
+        work = loop.run_in_executor(self._threads, self._work, job, look, stopped, tell)
         try:
             while (event := await told.get()) is not None:
                 yield event
             await work
         finally:
-            cancelled.set()
+            stopped.set()
 
     def check_health(self) -> None:
         """Raise an error if a painting has not moved for long."""
@@ -91,13 +92,13 @@ class Painter:
             raise RuntimeError("a painting does not move")
 
     def _work(
-        self, job: int, look: FirstLook | None, cancelled: threading.Event,
+        self, job: int, look: FirstLook | None, stopped: threading.Event,
         tell: Callable[[Event | None], None],
     ) -> None:  # fmt: skip
         """Claim a job and paint it; tells each event, and None at the end."""
         try:
-            if not cancelled.is_set():
-                self._paint(job, look, cancelled, tell)
+            if not stopped.is_set():
+                self._paint(job, look, stopped, tell)
         except MasqueradeError as error:
             log.warning("painter: %s", error)
         except (
@@ -115,17 +116,20 @@ class Painter:
             tell(None)
 
     def _paint(
-        self, job: int, look: FirstLook | None, cancelled: threading.Event,
+        self, job: int, look: FirstLook | None, stopped: threading.Event,
         tell: Callable[[Event], None],
     ) -> None:  # fmt: skip
         stored = self._library.claim(job=job)
         if stored is None:
             return
-        self._running[job], self._moved = cancelled, time.monotonic()
+        self._running[job], self._moved = stopped, time.monotonic()
         if look is not None:
             self._studio.selector.finder.take(look)
-        with closing(paint_stored(self._service, self._library, stored, cancelled)) as events:
+        never = threading.Event()
+        with closing(paint_stored(self._service, self._library, stored, never)) as events:
             for event in events:
+                if stopped.is_set():
+                    break
                 self._moved = time.monotonic()
                 tell(event.report())
 
@@ -137,8 +141,8 @@ class Painter:
 
     def __del__(self) -> None:
         """Put what is still painted back into the queue, and release the library."""
-        for cancelled in list(self._running.values()):
-            cancelled.set()
+        for stopped in list(self._running.values()):
+            stopped.set()
         self._threads.shutdown()
         self._library.close()
         self._files.close()

@@ -189,10 +189,11 @@ class HeatmapFinder:
         with self._lock:
             if not self.is_photograph(photo, family):
                 return None
-            reader = self.reader(family)
+            known = self._people.find(photo.digest)
+            reader = None if known is not None else self.reader(family)
             if reader is None:
-                return None
-            return self._people.get(photo.digest, lambda: reader.read(photo.pixels))
+                return known
+            return self._people.keep(photo.digest, reader.read(photo.pixels))
 
     def reader_of(self, photo: Photo, family: str) -> str:
         """Which reader looked at a photo: `PHOTOGRAPH`, `DRAWING`, or "" for a general segmenter.

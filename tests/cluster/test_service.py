@@ -34,12 +34,14 @@ from inference.serving.options import LIBRARY, LIBRARY_FILES
 from tests.support.page_server import coloured, png, wait_until
 from tests.support.postgresql import PostgresqlServer
 from tests.support.ray_cluster import (
+    DISPATCHER,
     PAINTER,
     ROOT,
     SURROUNDINGS,
     add_node,
     command,
     kill_a_node,
+    kill_a_process,
     ray_cluster,
 )
 from tests.support.rest_client import SETTINGS, TEXT, create, ended
@@ -163,6 +165,15 @@ def test_a_painters_node_is_killed_and_every_job_is_done_once(service: Service) 
     assert len(numbers) == len(set(numbers))
     assert {one["id"] for one in made} <= set(numbers)
     add_node(service.cluster)
+
+
+@pytest.mark.parametrize("title", [DISPATCHER, PAINTER], ids=["dispatcher", "painter"])
+def test_a_process_that_is_killed_loses_no_job(service: Service, title: str) -> None:
+    photo = png(coloured((7, 90, 30)))
+    made = [create(service.client, photo, seed=k, steps=20, num_images=4).json() for k in range(3)]
+    wait_until(lambda: service.client.get(f"/prompts/{made[0]['id']}").json()["state"] != "queued")
+    kill_a_process(service.cluster, title)
+    assert [ended(service.client, one)["state"] for one in made] == ["done"] * 3
 
 
 def test_an_update_under_load_fails_no_request(service: Service) -> None:

@@ -16,6 +16,7 @@ from ray.cluster_utils import Cluster
 ROOT = Path(__file__).parents[2]
 OBJECT_STORE = 100 * 2**20
 # The titles of painters' processes, of the service and of a folder.
+DISPATCHER = "ServeReplica:masquerade:Dispatcher"
 PAINTER, PHOTO_PAINTER = "ServeReplica:masquerade:Painter", "MapBatches(PhotoPainter)"
 # A node that was killed is noticed within seconds, not after half a minute.
 SURROUNDINGS = {
@@ -52,11 +53,24 @@ def add_node(cluster: Any) -> None:
 def kill_a_node(cluster: Any, process: str) -> None:
     """Kill a node on which a process with such a title runs, and all that runs on it."""
     for node in sorted(cluster.worker_nodes, key=lambda node: str(node.node_id)):
-        raylet = psutil.Process(node.all_processes["raylet"][0].process.pid)
-        if any(process in " ".join(one.cmdline()) for one in raylet.children(recursive=True)):
+        if _processes(node, process):
             cluster.remove_node(node, allow_graceful=False)
             return
     raise AssertionError(f"no node has {process}")
+
+
+def kill_a_process(cluster: Any, process: str) -> None:
+    """Kill a process with such a title, on whichever node it runs."""
+    for node in (cluster.head_node, *cluster.worker_nodes):
+        for one in _processes(node, process):
+            one.kill()
+            return
+    raise AssertionError(f"no node has {process}")
+
+
+def _processes(node: Any, title: str) -> list[psutil.Process]:
+    raylet = psutil.Process(node.all_processes["raylet"][0].process.pid)
+    return [one for one in raylet.children(recursive=True) if title in " ".join(one.cmdline())]
 
 
 def command(
