@@ -135,7 +135,7 @@ class FolderJob:
         photos.context.max_errored_blocks = -1  # a photo that ends its painter stops no other
         photos.context.enable_progress_bars = False
         pool = ActorPoolStrategy(
-            min_size=1, max_size=size.count, max_tasks_in_flight_per_actor=TASKS
+            min_size=1, max_size=min(size.count, len(waiting)), max_tasks_in_flight_per_actor=TASKS
         )
         arguments = (recipe, self.catalog and self.catalog.absolute(), self.places, self.out.key)
         with warnings.catch_warnings():

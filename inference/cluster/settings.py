@@ -36,7 +36,8 @@ class ServiceSettings(BaseModel):
         safety_checker: withhold what the safety checker flags.
         hosts: names by which the service is called, beside localhost and IP addresses.
         idempotent, callback_hosts: as `Options` has them.
-        max_waiting: most prompts that wait; more are answered by 503.
+        max_waiting, max_waiting_of_one: most prompts that wait, of all and of one owner; more are
+            answered by 503 and 429.
         retry_after: seconds after which a client that got 503 may try again.
         ingresses: number of replicas that take requests.
         min_painters, max_painters: limits of the autoscaling.
@@ -61,6 +62,7 @@ class ServiceSettings(BaseModel):
     idempotent: bool = False
     callback_hosts: tuple[str, ...] = ()
     max_waiting: int = Field(default=500, ge=1)
+    max_waiting_of_one: int = Field(default=100, ge=1)
     retry_after: int = Field(default=30, ge=1)
     ingresses: int = Field(default=1, ge=1)
     min_painters: int = Field(default=1, ge=1)
@@ -111,7 +113,9 @@ class ServiceSettings(BaseModel):
         return RestRules(
             callbacks=CallbackRules(hosts=self.callback_hosts),
             idempotent=self.idempotent,
-            most_waiting=self.max_waiting,
+            # The library counts those that are painted with those that wait.
+            most_waiting=self.max_waiting + self.max_painters,
+            most_of_one=self.max_waiting_of_one + self.max_painters,
             full=503,
             try_again=self.retry_after,
         )

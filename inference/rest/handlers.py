@@ -63,7 +63,7 @@ class RestRules:
     Attributes:
         callbacks: where callbacks may go.
         idempotent: whether the same attributes within a day give the same prompt.
-        most_waiting: most prompts that wait, of all owners.
+        most_waiting, most_of_one: most prompts that wait or are painted, of all and of one owner.
         full: status of the answer when so many wait.
         try_again: seconds after which a client may send more.
     """
@@ -71,6 +71,7 @@ class RestRules:
     callbacks: CallbackRules = field(default_factory=CallbackRules)
     idempotent: bool = False
     most_waiting: int = MAX_WAITING_IN_ALL
+    most_of_one: int = MAX_WAITING
     full: int = 429
     try_again: int = TRY_AGAIN
 
@@ -258,8 +259,9 @@ class RestApi:
             raise InvalidFields({"callback": [str(error)]}) from error
 
     def _check_queue(self, owner: str) -> None:
-        if self._library.count_waiting(owner) >= MAX_WAITING:
-            raise busy(429, f"{MAX_WAITING} prompts of yours wait: send more later.", TRY_AGAIN)
+        most = self._rules.most_of_one
+        if self._library.count_waiting(owner) >= most:
+            raise busy(429, f"{most} prompts of yours wait: send more later.", TRY_AGAIN)
         if self._library.count_waiting() >= self._rules.most_waiting:
             raise busy(self._rules.full, FULL, self._rules.try_again)
 

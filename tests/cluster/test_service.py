@@ -207,12 +207,11 @@ def test_an_update_under_load_fails_no_request(service: Service) -> None:
 
 def test_over_the_limit_there_is_503_with_a_time_to_come_again(service: Service) -> None:
     photo = png(coloured((1, 2, 3)))
-    codes = []
-    for k in range(MOST_WAITING + 6):
-        answer = create(service.client, photo, seed=k, steps=50, num_images=4)
-        codes.append(answer.status_code)
-    assert set(codes) == {201, 503}
-    assert codes[:MOST_WAITING] == [201] * MOST_WAITING
+    accepted = 0
+    while (answer := create(service.client, photo, steps=50, num_images=8)).status_code == 201:
+        accepted += 1
+        assert accepted < 5 * MOST_WAITING, "there is no limit"
+    assert accepted >= MOST_WAITING
     assert answer.status_code == 503
     assert answer.headers["retry-after"] == "7"
     assert answer.json()["detail"].endswith("try again later.")

@@ -32,8 +32,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PHOTO = ROOT / "assets" / "examples" / "beach.png"
 # A job whose overhead is measured is short, so that its own time varies little.
 SHORT, LONG = 1, 8
-POLL = 0.004
-START_SECONDS = 180
+POLL = 0.01
+START_SECONDS = 400
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,15 +102,15 @@ def measure(jobs: int, repeats: int, *, steps: int = LONG) -> list[Row]:
         steps: of a job for the throughput.
     """
     with _server(["app.py"], []) as asker:
-        alone = asker.seconds_a_job(repeats)
+        alone = _told("one process, seconds a job", asker.seconds_a_job(repeats))
     with _cluster(1) as asker:
-        one = asker.seconds_a_job(repeats)
-        rates = [asker.rate(jobs, steps)]
+        one = _told("service, seconds a job", asker.seconds_a_job(repeats))
+        rates = [_told("one painter, jobs a second", asker.rate(jobs, steps))]
     with _cluster(2) as asker:
         asker.rate(4, SHORT)  # both painters have painted
-        rates.append(asker.rate(jobs, steps))
+        rates.append(_told("two painters, jobs a second", asker.rate(jobs, steps)))
     with _cluster(1, "--max-mask-finders", "1") as asker:
-        looked = asker.seconds_a_job(repeats)
+        looked = _told("with a mask finder, seconds a job", asker.seconds_a_job(repeats))
     return [
         {
             "case": "overhead per job", "one process ms": 1000 * alone,
@@ -122,6 +122,12 @@ def measure(jobs: int, repeats: int, *, steps: int = LONG) -> list[Row]:
             "2 painters jobs/min": 60 * rates[1], "ratio": rates[1] / rates[0],
         },
     ]  # fmt: skip
+
+
+def _told(what: str, value: float) -> float:
+    """Write a figure at once, because a later part may fail; returns it."""
+    print(f"{what}: {value:.3f} (load {os.getloadavg()[0]:.1f})", file=sys.stderr, flush=True)
+    return value
 
 
 @contextmanager
