@@ -75,7 +75,7 @@ class Postgresql:
                 self._connection.close()
                 raise
         except psycopg.Error as error:
-            raise LibraryUnavailable(self.told(error)) from _without_details(error)
+            raise LibraryUnavailable(self.told(error)) from error
 
     def execute(
         self, sql: str, values: Mapping[str, object] | None = None
@@ -190,8 +190,3 @@ def _plain(values: Mapping[str, object]) -> dict[str, Any]:
         name: str(value).replace("\0", "�") if isinstance(value, str) else value
         for name, value in values.items()
     }
-
-
-def _without_details(error: psycopg.Error) -> Exception:
-    """An error without its message, which a log would show with the user's name and address."""
-    return ConnectionError(type(error).__name__)
