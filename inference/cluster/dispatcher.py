@@ -129,7 +129,7 @@ class Dispatcher:
         self._woken.set()
         while self._told:
             await asyncio.sleep(AGAIN)
-        for call in self._calls.values():
+        for call in list(self._calls.values()):
             call.cancel()
         self._callbacks.stop()
         self._library.close()
