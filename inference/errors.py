@@ -16,7 +16,7 @@
     ├── ModelFailed            a model or a library raised an unexpected error
     │   └── PaintingFailed     … or the model's output is NaN or infinite
     ├── Withheld               the safety checker flagged every picture
-    ├── LibraryUnavailable     the library on disk cannot be opened
+    ├── LibraryUnavailable     the library cannot be opened
     ├── NotStored              something could not be written to the library
     └── Cancelled              the user pressed Cancel
 
@@ -138,7 +138,7 @@ class Withheld(MasqueradeError):
 
 
 class LibraryUnavailable(MasqueradeError):
-    """The library on disk cannot be opened: taken, of a newer version, or not accessible."""
+    """The library cannot be opened: taken, of a newer version, or not accessible."""
 
 
 class NotStored(MasqueradeError):

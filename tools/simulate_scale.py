@@ -77,10 +77,10 @@ class Costs:
         beat: between two renewals of a lease.
     """
 
-    work: float = 60.3
-    accept: float = 0.0010
-    claim: float = 0.0008
-    finish: float = 0.0020
+    work: float = 60.2
+    accept: float = 0.0012
+    claim: float = 0.0013
+    finish: float = 0.0024
     renew: float = 0.0003
     poll: float = 0.0002
     answer: float = 0.005
@@ -333,7 +333,19 @@ def cards_for(card: Card, costs: Costs, visitors: int, thinking: float, most: fl
     return high
 
 
-COLOURS = ("#c2410c", "#475569", "#0369a1")
+COLOURS = ("#c2410c", "#475569", "#0369a1", "#a16207", "#7e22ce", "#15803d")
+
+
+def variants(costs: Costs) -> dict[str, tuple[Card, Costs]]:
+    """What is simulated: each card, and the fastest with its bottlenecks added or removed."""
+    fastest = CARDS[0]
+    split = replace(costs, writes=16 * costs.writes, reads=16 * costs.reads)
+    return {
+        **{card.name: (card, costs) for card in CARDS},
+        f"{fastest.name}, 1 process": (replace(fastest, painters=1), costs),
+        f"{fastest.name}, store split": (fastest, split),
+        f"{fastest.name}, split, 64 cores": (fastest, replace(split, cores=64)),
+    }
 
 
 def plot(lines: dict[str, list[Load]]) -> str:
@@ -348,9 +360,9 @@ def plot(lines: dict[str, list[Load]]) -> str:
         )
 
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width + 200} {height + 100}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width + 280} {height + 100}" '
         'font-family="sans-serif" font-size="14">',
-        f'<rect width="{width + 200}" height="{height + 100}" fill="#ffffff"/>',
+        f'<rect width="{width + 280}" height="{height + 100}" fill="#ffffff"/>',
     ]
     for share in (0, 0.25, 0.5, 0.75, 1):
         x, y = at(counts[0], share)
@@ -359,13 +371,16 @@ def plot(lines: dict[str, list[Load]]) -> str:
     for count in counts:
         x, y = at(count, 0)
         parts.append(f'<text x="{x}" y="{y + 24}" text-anchor="middle">{count:,}</text>')
-    for colour, (name, loads) in zip(COLOURS, lines.items(), strict=False):
-        points = [at(one.cards, one.done / one.offered) for one in loads]
+    bottom = float(top)
+    ranked = sorted(lines, key=lambda name: -lines[name][-1].done / lines[name][-1].offered)
+    for name in ranked:
+        colour = COLOURS[list(lines).index(name) % len(COLOURS)]
+        points = [at(one.cards, one.done / one.offered) for one in lines[name]]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
         parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="3"/>')
         x, y = points[-1]
-        shift = 5 + 8 * (list(lines).index(name) - 1) * (y < top + 20)
-        parts.append(f'<text x="{x + 10}" y="{y + shift}" fill="{colour}">{name}</text>')
+        bottom = max(y + 5, bottom + 18)  # names do not lie over each other
+        parts.append(f'<text x="{x + 10}" y="{bottom:.1f}" fill="{colour}">{name}</text>')
     title = "Share of the offered jobs that is done, by the number of cards (simulated)"
     parts.append(f'<text x="{left}" y="{height + 85}">{title}</text>')
     return "\n".join([*parts, "</svg>", ""])
@@ -380,37 +395,30 @@ def main(given: list[str] | None = None) -> None:
     parser.add_argument("--visitors", type=int, default=1000, help="0 leaves them out")
     parser.add_argument("--thinking", type=float, default=60.0, help="seconds between two presses")
     parser.add_argument("--most", type=float, default=3.0, help="seconds that 95 %% wait at most")
-    parser.add_argument("--painters", type=int, help="processes of each card")
-    parser.add_argument("--cores", type=int, default=Costs.cores, help="of the database")
-    parser.add_argument(
-        "--writes", type=float, default=Costs.writes, help="a second that the object store takes"
-    )
     parser.add_argument("--plot", type=Path, help="SVG file to write")
     options = parser.parse_args(given)
-    costs = Costs(cores=options.cores, writes=options.writes)
-    cards = [replace(one, painters=options.painters or one.painters) for one in CARDS]
-    lines = dict[str, list[Load]]()
+    costs, lines = Costs(), dict[str, list[Load]]()
     print("| card | seconds a job | jobs an hour |\n|---|---|---|")
-    for card in cards:
+    for card in CARDS:
         seconds = card.seconds(costs.work)
         print(f"| {card.name} | {seconds:.2f} | {3600 / seconds:,.0f} |")
-    print("\n| card | how many | jobs an hour | done | median wait | busiest, share | next |")
+    print("\n| cards | how many | jobs an hour | done | median wait | busiest | next |")
     print("|---|---|---|---|---|---|---|")
-    for card in cards:
-        lines[card.name] = [
-            under_load(card, count, costs, load=options.load, jobs=options.jobs)
+    for name, (card, its) in variants(costs).items():
+        lines[name] = [
+            under_load(card, count, its, load=options.load, jobs=options.jobs)
             for count in options.cards
         ]
-        for one in lines[card.name]:
+        for one in lines[name]:
             ranked = sorted(one.shares.items(), key=lambda part: -part[1])
-            told = [f"{name} {share:.0%}" for name, share in ranked[:2]]
+            told = [f"{part} {share:.0%}" for part, share in ranked[:2]]
             print(
-                f"| {card.name} | {one.cards:,} | {one.offered:,.0f} | "
+                f"| {name} | {one.cards:,} | {one.offered:,.0f} | "
                 f"{one.done / one.offered:.0%} | {one.wait:.1f} s | {' | '.join(told)} |"
             )
-    starts = [f"{count:,}: {cold_start(cards[0], count, costs):.0f} s" for count in options.cards]
+    starts = [f"{count:,}: {cold_start(CARDS[0], count, costs):.0f} s" for count in options.cards]
     print(f"\nUntil all cards have their first style, by their number: {', '.join(starts)}")
-    for card in cards if options.visitors else ():
+    for card in CARDS if options.visitors else ():
         count = cards_for(card, costs, options.visitors, options.thinking, options.most)
         print(f"{options.visitors:,} visitors need {count:,} of {card.name}.")
     if options.plot:

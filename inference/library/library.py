@@ -58,6 +58,7 @@ class Library:
     ) -> None:
         self._limits, self._is_shared = limits or Limits(), not isinstance(place, Path)
         self.pause = SHARED_PAUSE if self._is_shared else PAUSE
+        self._limits_due = 0.0
         with ExitStack() as undo:
             try:
                 undo.callback(owned(place).close)
@@ -212,14 +213,14 @@ class Library:
             return rows.find_same(owner, fingerprint, self._clock() - seconds)
 
     def enforce_limits(self) -> int:
-        """Delete the oldest jobs without a star beyond the limits; returns how many.
-
-        In a shared library one of all processes does this, once a minute.
-        """
+        """Delete the oldest jobs beyond the limits; of many processes one does, once a minute."""
         try:
             if self._is_shared:
+                if (now := self._clock()) < self._limits_due:
+                    return 0
+                self._limits_due = now + LIMITS_SECONDS
                 with self._changed() as rows:
-                    if not rows.take_chore("limits", self._clock(), LIMITS_SECONDS):
+                    if not rows.take_chore("limits", now, LIMITS_SECONDS):
                         return 0
                 self._storage.collect_orphans()
             return self._storage.enforce(self._limits, self._clock())

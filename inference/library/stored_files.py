@@ -222,7 +222,7 @@ class ObjectFiles:
     def told(self, error: OSError) -> str:
         """The sentence for an error."""
         if isinstance(error, FileNotFoundError):
-            return f"A file of the library is not in {self._address}: it was deleted there."
+            return f"{self._address} lacks the file, or the bucket itself: check --library-files."
         if isinstance(error, PermissionError):
             return f"{self._address} refuses access: check the keys in the environment."
         return f"{self._address} does not answer: check the network, and its keys."
