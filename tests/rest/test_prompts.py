@@ -516,7 +516,7 @@ def test_the_description_is_there_for_people_and_for_machines(client: httpx.Clie
     assert "http" not in re.sub(r"<style>.*</style>", "", page.text)
     description = client.get("/openapi.json").json()
     assert description["openapi"].startswith("3.")
-    assert len(description["paths"]) == 7
+    assert len(description["paths"]) == 9
 
 
 # --- idempotency ----------------------------------------------------------------------------------
