@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TextIO
 
 from inference.catalog.catalog import Catalog
-from inference.cluster.requirement import check_installed
+from inference.cluster.requirement import HERE, check_installed, keep_others_out
 from inference.errors import InvalidRecipe, MasqueradeError, ModelUnavailable
 from inference.library.address import place_of
 from inference.library.records import LOCAL_OWNER
@@ -100,6 +100,7 @@ def _work_on_cluster(
 ) -> int:
     """Paint on all nodes of a cluster; Ray is imported only here."""
     check_installed()
+    keep_others_out(options.ray)
     from inference.cluster.folder_command import FolderOptions, paint_folder
 
     given = FolderOptions(
@@ -117,6 +118,9 @@ def _serve(arguments: Sequence[str], stdout: TextIO, stderr: TextIO) -> int:
     """Serve on a cluster until the process is told to end."""
     try:
         check_installed()
+        early = argparse.ArgumentParser(add_help=False)
+        early.add_argument("--ray", nargs="?", const=HERE)
+        keep_others_out(early.parse_known_args(arguments)[0].ray)
         from inference.cluster.launch import serve_on_cluster
 
         serve_on_cluster(arguments, stdout)
@@ -140,7 +144,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--catalog", type=Path, help="your own styles, laid over the built-in ones")
     parser.add_argument("--overwrite", action="store_true", help="replace results that are there")
     parser.add_argument(
-        "--ray", nargs="?", const="local", metavar="ADDRESS",
+        "--ray", nargs="?", const=HERE, metavar="ADDRESS",
         help="paint on the nodes of a Ray cluster, such as ray-head:6379, or with several painters "
         "on this machine; photos and results may then be s3:// and gs:// addresses",
     )  # fmt: skip

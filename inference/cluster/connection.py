@@ -13,11 +13,10 @@ from typing import Any
 
 import ray
 
+from inference.cluster.requirement import HERE
 from inference.errors import MasqueradeError
 
 ROOT = Path(__file__).parents[2]
-#: The address that stands for Ray on this machine, started and ended by us.
-HERE = "local"
 NO_CLUSTER = (
     "There is no Ray cluster at {}: start one with «ray start --head», or leave the address out to "
     "use this machine."

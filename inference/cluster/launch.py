@@ -16,7 +16,8 @@ import ray
 from pydantic import ValidationError
 from ray import serve
 
-from inference.cluster.connection import HERE, connect
+from inference.cluster.connection import connect
+from inference.cluster.requirement import HERE
 from inference.cluster.service import app
 from inference.cluster.settings import ServiceSettings
 from inference.errors import MasqueradeError

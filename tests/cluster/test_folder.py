@@ -18,6 +18,7 @@ from inference.catalog.catalog import Catalog
 from inference.cluster.connection import Resources
 from inference.cluster.folder_job import PainterSize
 from inference.cluster.places import Places
+from inference.cluster.requirement import keep_others_out
 from inference.errors import MasqueradeError
 from inference.picture.image_files import save_png
 from inference.recipe.prompt_block import parse
@@ -102,8 +103,9 @@ def test_a_folder_is_painted_as_on_one_machine_though_a_node_is_killed_and_gone_
     ids=["no cluster", "no photos", "no filesystem", "no other folder"],
 )
 def test_what_cannot_be_done_is_said(
-    arguments: tuple[str, ...], sentence: str, tmp_path: Path
+    arguments: tuple[str, ...], sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")  # else it is set for this whole process
     photos_in(tmp_path / "photos", 1)
     (tmp_path / "recipe.txt").write_text("a garden")
     given = [str(tmp_path / one) if one in ("photos", "out") else one for one in arguments]
@@ -161,3 +163,20 @@ def test_places_are_found_by_path_and_by_address(tmp_path: Path) -> None:
     assert out.names() == {"a.png"}
     with pytest.raises(MasqueradeError, match=r"b\.png cannot be read"):
         out.file("b.png").read()
+
+
+@pytest.mark.parametrize(
+    ("address", "before", "is_closed"),
+    [("local", {}, True), ("head:6379", {}, False), ("local", {"RAY_AUTH_MODE": "x"}, False)],
+)
+def test_the_ports_of_a_ray_of_our_own_ask_for_a_token(
+    address: str, before: dict[str, str], is_closed: bool
+) -> None:
+    surroundings, others = dict(before), dict[str, str]()
+    keep_others_out(address, surroundings)
+    assert (surroundings != before) == is_closed
+    if is_closed:
+        keep_others_out(address, others)
+        assert surroundings["RAY_AUTH_MODE"] == "token"
+        assert len(surroundings["RAY_AUTH_TOKEN"]) == 64
+        assert surroundings["RAY_AUTH_TOKEN"] != others["RAY_AUTH_TOKEN"]
