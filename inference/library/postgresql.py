@@ -147,6 +147,8 @@ class Postgresql:
 def _migrate(connection: Connection, place: Shared, migrations: Migrations) -> None:
     """Create what is missing; of several processes at once, one does it."""
     with connection.transaction():
+        # A migration, and waiting for that of another process, may take long.
+        connection.execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")
         connection.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
         version = _version(connection)
         if version > len(migrations):
