@@ -25,6 +25,7 @@ from inference.page.html import status_html
 from inference.page.inputs import InputHandlers
 from inference.page.jobs import JobHandlers
 from inference.page.languages import Languages
+from inference.page.model_status import ModelStatus
 from inference.page.shared_link import SharedLink
 from inference.page.theme import theme
 from inference.page.wider_scene import WiderScene
@@ -36,7 +37,6 @@ from inference.serving.http_api import HttpApi
 from inference.serving.job_service import JobService
 from inference.serving.options import Options, prepare_process
 from inference.serving.zero_gpu import gpu_lender
-from inference.studio.model_status import ModelStatus
 
 ASSETS = Path(__file__).parent / "assets"
 # Most jobs in the queue, most sessions whose state is kept, most paintings in the cache.

@@ -1,9 +1,10 @@
 """Command-line interface: `python -m inference recipe.txt photos/ -o out/`.
 
-`python -m inference doctor` says instead whether a style will work here, and
-`python -m inference token NAME` makes a token for the REST service.
+`python -m inference doctor` says instead whether a style will work here,
+`python -m inference token NAME` makes a token for the REST service, and
+`python -m inference serve --ray` runs that service on a cluster.
 Instead of the text file, a PNG written by Masquerade can be given: its embedded settings are used,
-with a new mask for each photo. A recipe in a file named `doctor` or `token` is given as `./doctor`.
+with a new mask for each photo. A recipe in a file named like one of these is given as `./doctor`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import TextIO
 
 from inference.catalog.catalog import Catalog
+from inference.cluster.requirement import HERE, check_installed, keep_others_out
 from inference.errors import InvalidRecipe, MasqueradeError, ModelUnavailable
 from inference.library.address import place_of
 from inference.library.records import LOCAL_OWNER
@@ -30,11 +32,11 @@ from inference.recipe.prompt_block import parse
 from inference.recipe.recipe import Recipe
 from inference.serving.options import LIBRARY, default_library
 from inference.studio.batch import Outcome, pictures, run
+from inference.studio.outcome_lines import CLEAR_LINE, print_notes, print_outcome, printable
 from inference.studio.studio import Studio
 
 EXIT_OK, EXIT_FAILURE, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
-CLEAR_LINE = "\r\x1b[K"
-DOCTOR, TOKEN = "doctor", "token"
+DOCTOR, TOKEN, SERVE = "doctor", "token", "serve"
 # The photo of the doctor's trial.
 EXAMPLE = Path(__file__).parents[1] / "assets" / "examples" / "beach.png"
 
@@ -53,6 +55,8 @@ def main(arguments: Sequence[str], stdout: TextIO, stderr: TextIO) -> int:
     """
     if arguments[:1] == [TOKEN]:
         return _token(_token_options(arguments[1:]), stdout, stderr)
+    if arguments[:1] == [SERVE]:
+        return _serve(arguments[1:], stdout, stderr)
     is_doctor = arguments[:1] == [DOCTOR]
     options = _doctor_options(arguments[1:]) if is_doctor else _options(arguments)
     try:
@@ -66,27 +70,63 @@ def main(arguments: Sequence[str], stdout: TextIO, stderr: TextIO) -> int:
 def _work(options: argparse.Namespace, stdout: TextIO, stderr: TextIO) -> int:
     try:
         recipe = _recipe(options.recipe, stderr)
+        if options.ray is not None:
+            return _work_on_cluster(options, recipe, stdout, stderr)
         if options.style:
             recipe = recipe.model_copy(update={"style": options.style})
         studio = Studio(catalog=Catalog.load(options.catalog))
         if recipe.style is not None:
             studio.style(recipe.style)
-        photos = pictures(options.photos)
+        photos = pictures(map(Path, options.photos))
     except MasqueradeError as error:
         return _exit(stderr, str(error), EXIT_USAGE)
     try:
-        with closing(run(studio, recipe, photos, options.out, overwrite=options.overwrite)) as work:
+        with closing(
+            run(studio, recipe, photos, Path(options.out), overwrite=options.overwrite)
+        ) as work:
             outcomes = [
-                _print_outcome(outcome, stdout) for outcome in _outcomes(work, photos, stderr)
+                print_outcome(outcome, stdout) for outcome in _outcomes(work, photos, stderr)
             ]
     except ModelUnavailable as error:
         return _exit(stderr, str(error), EXIT_FAILURE)
     except MasqueradeError as error:
         return _exit(stderr, str(error), EXIT_USAGE)
-    # Once each: they are the same for most photos of a folder.
-    for note in dict.fromkeys(note for outcome in outcomes for note in outcome.notes):
-        stderr.write(f"{_printable(note)}\n")
+    print_notes(outcomes, stderr)
     return EXIT_FAILURE if any(outcome.error for outcome in outcomes) else EXIT_OK
+
+
+def _work_on_cluster(
+    options: argparse.Namespace, recipe: Recipe, stdout: TextIO, stderr: TextIO
+) -> int:
+    """Paint on all nodes of a cluster; Ray is imported only here."""
+    check_installed()
+    keep_others_out(options.ray)
+    from inference.cluster.folder_command import FolderOptions, paint_folder
+
+    given = FolderOptions(
+        photos=options.photos, out=options.out, style=options.style, catalog=options.catalog,
+        overwrite=options.overwrite, address=options.ray, cpus=options.cpus_per_painter,
+    )  # fmt: skip
+    try:
+        outcomes = paint_folder(given, recipe, stdout, stderr)
+    except ModelUnavailable as error:
+        return _exit(stderr, str(error), EXIT_FAILURE)
+    return EXIT_FAILURE if any(outcome.error for outcome in outcomes) else EXIT_OK
+
+
+def _serve(arguments: Sequence[str], stdout: TextIO, stderr: TextIO) -> int:
+    """Serve on a cluster until the process is told to end."""
+    try:
+        check_installed()
+        early = argparse.ArgumentParser(add_help=False)
+        early.add_argument("--ray", nargs="?", const=HERE)
+        keep_others_out(early.parse_known_args(arguments)[0].ray)
+        from inference.cluster.launch import serve_on_cluster
+
+        serve_on_cluster(arguments, stdout)
+    except MasqueradeError as error:
+        return _exit(stderr, str(error), EXIT_USAGE)
+    return EXIT_OK
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
@@ -95,17 +135,31 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("recipe", type=Path, help="text file with a prompt block, or a PNG of ours")
     parser.add_argument(
-        "photos", type=Path, nargs="+", help="pictures, and folders whose pictures are painted"
+        "photos", nargs="+", help="pictures, and folders whose pictures are painted"
     )
-    parser.add_argument(
-        "-o", "--out", type=Path, required=True, help="folder that the results are written to"
-    )
+    parser.add_argument("-o", "--out", required=True, help="folder that the results are written to")
     parser.add_argument(
         "--style", help="instead of the recipe's; see inference/catalog/catalog.toml"
     )
     parser.add_argument("--catalog", type=Path, help="your own styles, laid over the built-in ones")
     parser.add_argument("--overwrite", action="store_true", help="replace results that are there")
+    parser.add_argument(
+        "--ray", nargs="?", const=HERE, metavar="ADDRESS",
+        help="paint on the nodes of a Ray cluster, such as ray-head:6379, or with several painters "
+        "on this machine; photos and results may then be s3:// and gs:// addresses",
+    )  # fmt: skip
+    parser.add_argument(
+        "--cpus-per-painter", type=_at_least_one, default=2, metavar="N",
+        help="processors of each painter of a cluster without GPUs; %(default)s by default",
+    )  # fmt: skip
     return parser.parse_intermixed_args(arguments)
+
+
+def _at_least_one(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("takes a whole number from 1")
+    return value
 
 
 def _doctor_options(arguments: Sequence[str]) -> argparse.Namespace:
@@ -184,7 +238,7 @@ def _show_progress(stderr: TextIO, event: Progress) -> None:
     """Show the stage of a trial on a terminal."""
     if stderr.isatty():
         step = f", step {event.step} of {event.steps}" if event.steps else ""
-        stderr.write(f"{CLEAR_LINE}{event.stage}{step} {_printable(event.detail)}")
+        stderr.write(f"{CLEAR_LINE}{event.stage}{step} {printable(event.detail)}")
         stderr.flush()
 
 
@@ -218,36 +272,13 @@ def _outcomes(
                 stderr.flush()
             yield event
         elif live:
-            place = f"{done + 1} of {len(photos)}, {_printable(photos[done].name)}"
-            stderr.write(f"{CLEAR_LINE}{place}: {_printable(event.text)}")
+            place = f"{done + 1} of {len(photos)}, {printable(photos[done].name)}"
+            stderr.write(f"{CLEAR_LINE}{place}: {printable(event.text)}")
             stderr.flush()
 
 
-def _print_outcome(outcome: Outcome, stdout: TextIO) -> Outcome:
-    """Write the report line of an outcome, and return the outcome."""
-    stdout.write(f"{_printable(str(outcome.photo))}: {_printable(_report(outcome))}\n")
-    stdout.flush()
-    return outcome
-
-
-def _report(outcome: Outcome) -> str:
-    left = ", ".join(map(str, outcome.left))
-    if outcome.error:
-        return f"{outcome.seconds:.1f} s, {outcome.error}"
-    if not outcome.files:
-        return f"skipped, there is {left} already; --overwrite replaces it"
-    files = ", ".join(map(str, outcome.files))
-    counted = f"seed {outcome.seed}, kept pixels changed: {outcome.kept_pixels_changed}"
-    return f"{outcome.seconds:.1f} s, {counted}, {files}" + (f"; left {left}" if left else "")
-
-
-def _printable(text: str) -> str:
-    """Replace line breaks and control characters, which file names may contain, by "?"."""
-    return "".join(one if one.isprintable() else "?" for one in text)
-
-
 def _exit(stderr: TextIO, why: str, status: int) -> int:
-    stderr.write(f"{CLEAR_LINE if stderr.isatty() else ''}{_printable(why)}\n")
+    stderr.write(f"{CLEAR_LINE if stderr.isatty() else ''}{printable(why)}\n")
     return status
 
 

@@ -35,6 +35,8 @@ from tools.speed.rivals import Case, Rivals  # noqa: E402
 from tools.speed.tables import Row, told  # noqa: E402
 
 PARTS = ("counted", "painting", "words")
+# Measured only where it is asked for: it starts servers, and needs Ray and two free cores.
+SCALE = "scale"
 PATIENCE = 900  # longest time for compiling, in seconds
 
 
@@ -45,7 +47,9 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--cpu-small", action="store_true", help="small models, two minutes")
     parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=None)
     parser.add_argument("--channels-last", action=argparse.BooleanOptionalAction, default=None)
-    parser.add_argument("--only", choices=PARTS, help="one part instead of all")
+    parser.add_argument(
+        "--only", choices=(*PARTS, SCALE), help="one part; scale is in no other run"
+    )
     parser.add_argument("--repeats", type=int, help="5, with --cpu-small 3")
     parser.add_argument("--steps", type=int, help="30, with --cpu-small 4")
     parser.add_argument("--threads", type=int, default=2, help="of the CPU")
@@ -105,6 +109,11 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         repeats = options.repeats or (1 if options.cpu_small else 5)
         found = words.measure(device, counts, repeats, small=options.cpu_small)
         result["words"] = [{"case": f"{n} phrases", **row} for n, row in found.items()]
+    if SCALE in wanted:
+        from tools.speed import scale
+
+        jobs, repeats = (4, 3) if options.cpu_small else (16, 15)
+        result[SCALE] = scale.measure(jobs, options.repeats or repeats, steps=options.steps or 8)
     return result
 
 
@@ -113,7 +122,7 @@ def main() -> None:
     options = arguments()
     result = run(options)
     print(f"{result['device']}, torch {result['torch']}")
-    print(told([row for part in PARTS for row in result.get(part, [])]))
+    print(told([row for part in (*PARTS, SCALE) for row in result.get(part, [])]))
     if options.json:
         options.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 

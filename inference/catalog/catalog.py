@@ -90,6 +90,11 @@ class Catalog(Entry):
         """All styles, or those of one family."""
         return tuple(s for s in self.style_by_key.values() if family in (None, s.family))
 
+    def default_style(self, *, full_size: bool) -> Style:
+        """The first style for a machine with a GPU (`full_size`), or for one without."""
+        suited = (s for s in self.styles() if (s.family != PACK) == full_size)
+        return next(suited, self.styles()[0])
+
     def controls(self, family: str) -> tuple[ControlModel, ...]:
         """The controls of one family; MissingModel if there is no such family."""
         return tuple(self.family(family).controls.values())

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 # Probabilities are clipped to this distance from 0 and 1 before they become logits.
 EPSILON = 1e-4
+# Photos that are looked at in one go at most.
+MOST_AT_ONCE = 4
 # The logit of other people's pixels in the heatmap of one person.
 NOBODY = math.log(EPSILON / (1 - EPSILON))
 # Longer side of the map that says whose each pixel is.
@@ -47,6 +49,25 @@ APART = ("person", "head", "face", "foreground")
 
 def _no_reader(_family: str) -> PhotoReader | None:
     return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FirstLook:
+    """What a finder saw in a photo, ready to be sent to that of another process.
+
+    Attributes:
+        family: key of the model family whose models looked.
+        digest: of the photo.
+        is_photograph: whether it is unlike drawings.
+        heatmaps: of the phrases that were asked for.
+        people: the people in a photograph; None for drawings, and without a reader.
+    """
+
+    family: str
+    digest: str
+    is_photograph: bool
+    heatmaps: tuple[Heatmap, ...] = field(repr=False)
+    people: People | None = field(repr=False)
 
 
 @dataclass(kw_only=True)
@@ -60,7 +81,8 @@ class HeatmapFinder:
 
     segmenter: Callable[[str], Segmenter]
     reader: Callable[[str], PhotoReader | None] = _no_reader
-    _seen: Cache[Activations] = field(default_factory=lambda: Cache(4))
+    _seen: Cache[Activations] = field(default_factory=lambda: Cache(MOST_AT_ONCE))
+    _kinds: Cache[bool] = field(default_factory=lambda: Cache(16))
     _heat: Cache[Heatmap] = field(default_factory=lambda: Cache(128))
     _people: Cache[People] = field(default_factory=lambda: Cache(4))
     _regions: Cache[PersonRegions] = field(default_factory=lambda: Cache(4))
@@ -154,18 +176,24 @@ class HeatmapFinder:
         True for a segmenter that was not trained on drawings.
         """
         with self._lock:
-            segmenter = self.segmenter(family)
-            return segmenter.is_general or not segmenter.knows(self._look(photo, family))
+            return self._kinds.get(
+                f"{family} {photo.digest}", lambda: self._is_photograph(photo, family)
+            )
+
+    def _is_photograph(self, photo: Photo, family: str) -> bool:
+        segmenter = self.segmenter(family)
+        return segmenter.is_general or not segmenter.knows(self._look(photo, family))
 
     def people(self, photo: Photo, family: str) -> People | None:
         """The people in a photograph; None for drawings and for families without a reader."""
         with self._lock:
             if not self.is_photograph(photo, family):
                 return None
-            reader = self.reader(family)
+            known = self._people.find(photo.digest)
+            reader = None if known is not None else self.reader(family)
             if reader is None:
-                return None
-            return self._people.get(photo.digest, lambda: reader.read(photo.pixels))
+                return known
+            return self._people.keep(photo.digest, reader.read(photo.pixels))
 
     def reader_of(self, photo: Photo, family: str) -> str:
         """Which reader looked at a photo: `PHOTOGRAPH`, `DRAWING`, or "" for a general segmenter.
@@ -177,6 +205,35 @@ class HeatmapFinder:
         if people is not None and people.anybody:
             return PHOTOGRAPH
         return "" if self.is_photograph(photo, family) else DRAWING
+
+    def look_ahead(self, photos: Sequence[Photo], family: str) -> None:
+        """Have the segmenter look at up to `MOST_AT_ONCE` photos at once, before they are asked."""
+        with self._lock:
+            segmenter, keys = self.segmenter(family), {}
+            for photo in photos:
+                keys[f"{family} {photo.digest}"] = photo.pixels
+            for key, seen in zip(keys, segmenter.encode_images(list(keys.values())), strict=True):
+                self._seen.keep(key, seen)
+
+    def first_look(self, photo: Photo, phrases: Sequence[str], family: str) -> FirstLook:
+        """All that is found of some phrases in a photo."""
+        with self._lock:
+            return FirstLook(
+                family=family,
+                digest=photo.digest,
+                is_photograph=self.is_photograph(photo, family),
+                heatmaps=self.heatmaps(photo, phrases, family),
+                people=self.people(photo, family),
+            )
+
+    def take(self, look: FirstLook) -> None:
+        """Take over what another process's finder saw."""
+        with self._lock:
+            self._kinds.keep(f"{look.family} {look.digest}", look.is_photograph)
+            if look.people is not None:
+                self._people.keep(look.digest, look.people)
+            for heat in look.heatmaps:
+                self._heat.keep(repr((look.family, look.digest, heat.phrase)), heat)
 
     def _look(self, photo: Photo, family: str) -> Activations:
         """The segmenter's activations for a photo."""

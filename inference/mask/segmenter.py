@@ -65,21 +65,26 @@ class Segmenter(Pretrained):
         )
         return cls(model, processor, device, Familiarity.load(folder))
 
-    @torch.inference_mode()
     def encode_image(self, picture: Pixels) -> Activations:
-        """Run the vision tower.
+        """Run the vision tower on one picture, (H, W, 3) uint8 RGB of any size."""
+        return self.encode_images([picture])[0]
 
-        Args:
-            picture: (H, W, 3) uint8 RGB of any size.
-        """
-        image = Image.fromarray(picture)
-        pixels = self._processor.image_processor(images=image, return_tensors="pt").pixel_values
+    @torch.inference_mode()
+    def encode_images(self, pictures: Sequence[Pixels]) -> list[Activations]:
+        """Run the vision tower on several pictures at once; each gets what it gets alone."""
+        images = [Image.fromarray(picture) for picture in pictures]
+        pixels = self._processor.image_processor(images=images, return_tensors="pt").pixel_values
         hidden = self._model.clip.get_image_features(
             pixels.to(self._device), output_hidden_states=True
         ).hidden_states
-        layers = tuple(hidden[i + 1] for i in self._model.extract_layers)
-        texture = 0.0 if self.is_general else grain(picture)
-        return Activations(layers=check_finite(layers), grain=texture)
+        layers = check_finite(tuple(hidden[i + 1] for i in self._model.extract_layers))
+        return [
+            Activations(
+                layers=tuple(layer[k : k + 1] for layer in layers),
+                grain=0.0 if self.is_general else grain(picture),
+            )
+            for k, picture in enumerate(pictures)
+        ]
 
     @property
     def is_general(self) -> bool:

@@ -30,7 +30,7 @@ from inference.mask.heatmap import (
     logit,
     to_scores,
 )
-from inference.mask.heatmap_finder import HeatmapFinder
+from inference.mask.heatmap_finder import FirstLook, HeatmapFinder
 from inference.mask.selection import Detection, Selection, Word
 from inference.matting.matte import Cutout, Matte
 from inference.people.part_words import one_person, word_of
@@ -127,9 +127,8 @@ class Selector:
         self, photo: Photo, recipe: Recipe, family: str, native: int, mask_image: Photo | None
     ) -> Detection:
         wanted, unwanted = recipe.phrases, recipe.negative_phrases
-        texts = tuple(dict.fromkeys(phrase.text for phrase in (*wanted, *unwanted)))
-        apart = self.finder.apart_by(photo, texts, family)
-        found = self.finder.heatmaps(photo, tuple(dict.fromkeys((*texts, *apart))), family)
+        texts, apart = self._texts(photo, recipe, family)
+        found = self.finder.heatmaps(photo, (*texts, *apart), family)
         heats = {heat.phrase: heat for heat in found if heat.phrase in texts}
         drawn = _drawn(mask_image, photo.size) if mask_image else None
         canvas = Canvas.plan(photo.size, recipe, centre(_coarse(recipe, heats, drawn, photo.size)))
@@ -159,6 +158,15 @@ class Selector:
             reader=self.finder.reader_of(photo, family) if texts else "",
             people=self.finder.regions(photo, family) if apart else None,
         )
+
+    def _texts(self, photo: Photo, recipe: Recipe, family: str) -> tuple[tuple[str, ...], ...]:
+        """A recipe's phrases, and those that are looked for with them."""
+        texts = tuple(phrase.text for phrase in (*recipe.phrases, *recipe.negative_phrases))
+        return texts, self.finder.apart_by(photo, texts, family)
+
+    def first_look(self, photo: Photo, recipe: Recipe, family: str) -> FirstLook:
+        """What `select` looks up in a photo, for the finder of another process."""
+        return self.finder.first_look(photo, sum(self._texts(photo, recipe, family), ()), family)
 
     def _hair_and_body(self, photo: Photo, family: str, view: View) -> tuple[Bools, Bools]:
         """Where hair is, and where the rest of people, on a grid."""

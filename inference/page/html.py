@@ -5,11 +5,11 @@ from __future__ import annotations
 from html import escape
 
 from inference.library.records import StoredJob
+from inference.page.model_status import ModelStatus
 from inference.picture.progress import Progress
 from inference.picture.result import Result
 from inference.studio.grid import GridResult
 from inference.studio.health_report import PartReport, Report, without_paths
-from inference.studio.model_status import ModelStatus
 
 
 def status_html(status: ModelStatus) -> str:

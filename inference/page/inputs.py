@@ -20,6 +20,7 @@ from inference.page.components import (
 )
 from inference.page.examples import Example
 from inference.page.html import health_html, message_html, status_html
+from inference.page.model_status import ModelStatus
 from inference.recipe.length import Unit
 from inference.recipe.prompt_block import format_block, is_block, parse
 from inference.recipe.recipe import Recipe
@@ -28,7 +29,6 @@ from inference.serving.gradio_errors import shown_errors
 from inference.serving.job_service import JobService
 from inference.serving.result_files import File
 from inference.studio.doctor import examine
-from inference.studio.model_status import ModelStatus
 from inference.studio.studio import Studio
 
 ASKING = message_html(

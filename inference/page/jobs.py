@@ -19,6 +19,7 @@ from inference.page.components import (
     Update,
 )
 from inference.page.html import message_html, progress_html, result_html, status_html
+from inference.page.model_status import ModelStatus
 from inference.picture.photo import Pixels
 from inference.picture.progress import Progress
 from inference.picture.result import Result
@@ -30,7 +31,6 @@ from inference.serving.request import PaintRequest
 from inference.serving.result_files import File, PreviewFiles, ResultFiles
 from inference.serving.temporary_files import TemporaryFiles
 from inference.studio.grid import GridResult
-from inference.studio.model_status import ModelStatus
 
 
 class JobHandlers:

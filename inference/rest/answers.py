@@ -50,9 +50,9 @@ class InvalidFields(Refusal):
         self.body = errors
 
 
-def too_many(sentence: str, seconds: int) -> Refusal:
+def busy(status: int, sentence: str, seconds: int) -> Refusal:
     """The refusal of a client that may come again later."""
-    return Refusal(429, sentence, {"Retry-After": str(seconds)})
+    return Refusal(status, sentence, {"Retry-After": str(seconds)})
 
 
 async def refused(_: Request, refusal: Exception) -> Json:

@@ -20,9 +20,11 @@ from inference.rest.answers import Json, Refusal, refused
 from inference.rest.api_page import api_page
 from inference.rest.handlers import MAX_LIMIT, Client, RestApi, base_of
 from inference.rest.openapi import PROMPT, TUNE, answer, errors, prompt_body
+from inference.rest.progress_stream import MEDIA_TYPE
 
 MESSAGE = {"type": "object", "properties": {"message": {"type": "string"}}}
 PICTURE = {"description": "The picture.", "content": {"image/png": {}, "image/jpeg": {}}}
+EVENTS = {"description": "Server-sent events.", "content": {MEDIA_TYPE: {}}}
 RETRY_AFTER = "60"
 # All that code of ours may raise by mistake.
 UNFORESEEN = (
@@ -102,6 +104,7 @@ def _add_prompts(app: FastAPI, api: RestApi) -> None:
 
 def _add_single_prompts(app: FastAPI, api: RestApi) -> None:
     one = {200: answer(PROMPT, "The prompt."), **errors(401, 404)}
+    told = {200: EVENTS, **errors(401, 404)}
     gone = {200: answer(MESSAGE, "It is deleted."), **errors(401, 404)}
     bearer, known, of_tune = [BEARER], Depends(api.client), "/tunes/{tune_id}/prompts/{prompt_id}"
 
@@ -116,6 +119,19 @@ def _add_single_prompts(app: FastAPI, api: RestApi) -> None:
     def read_prompt(request: Request, prompt_id: str, client: Client = known) -> Response:
         """A prompt."""
         return api.read(client, None, prompt_id, base_of(request))
+
+    @app.get(f"{of_tune}/progress", responses=told, dependencies=bearer, response_class=Response)
+    def follow_prompt_of_tune(
+        request: Request, tune_id: str, prompt_id: str, client: Client = known
+    ) -> Response:
+        """The progress of a prompt of a tune, as events until it has ended."""
+        return api.stream(client, tune_id, prompt_id, base_of(request))
+
+    @app.get("/prompts/{prompt_id}/progress", responses=told, dependencies=bearer,
+             response_class=Response)  # fmt: skip
+    def follow_prompt(request: Request, prompt_id: str, client: Client = known) -> Response:
+        """The progress of a prompt."""
+        return api.stream(client, None, prompt_id, base_of(request))
 
     @app.delete(of_tune, responses=gone, dependencies=bearer)
     def delete_prompt_of_tune(tune_id: str, prompt_id: str, client: Client = known) -> Response:

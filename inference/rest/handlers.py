@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
 import anyio.to_thread
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from inference.catalog.catalog import Catalog
 from inference.catalog.schema import Style
@@ -18,8 +18,9 @@ from inference.errors import InvalidPhoto
 from inference.library.library import Library
 from inference.library.records import NewJob, Origin, Search, State, StoredJob
 from inference.library.tokens import digest_of, token_in
-from inference.rest.answers import SAY_WHO, InvalidFields, Json, Refusal, too_many
+from inference.rest.answers import SAY_WHO, InvalidFields, Json, Refusal, busy
 from inference.rest.callbacks import CallbackRules
+from inference.rest.progress_stream import HEADERS, MEDIA_TYPE, Look, ProgressOf, events
 from inference.rest.prompt_object import (
     BASE,
     GIVEN,
@@ -41,6 +42,7 @@ DAY = 86_400.0
 THREADS = 8
 NOT_KNOWN = "This token is not known here: «python -m inference token» makes one."
 DELETED = "The prompt was deleted."
+FULL = "All places in the queue are taken: try again later."
 
 Made = TypeVar("Made")
 
@@ -53,30 +55,50 @@ class Client:
     digest: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class RestRules:
+    """What a REST service takes.
+
+    Attributes:
+        callbacks: where callbacks may go.
+        idempotent: whether the same attributes within a day give the same prompt.
+        most_waiting, most_of_one: most prompts that wait or are painted, of all and of one owner.
+        full: status of the answer when so many wait.
+        try_again: seconds after which a client may send more.
+    """
+
+    callbacks: CallbackRules = field(default_factory=CallbackRules)
+    idempotent: bool = False
+    most_waiting: int = MAX_WAITING_IN_ALL
+    most_of_one: int = MAX_WAITING
+    full: int = 429
+    try_again: int = TRY_AGAIN
+
+
 class RestApi:
     """The handlers of the routes.
 
     Args:
         library: where prompts are jobs.
         catalog: its styles are the tunes.
-        rules: where callbacks may go.
-        idempotent: whether the same attributes within a day give the same prompt.
+        rules: what is taken.
         accepted: called after a prompt was accepted.
         stopped: called with the number of a job that was deleted.
+        progress: gives stage and steps of a job that is being painted.
     """
 
     def __init__(
         self,
         library: Library,
         catalog: Catalog,
-        rules: CallbackRules,
+        rules: RestRules,
         *,
-        idempotent: bool,
         accepted: Callable[[], None],
         stopped: Callable[[int], None],
+        progress: ProgressOf,
     ) -> None:
         self._library, self._catalog, self._rules = library, catalog, rules
-        self._idempotent, self._accepted, self._stopped = idempotent, accepted, stopped
+        self._accepted, self._stopped, self._progress = accepted, stopped, progress
         self._accepting = threading.Lock()
         self._threads: anyio.CapacityLimiter | None = None
 
@@ -115,7 +137,7 @@ class RestApi:
         self._check_callback(asked.callback)
         fingerprint = asked.fingerprint(style.key)
         self._check_queue(client.owner)
-        if self._idempotent and (known := self._same(client.owner, fingerprint)):
+        if self._rules.idempotent and (known := self._same(client.owner, fingerprint)):
             return known, False
         photo, mask, notes = asked.pictures()
         new = NewJob(
@@ -131,13 +153,30 @@ class RestApi:
         )
         with self._accepting:  # of two equal requests at once, the second finds the first
             self._check_queue(client.owner)
-            if self._idempotent and (known := self._same(client.owner, fingerprint)):
+            if self._rules.idempotent and (known := self._same(client.owner, fingerprint)):
                 return known, False
             return self._library.accept(new), True
 
     def read(self, client: Client, tune_id: str | None, prompt_id: str, base: str) -> Json:
         """A prompt."""
         return Json(self._object(self._job(client, tune_id, prompt_id), base))
+
+    def stream(
+        self, client: Client, tune_id: str | None, prompt_id: str, base: str
+    ) -> StreamingResponse:
+        """The progress of a prompt, as events."""
+        number = self._job(client, tune_id, prompt_id).id
+
+        async def look() -> Look:
+            job = await self._in_thread(self._library.get, client.owner, number)
+            if job is None:
+                return Look(prompt=None)
+            shown = self._object(job, base)
+            if job.state.has_ended:
+                return Look(prompt=shown, has_ended=True)
+            return Look(prompt=shown, progress=await self._progress(number))
+
+        return StreamingResponse(events(look), media_type=MEDIA_TYPE, headers=HEADERS)
 
     def listed(self, client: Client, tune_id: str | None, search: Search, base: str) -> Json:
         """The prompts of a token's owner, the newest first."""
@@ -213,15 +252,16 @@ class RestApi:
     def _check_callback(self, callback: str) -> None:
         try:
             if callback:
-                self._rules.policy_for(callback)
+                self._rules.callbacks.policy_for(callback)
         except InvalidPhoto as error:
             raise InvalidFields({"callback": [str(error)]}) from error
 
     def _check_queue(self, owner: str) -> None:
-        if self._library.count_waiting(owner) >= MAX_WAITING:
-            raise too_many(f"{MAX_WAITING} prompts of yours wait: send more later.", TRY_AGAIN)
-        if self._library.count_waiting() >= MAX_WAITING_IN_ALL:
-            raise too_many("All places in the queue are taken: try again later.", TRY_AGAIN)
+        most = self._rules.most_of_one
+        if self._library.count_waiting(owner) >= most:
+            raise busy(429, f"{most} prompts of yours wait: send more later.", TRY_AGAIN)
+        if self._library.count_waiting() >= self._rules.most_waiting:
+            raise busy(self._rules.full, FULL, self._rules.try_again)
 
 
 def base_of(request: Request) -> str:

@@ -12,7 +12,7 @@ from inference.library.records import StoredJob
 from inference.rest.answers import Json
 from inference.rest.application import application
 from inference.rest.callbacks import CallbackRules, Callbacks
-from inference.rest.handlers import RestApi
+from inference.rest.handlers import RestApi, RestRules
 from inference.rest.prompt_object import BASE, prompt_object
 from inference.serving.backend import Backend, backend
 from inference.serving.guard import Application, Receive, Scope, Send, is_rest
@@ -75,12 +75,16 @@ def rest_service(behind: Backend, catalog: Catalog, options: Options) -> Iterato
     def object_of(job: StoredJob) -> dict[str, Any]:
         return prompt_object(job, catalog, str(job.request.get(BASE, "")))
 
-    rules = CallbackRules(hosts=options.callback_hosts)
-    callbacks = Callbacks(library, rules, object_of)
+    async def progress(job: int) -> dict[str, Any] | None:
+        return queue.progress(job)
+
+    rules = RestRules(
+        callbacks=CallbackRules(hosts=options.callback_hosts), idempotent=options.idempotent
+    )
+    callbacks = Callbacks(library, rules.callbacks, object_of)
     api = RestApi(
-        library, catalog, rules, idempotent=options.idempotent, accepted=queue.wake,
-        stopped=queue.cancel,
-    )  # fmt: skip
+        library, catalog, rules, accepted=queue.wake, stopped=queue.cancel, progress=progress
+    )
     behind.middleware.append((RestRoutes, (), {"rest": application(api)}))
     queue.when_ended(callbacks.wake)
     callbacks.start()

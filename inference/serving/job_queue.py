@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
@@ -12,6 +12,7 @@ from inference.errors import MasqueradeError, ModelFailed, NotStored
 from inference.library.library import Library
 from inference.library.records import StoredJob
 from inference.picture.photo import Photo
+from inference.picture.progress import Progress
 from inference.recipe.prompt_block import parse
 from inference.serving.job_service import JobService
 from inference.serving.request import PaintRequest
@@ -38,6 +39,7 @@ class JobQueue:
         self._ended: list[Callable[[], None]] = []
         self._stopping, self._woken = threading.Event(), threading.Event()
         self._running: tuple[int, threading.Event] | None = None
+        self._told: tuple[int, dict[str, object]] | None = None
         library.when_lost(self.cancel)
         self._painter = ThreadPoolExecutor(1, thread_name_prefix="queue-painter")
         self._thread = threading.Thread(target=self._work, name="job-queue", daemon=True)
@@ -61,6 +63,11 @@ class JobQueue:
     def when_ended(self, told: Callable[[], None]) -> None:
         """Have a function called after each job."""
         self._ended.append(told)
+
+    def progress(self, job: int) -> dict[str, object] | None:
+        """Stage and steps of a job if it is the one that runs; None of any other."""
+        told = self._told
+        return told[1] if told is not None and told[0] == job else None
 
     def cancel(self, job: int) -> None:
         """Stop a job within a step if it is the one that runs; the others are the library's."""
@@ -97,28 +104,43 @@ class JobQueue:
         cancelled = threading.Event()
         self._running = job.id, cancelled
         try:
-            request = self._request(job)
-            with closing(self._service.paint(request, cancelled)) as events:
-                for _ in events:
+            with closing(paint_stored(self._service, self._library, job, cancelled)) as events:
+                for event in events:
+                    self._told = job.id, event.report()
                     if self._stopping.is_set():
                         break
-        except MasqueradeError as error:
-            self._library.fail(job.id, str(error))
         finally:
-            self._running = None
+            self._running = self._told = None
 
-    def _request(self, job: StoredJob) -> PaintRequest:
-        """The request of a stored job.
 
-        Raises:
-            MasqueradeError: its files are gone, or its recipe is invalid in this version.
-        """
-        mask = None if job.mask is None else Photo.open(self._library.read(job.mask))
-        return PaintRequest(
-            photo=Photo.open(self._library.read(job.photo)),
-            recipe=parse(job.recipe).recipe,
-            mask_image=mask,
-            owner=job.owner,
-            origin=job.origin,
-            stored=job.id,
-        )
+def paint_stored(
+    service: JobService, library: Library, job: StoredJob, cancelled: threading.Event
+) -> Generator[Progress]:
+    """Paint a job of the library that was claimed, and store how it ended.
+
+    Closing the generator puts it back into the queue; setting `cancelled` cancels it.
+    """
+    try:
+        with closing(service.paint(_request(library, job), cancelled)) as events:
+            for event in events:
+                if isinstance(event, Progress):
+                    yield event
+    except MasqueradeError as error:
+        library.fail(job.id, str(error))
+
+
+def _request(library: Library, job: StoredJob) -> PaintRequest:
+    """The request of a stored job.
+
+    Raises:
+        MasqueradeError: its files are gone, or its recipe is invalid in this version.
+    """
+    mask = None if job.mask is None else Photo.open(library.read(job.mask))
+    return PaintRequest(
+        photo=Photo.open(library.read(job.photo)),
+        recipe=parse(job.recipe).recipe,
+        mask_image=mask,
+        owner=job.owner,
+        origin=job.origin,
+        stored=job.id,
+    )

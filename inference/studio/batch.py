@@ -7,7 +7,8 @@ import time
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
+from typing import TypeVar
 
 from inference.errors import InvalidRecipe, MasqueradeError, ModelUnavailable
 from inference.picture.photo import Photo
@@ -21,14 +22,16 @@ SUFFIXES = (
     ".heic", ".heif",
 )  # fmt: skip
 
+Place = TypeVar("Place", bound=PurePath)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
     """The outcome of one photo.
 
     Attributes:
-        photo: its file.
-        files: the files that were written.
+        photo: its file, or its address.
+        files: the files that were written, or their addresses; so also the next ones.
         left: files that existed already and were not overwritten.
         seconds: duration.
         seed: the seed of the first picture; None where nothing was painted.
@@ -37,9 +40,9 @@ class Outcome:
         error: the error's message, "" without an error.
     """
 
-    photo: Path
-    files: tuple[Path, ...] = ()
-    left: tuple[Path, ...] = ()
+    photo: Path | str
+    files: tuple[Path | str, ...] = ()
+    left: tuple[Path | str, ...] = ()
     seconds: float = 0.0
     seed: int | None = None
     kept_pixels_changed: int | None = None
@@ -113,11 +116,11 @@ def run(
 
 
 def targets_of(
-    photos: Sequence[Path], count: int, out: Path
-) -> list[tuple[Path, tuple[Path, ...]]]:
+    photos: Sequence[Place], count: int, out: Place
+) -> list[tuple[Place, tuple[Place, ...]]]:
     """The target files of each photo, with unique names also on case-insensitive file systems."""
     taken: set[str] = set()
-    plan: list[tuple[Path, tuple[Path, ...]]] = []
+    plan: list[tuple[Place, tuple[Place, ...]]] = []
     for photo in photos:
         stem, tries = photo.stem, 0
         while taken & {name.casefold() for name in _names(stem, count)}:

@@ -98,6 +98,11 @@ class Studio:
             )
             self._gpu_lease = GpuLease(on_gpu.paint, on_gpu.warm_up, lend)
 
+    @property
+    def selector(self) -> Selector:
+        """Finds words in photos; those of two processes can exchange their first looks."""
+        return self._selector
+
     def models(self) -> LoadedModels:
         """The models in memory; the first call imports torch, which takes seconds."""
         with self._models_lock:
@@ -122,9 +127,7 @@ class Studio:
         """
         if key is None and self._default is None:
             full_size = self._gpu_lease is not None or self.models().device.is_gpu
-            styles = self.catalog.styles()
-            suited = [style for style in styles if (style.family != PACK) == full_size]
-            self._default = (suited or styles)[0].key
+            self._default = self.catalog.default_style(full_size=full_size).key
         return self.catalog.style(key or self._default or "")
 
     def compile_ahead(self) -> None:

@@ -5,6 +5,7 @@ The segmenter is CLIPSeg at tiny size; the photo reader is one whose people are 
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -510,3 +511,47 @@ def test_an_estimator_looks_at_the_person_that_is_named(folder: Path) -> None:
         box = _largest_blob(heat.logits, photo())
         np.testing.assert_array_equal(points, estimator.find(photo().pixels, box))
     assert not np.array_equal(*found)
+
+
+# --- the first look of another process ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("limit", [None, 0.0, 1e9], ids=["general", "photograph", "drawing"])
+def test_what_another_finder_saw_needs_no_model_here(folder: Path, limit: float | None) -> None:
+    def nobody(_: str) -> Any:
+        raise AssertionError("a model is asked")
+
+    words = ("hair", "a red hat", "person 1")
+    one = HeatmapFinder(
+        segmenter=lambda _: segmenter_with(folder, limit), reader=lambda _: MadeReader()
+    )
+    expected = one.heatmaps(photo(), words, "any")
+    look = pickle.loads(pickle.dumps(one.first_look(photo(), words, "any")))
+    other = HeatmapFinder(segmenter=nobody, reader=nobody)
+    other.take(look)
+    assert other.is_photograph(photo(), "any") == one.is_photograph(photo(), "any")
+    assert (other.people(photo(), "any") is None) == (limit == 1e9)
+    for found, wanted in zip(other.heatmaps(photo(), words, "any"), expected, strict=True):
+        assert found.phrase == wanted.phrase
+        assert np.array_equal(found.logits, wanted.logits)
+    with pytest.raises(AssertionError, match="a model is asked"):
+        other.heatmaps(photo(1), words, "any")
+
+
+def test_several_photos_are_looked_at_as_each_alone(folder: Path) -> None:
+    segmenter = segmenter_with(folder, None)
+    pictures = [photo(seed).pixels for seed in range(4)]
+    for seen, picture in zip(segmenter.encode_images(pictures), pictures, strict=True):
+        alone = segmenter.encode_image(picture)
+        assert seen.grain == alone.grain
+        for one, other in zip(seen.layers, alone.layers, strict=True):
+            torch.testing.assert_close(one, other, atol=1e-5, rtol=0)
+    calls: list[int] = []
+    finder = HeatmapFinder(segmenter=lambda _: segmenter)
+    finder.look_ahead([photo(seed) for seed in (0, 1, 1)], "any")
+    encode = segmenter.encode_images
+    segmenter.encode_images = lambda given: calls.append(len(given)) or encode(given)  # type: ignore[method-assign]
+    finder.heatmaps(photo(0), ("hair",), "any")
+    assert calls == []
+    finder.heatmaps(photo(2), ("hair",), "any")
+    assert calls == [1]

@@ -17,10 +17,10 @@ from app import ASSETS
 from app import Page as AppPage
 from inference import Recipe, Studio
 from inference.page.languages import Languages, texts_of
+from inference.page.model_status import ModelStatus
 from inference.page.shared_link import recipe_in, text_of
 from inference.serving.backend import backend
 from inference.serving.options import Options
-from inference.studio.model_status import ModelStatus
 from tests.support.browser import generate, load, open_fold, pick_example, without_errors
 
 LANGUAGES = ("de", "es", "fr", "ja", "zh-CN")

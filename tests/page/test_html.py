@@ -17,11 +17,11 @@ from inference.page.html import (
     result_html,
     status_html,
 )
+from inference.page.model_status import ModelStatus
 from inference.picture.geometry import Box
 from inference.picture.progress import Stage
 from inference.studio.grid import Axis, Grid, GridResult
 from inference.studio.health_report import Check, PartReport, Report, StyleReport
-from inference.studio.model_status import ModelStatus
 
 SCRIPT = "<img src=x onerror='alert(1)'> & more"
 WORDS = "&lt;img src=x onerror=&#x27;alert(1)&#x27;&gt; &amp; more"

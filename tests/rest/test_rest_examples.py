@@ -47,7 +47,7 @@ def run(command: list[str], place: Path, server: Server, **environment: str) -> 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_curl(running: Server, tmp_path: Path) -> None:
-    make, create, listed = examples("sh")
+    make, create, listed, follow = examples("sh")
     assert make == "python -m inference token"
     token = token_for(running, "curl")
     more = "".join(f" -F 'prompt[{name}]={value}'" for name, value in MORE.items())
@@ -63,6 +63,10 @@ def test_curl(running: Server, tmp_path: Path) -> None:
         command = listed.replace("http://localhost:7860", running.url)
         (one,) = json.loads(run(["sh", "-c", command], place, running, API_KEY=token))
         assert one["id"] == prompt["id"]
+        command = follow.replace("http://localhost:7860", running.url)
+        command = command.replace("/prompts/7/", f"/prompts/{prompt['id']}/")
+        told = run(["sh", "-c", command], place, running, API_KEY=token)
+        assert told.rstrip().splitlines()[-2] == "event: prompt"
 
 
 def test_python_requests(running: Server, tmp_path: Path) -> None:

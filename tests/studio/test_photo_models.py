@@ -19,13 +19,13 @@ from inference.catalog.catalog import Catalog
 from inference.catalog.hub import fetch
 from inference.mask.selection import DRAWING, PHOTOGRAPH, Selection
 from inference.page.html import result_html
+from inference.page.model_status import ModelStatus
 from inference.picture.progress import Stage
 from inference.runtime.device import Device
 from inference.studio import loaded_models
 from inference.studio.grid import Axis, Grid
 from inference.studio.job import DRAWS
 from inference.studio.loaded_models import RETRY_SECONDS, LoadedModels
-from inference.studio.model_status import ModelStatus
 from tests.support.wheel_index import Fault, WheelIndex, sha256, tiny_wheel, use_alone
 from tools.portraits.draw import draw
 from tools.portraits.spec import sample_spec, solo

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.support.page_server import Server
+from tests.support.rest_client import SETTINGS, rest_client
 from tools import bench
-from tools.speed import models
+from tools.speed import models, scale
 from tools.speed.counting import counted
 
 CPU = torch.device("cpu")
@@ -88,3 +90,15 @@ def test_full_size_models_ask_for_what_is_known_of_them() -> None:
     with counted(meta) as step, torch.inference_mode():
         pipe.unet(rows, torch.empty((), device=meta), words, return_dict=False)
     assert math.isclose(step.flops / 1e12, 2 * 0.803, rel_tol=0.01)
+
+
+def test_a_server_is_asked_for_jobs_and_the_time_is_taken(running: Server) -> None:
+    """The part `scale` starts servers, which takes a minute; here is the one of the tests."""
+    with rest_client(running, "bench") as client:
+        asker = scale.Asker(client=client, fields=SETTINGS)
+        assert asker.seconds_a_job(3) > 0
+        assert asker.rate(4, 2) > 0
+        done = client.get("/prompts").json()
+    assert [one["state"] for one in done] == ["done"] * 7
+    with pytest.raises(RuntimeError, match="steps"), rest_client(running) as client:
+        scale.Asker(client=client).create(1, 0)
