@@ -155,7 +155,7 @@ class Page(Components):
         for title, names in FOLDS.items():
             with gr.Accordion(title, open=False):
                 if title == "Wider scene":
-                    self.wider.layout()
+                    self.wider.layout(asset("wider_frame.js"))
                 for name in names:
                     self._field(name)
                 if title == "Mask":

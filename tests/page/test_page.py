@@ -377,24 +377,3 @@ def test_what_a_new_picture_replaces_can_be_had_a_little_longer(
     expect(job).to_contain_text("kept pixels", timeout=PATIENCE)
     wait_until(lambda: retired() == [False, True])
     assert page.request.get(link).ok
-
-
-def test_a_wider_scene_is_chosen_by_its_shape_and_painted(page: Page) -> None:
-    pick_example(page)
-    open_fold(page, "Sampling")
-    set_number(page, "steps", 1)
-    open_fold(page, "Wider scene")
-    width, height = (
-        page.locator(f"#outpaint_{side} :is(textarea, input)") for side in ("width", "height")
-    )
-    page.locator("#wider-shape input").click()
-    page.locator("#wider-shape [role=option]", has_text="16:9").click()
-    expect(page.locator("#outpaint input")).to_have_value("center")
-    photo = Image.open(EXAMPLE).size
-    expect(height).to_have_value(str(photo[1]))
-    expect(width).to_have_value(str(round(photo[1] * 16 / 9)))
-    expect(generate(page)).to_contain_text("kept pixels changed: 0", timeout=PATIENCE)
-    page.locator("#wider-shape input").click()
-    page.locator("#wider-shape [role=option]", has_text="As it is").click()
-    expect(width).to_have_value("")
-    expect(page.locator("#outpaint input")).to_have_value("Off")
