@@ -122,7 +122,7 @@ def test_it_answers_to_its_own_pages_only(
 
 # Refused by the guard, because the framework would serve or fetch some of them.
 CLOSED = [
-    "/pwa_icon", "/pwa_icon/20000", "/monitoring", "/monitoring/summary", "/docs/", "/redoc",
+    "/pwa_icon/192", "/pwa_icon/20000", "/monitoring", "/monitoring/summary", "/docs/", "/redoc",
     "/docs/oauth2-redirect", "/openapi.json/", "/tunesx", "/images", "/prompts/../config",
     "/images/../library.sqlite", "/images/..%2flibrary.sqlite", "/images/%2e%2e/in-use.lock",
     f"{API}/deep_link?session_hash=x", f"{API}/proxy=https://example.org/",
