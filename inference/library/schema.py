@@ -216,8 +216,10 @@ def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
 
 
 def _check_version(connection: sqlite3.Connection, file: Path, known: int) -> None:
-    version, owner = _pragma(connection, "user_version"), _pragma(connection, "application_id")
+    connection.execute("BEGIN")  # another process may be creating it, so all is read at one moment
     tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+    version, owner = _pragma(connection, "user_version"), _pragma(connection, "application_id")
+    connection.execute("COMMIT")
     if tables and owner != APPLICATION_ID:
         raise LibraryUnavailable(
             f"{file} is another program's, so it was left as it is: give another --library."

@@ -21,7 +21,7 @@ from inference.page.model_status import ModelStatus
 from inference.page.shared_link import recipe_in, text_of
 from inference.serving.backend import backend
 from inference.serving.options import Options
-from tests.support.browser import generate, load, open_fold, pick_example, without_errors
+from tests.support.browser import PATIENCE, generate, load, open_fold, pick_example, without_errors
 
 LANGUAGES = ("de", "es", "fr", "ja", "zh-CN")
 #: Texts that are the same in every language, and those of the page's own HTML.
@@ -117,7 +117,7 @@ def test_nothing_is_hard_to_read_or_without_a_name(dressed: Page) -> None:
     for fold in ("Mask", "Sampling", "Control", "Finishing", "Wider scene", "Prompt block"):
         open_fold(dressed, fold)
     assert faults(dressed) == []
-    generate(dressed)
+    expect(generate(dressed)).to_contain_text("kept pixels changed", timeout=PATIENCE)
     expect(dressed.locator("#cancel")).to_be_disabled()
     dressed.wait_for_timeout(1_000)  # colours of buttons fade
     assert faults(dressed) == []

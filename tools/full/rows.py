@@ -29,6 +29,8 @@ _UNPAINTED: Mapping[str, Any] = {"denoising_strength": 0.0, "steps": 5}
 _STAGES: tuple[tuple[str, Mapping[str, Any]], ...] = (
     ("Enlarge (Swin2SR)", {"super_resolution": True}),
     ("Refine", {"hires_fix": True, "steps": 3}),
+    ("Refine by tiles", {"tiled_upscale": True, "steps": 3}),
+    ("Only enlarge the photo", {"only_upscale": True, "steps": 3}),
     ("Repaint faces", {**_UNPAINTED, "inpaint_faces": True}),
     ("Correct faces (ONNX)", {**_UNPAINTED, "face_correct": True}),
     ("Face likeness (IP-Adapter)", {**_UNPAINTED, "face_swap": True}),
