@@ -99,8 +99,9 @@ class Job:
         if self.recipe.only_upscale:
             patches = (upscale_source(crop, self.style.native_size),) * self.recipe.num_images
         else:
-            patch = yield from self._guided(painter, selection, crop.box, loader.controls)
-            control_map = patch.guides[0].map if self.recipe.controls else None
+            patch, control_map = yield from self._guided(
+                painter, selection, crop.box, loader.controls
+            )
             with self._timed(Stage.PAINTING):
                 painting = self._once(partial(self._painting, painter), patch, painter_recipe)
                 patches = (yield from report_steps(painting, Stage.PAINTING)).pictures
@@ -113,8 +114,8 @@ class Job:
 
     def _guided(
         self, painter: Painter, selection: Selection, box: Box, controls: tuple[Control, ...]
-    ) -> Generator[Progress, None, InpaintInput]:
-        """The painter's input with its control maps, the first of which is shown."""
+    ) -> Generator[Progress, None, tuple[InpaintInput, Pixels | None]]:
+        """The painter's input with its control maps, and the one that is shown."""
         yield Progress(stage=Stage.CONTROL)
         with self._timed(Stage.CONTROL):
             patch = self._patch(selection, box, controls)
@@ -122,7 +123,7 @@ class Job:
                 patch = replace(patch, strength=None)
         control_map = patch.guides[0].map if self.recipe.controls else None
         yield Progress(stage=Stage.CONTROL, control_map=control_map)
-        return patch
+        return patch, control_map
 
     def _outpaint(self, painter: Painter, selection: Selection) -> Generator[Progress | Result]:
         """Paint around the photo, of which all is kept."""
