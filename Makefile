@@ -11,7 +11,8 @@ app: $(VENV)/app.stamp
 	$(RUN) app.py
 
 test: $(VENV)/test.stamp lint
-	$(RUN) -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	$(RUN) -m pytest -n 3 --dist loadfile --no-loadscope-reorder --ignore tests/cluster
+	$(RUN) -m pytest tests/cluster
 
 lint: $(VENV)/test.stamp
 	$(RUN) -m ruff check .

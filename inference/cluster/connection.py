@@ -21,6 +21,9 @@ NO_CLUSTER = (
     "There is no Ray cluster at {}: start one with «ray start --head», or leave the address out to "
     "use this machine."
 )
+# Read by the processes that Ray starts: it reports its use to its makers otherwise, and gives up
+# on a proxy that has not started within 5 s, which a busy machine needs.
+RAY_SETTINGS = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60"}
 # Seconds that a cluster has to answer.
 SECONDS = 10.0
 # Bytes for photos on their way between the processes of this machine.
@@ -58,8 +61,8 @@ def connected(address: str = HERE) -> Iterator[Resources]:
 
 def connect(address: str) -> None:
     """Connect this process to Ray; `ray.shutdown` ends it."""
-    # Read by the processes that Ray starts: it reports its use to its makers otherwise.
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    for name, value in RAY_SETTINGS.items():
+        os.environ.setdefault(name, value)
     options: dict[str, Any] = {}
     _check(address)
     if address == HERE:

@@ -15,6 +15,7 @@ from typing import TextIO
 import ray
 from pydantic import ValidationError
 from ray import serve
+from ray.exceptions import RayError
 
 from inference.cluster.connection import connect
 from inference.cluster.requirement import HERE
@@ -79,10 +80,10 @@ def served(settings: ServiceSettings, host: str, port: int) -> Iterator[str]:
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     quiet = {"enable_access_log": False}  # addresses of pictures are secrets
     options = {"host": host, "port": port}
-    serve.start(proxy_location="HeadOnly", http_options=options, logging_config=quiet)
     try:
+        serve.start(proxy_location="HeadOnly", http_options=options, logging_config=quiet)
         serve.run(app(settings), name=NAME, route_prefix="/", logging_config=quiet)
-    except RuntimeError as error:
+    except (RayError, RuntimeError, TimeoutError) as error:
         serve.shutdown()
         raise MasqueradeError(
             "The service cannot be started: «serve status» and Ray's log say why."

@@ -63,7 +63,7 @@ class Service:
         given = json.dumps(self.settings | changed)
         subprocess.run(
             [sys.executable, "-m", "tests.support.serve_driver", self.cluster.address, given],
-            cwd=ROOT, env=os.environ | SURROUNDINGS, check=True, capture_output=True, timeout=300,
+            cwd=ROOT, env=os.environ | SURROUNDINGS, check=True, capture_output=True, timeout=900,
         )  # fmt: skip
 
 
@@ -97,11 +97,13 @@ def service(
         command(
             "serve", "--ray", cluster.address, "--port", str(port), *options, surroundings=hidden
         ) as process,
-        httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=60) as client,
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=120) as client,
     ):
         try:
             assert process.stdout is not None
-            assert "Serving on" in process.stdout.readline()
+            assert process.stderr is not None
+            started = "Serving on" in process.stdout.readline()
+            assert started, process.stderr.read()
             yield Service(
                 cluster=cluster, process=process, settings=settings | library, client=client
             )
@@ -151,7 +153,7 @@ def seen(client: httpx.Client, prompt: dict[str, Any]) -> dict[str, Any]:
 
 def outlived(client: httpx.Client, prompt: dict[str, Any]) -> dict[str, Any]:
     """A prompt once it has ended, though processes are killed meanwhile."""
-    wait_until(lambda: seen(client, prompt).get("state") in ("done", "failed"), 240)
+    wait_until(lambda: seen(client, prompt).get("state") in ("done", "failed"), 600)
     return ended(client, prompt)
 
 
@@ -165,7 +167,7 @@ def test_a_painters_node_is_killed_and_every_job_is_done_once(service: Service) 
     def states() -> list[str]:
         return [one["state"] for one in service.client.get("/prompts").json()]
 
-    wait_until(lambda: states().count("running") > 0 and states().count("done") > 1, 120)
+    wait_until(lambda: states().count("running") > 0 and states().count("done") > 1, 300)
     kill_a_node(service.cluster, PAINTER)
     for k, (one, colour) in enumerate(zip(made, colours, strict=True)):
         prompt = outlived(service.client, one)
@@ -207,7 +209,7 @@ def test_an_update_under_load_fails_no_request(service: Service) -> None:
                 read = service.client.get(f"/prompts/{ids[-1]['id']}")
                 answers.append(("read", read.status_code))
                 state = read.json().get("state", "gone")
-                time.sleep(0.02)
+                time.sleep(0.1)
 
     loads = [threading.Thread(target=load) for _ in range(2)]
     for one in loads:
@@ -216,9 +218,9 @@ def test_an_update_under_load_fails_no_request(service: Service) -> None:
     time.sleep(2)
     stopping.set()
     for one in loads:
-        one.join(120)
+        one.join(600)
     assert {(kind, code) for kind, code in answers} == {("create", 201), ("read", 200)}
-    assert all(ended(service.client, one, 120)["state"] == "done" for one in ids)
+    assert all(ended(service.client, one)["state"] == "done" for one in ids)
 
 
 def test_over_the_limit_there_is_503_with_a_time_to_come_again(service: Service) -> None:

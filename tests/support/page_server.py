@@ -112,12 +112,12 @@ def coloured(colour: tuple[int, int, int], size: tuple[int, int] = (96, 120)) ->
     return pixels
 
 
-def wait_until(true: Callable[[], bool], seconds: float = 20) -> None:
+def wait_until(true: Callable[[], bool], seconds: float = 120) -> None:
     """Wait until a condition holds that other threads fulfil."""
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, "it does not happen"
-        time.sleep(0.01)
+        time.sleep(0.02)
 
 
 def upload(client: httpx.Client, data: bytes, name: str = "photo.png") -> dict[str, Any]:

@@ -13,18 +13,20 @@ from typing import Any
 import psutil
 from ray.cluster_utils import Cluster
 
+from inference.cluster.connection import RAY_SETTINGS
+
 ROOT = Path(__file__).parents[2]
 OBJECT_STORE = 100 * 2**20
 # The titles of painters' processes, of the service and of a folder.
 DISPATCHER = "ServeReplica:masquerade:Dispatcher"
 PAINTER, PHOTO_PAINTER = "ServeReplica:masquerade:Painter", "MapBatches(PhotoPainter)"
-# A node that was killed is noticed within seconds, not after half a minute.
-SURROUNDINGS = {
-    "RAY_USAGE_STATS_ENABLED": "0",
+# A node that was killed refuses connections, which is noticed within seconds; one that is busy
+# has time to answer.
+SURROUNDINGS = RAY_SETTINGS | {
     "OMP_NUM_THREADS": "1",
     "RAY_health_check_period_ms": "1000",
-    "RAY_health_check_timeout_ms": "1000",
-    "RAY_health_check_failure_threshold": "3",
+    "RAY_health_check_timeout_ms": "20000",
+    "RAY_health_check_failure_threshold": "5",
 }
 
 
@@ -84,7 +86,7 @@ def command(
     )  # fmt: skip
 
 
-def done(process: subprocess.Popen[str], seconds: float = 120) -> tuple[int, str, str]:
+def done(process: subprocess.Popen[str], seconds: float = 600) -> tuple[int, str, str]:
     """The exit status and what was written, once a command has ended."""
     with process:
         try:

@@ -53,7 +53,7 @@ def create(client: httpx.Client, photo: bytes, tune: str = TUNE, **values: Any) 
     return client.post(f"/tunes/{tune}/prompts", data=form(**values), files=files)
 
 
-def ended(client: httpx.Client, prompt: dict[str, Any], seconds: float = 60) -> dict[str, Any]:
+def ended(client: httpx.Client, prompt: dict[str, Any], seconds: float = 300) -> dict[str, Any]:
     """Poll a prompt until it has ended, as a client does."""
     end = time.monotonic() + seconds
     while True:
@@ -63,7 +63,7 @@ def ended(client: httpx.Client, prompt: dict[str, Any], seconds: float = 60) -> 
         if found["trained_at"] or found["error"]:
             return found
         assert time.monotonic() < end, found
-        time.sleep(0.05)
+        time.sleep(0.1)
 
 
 @dataclass
