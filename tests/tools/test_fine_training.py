@@ -14,7 +14,7 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from tools import measure_autoencoder, train_pack
 from tools.evaluation.sharpness import sharpness_of
 from tools.portraits import draw_seed
-from tools.training import drawings, fine_latents, fine_painter, fine_vae, keep, restore
+from tools.training import drawings, fine_latents, fine_painter, fine_vae, keep, restore, wider
 from tools.training.common import Job
 from tools.training.muon import Muon, orthogonal
 
@@ -111,8 +111,12 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         drawings: {"COUNT": 4, "CHUNK": 2},
         fine_vae: {"WIDTHS": (8, 8, 8, 16), "CROP": 32, "HELD_OUT": 4},
         fine_latents: {
-            "BUCKETS": {"square": small, "tall": tall},
-            "GOALS": {"flat": 2, "close-up": 2, "whole": 2},
+            "BUCKETS": {"square": small, "tall": tall, "wide": (80, 64)},
+            "GOALS": {
+                "square": {"flat": 2},
+                "tall": {"close-up": 2, "whole": 2},
+                "wide": {"wider": 2},
+            },
             "CHUNK": 2,
         },
         fine_painter: {"BATCH": {"cpu": 2}, "SHOWN": 1},
@@ -200,14 +204,28 @@ def test_a_stage_says_which_one_has_to_come_before(tiny: Path, stage: str) -> No
 
 
 def test_latents_are_those_of_the_lesson(tiny: Path) -> None:
-    run(tiny, 0.2)
+    run(tiny, 0.02)
     job = Job(minutes=0, threads=1, work=tiny, out=PACK)
-    data = fine_latents.load(job)[-1]
-    count = len(data["seeds"])
-    assert data["goals"].shape == (count, 4, 10, 8)
-    assert data["uploads"].shape == (count, 2, 4, 10, 8)
-    assert data["masks"].shape == (count, 2, 10, 8)
-    assert set(data["masks"].unique().tolist()) <= {0, 1}
+    fine_latents.train(job)
+    sizes = [(8, 8), (10, 8), (8, 10)]
+    for data, size in zip(fine_latents.load(job), sizes, strict=True):
+        count = len(data["seeds"])
+        assert data["goals"].shape == (count, 4, *size)
+        assert data["uploads"].shape == (count, 2, 4, *size)
+        assert data["masks"].shape == (count, 2, *size)
+        assert set(data["masks"].unique().tolist()) <= {0, 1}
+
+
+@pytest.mark.parametrize("size", [(128, 72), (72, 128), (96, 96)])
+def test_a_wider_scene_keeps_a_box_that_holds_the_head(size: tuple[int, int]) -> None:
+    head = np.zeros(size[::-1], bool)
+    head[20:40, 30:44] = True
+    for seed in range(30):
+        mask = wider.beyond_box(head, np.random.default_rng(seed))
+        assert not mask[head].any()
+        rows, columns = np.nonzero(mask == 0)
+        assert (mask == 0).sum() == (np.ptp(rows) + 1) * (np.ptp(columns) + 1)
+        assert mask.any()
 
 
 def test_latents_of_another_encoder_are_not_added_to(tiny: Path) -> None:

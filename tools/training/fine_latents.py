@@ -25,13 +25,28 @@ from tools.training import fine_vae
 from tools.training.common import Job, swift
 from tools.training.drawings import to_floats
 from tools.training.fine import SQUARE, is_gpu
-from tools.training.latents import CLOSE_UP, UPLOADS_PER_GOAL, WHOLE, Pixels, lesson, masked
+from tools.training.latents import (
+    CLOSE_UP,
+    UPLOADS_PER_GOAL,
+    WHOLE,
+    WIDER,
+    Pixels,
+    lesson,
+    masked,
+)
 
-GOALS = {"flat": 4800, "ink": 1200, "soft": 1200, CLOSE_UP: 1200, WHOLE: 1200}  # of each size
-BUCKETS = {"square": SQUARE, "tall": (336, 416)}
+BUCKETS = {"square": SQUARE, "tall": (336, 416), "wide": (512, 288), "high": (288, 512)}
+_PORTRAITS = {"flat": 4800, "ink": 1200, "soft": 1200, CLOSE_UP: 1200, WHOLE: 1200}
+# Goals of each size.
+GOALS = {
+    "square": _PORTRAITS,
+    "tall": _PORTRAITS,
+    "wide": {WIDER: 2000},
+    "high": {WIDER: 2000},
+}
 CHUNK = 40
 FOLDER = "fine_latents"
-_FIRST_SEED = {"square": 0, "tall": 500_000}
+_FIRST_SEED = {"square": 0, "wide": 200_000, "tall": 500_000, "high": 700_000}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,8 +69,8 @@ def chunks() -> Iterator[Chunk]:
     """All files, kinds and sizes taking turns in proportion to their numbers."""
     found = [
         (first / count, Chunk(kind=kind, bucket=bucket, first=_FIRST_SEED[bucket] + first))
-        for kind, count in GOALS.items()
-        for bucket in BUCKETS
+        for bucket, goals in GOALS.items()
+        for kind, count in goals.items()
         for first in range(0, count, CHUNK)
     ]
     for _, chunk in sorted(found, key=lambda one: one[0]):

@@ -35,7 +35,6 @@ from tools.training.scenarios import sample_scenarios
 BATCH = {"cpu": 8, "cuda": 256}
 CAPTIONS = 4  # of each goal
 GAMMA = 5.0  # min-SNR
-LONG = 30  # minutes from which on compiling, which takes some, pays
 NAME = "fine_painter"
 SHOWN = 6
 
@@ -65,6 +64,7 @@ class Lessons:
         self.tokenizer = tokens.load(job)
         self.alphas = build_scheduler().alphas_cumprod.to(self.device)
         self.data = [self._placed(one) for one in fine_latents.load(job)]
+        self.shares = torch.tensor([float(len(one["goals"])) for one in self.data])
 
     def _placed(self, data: dict[str, Tensor]) -> dict[str, Tensor]:
         """The data on the device, with the captions' token ids (n, `CAPTIONS`, 77)."""
@@ -84,7 +84,7 @@ class Lessons:
 
     def loss(self, model: UNet2DConditionModel) -> Tensor:
         """Weighted squared error of the velocity on one batch of one size."""
-        data = self.data[int(torch.randint(len(self.data), (1,)))]
+        data = self.data[int(torch.multinomial(self.shares, 1))]
         rows, which = (
             self._chosen(count) for count in (len(data["goals"]), data["masks"].shape[1])
         )
@@ -117,8 +117,6 @@ def train(job: Job) -> None:
     trainer = Resident(job, NAME, begin(job), lr=6e-4, decay=0.999)
     if not is_gpu(job):
         trainer.model.set_attn_processor(AttnProcessor())  # 2.5 times as fast there in bfloat16
-    if job.minutes >= LONG:
-        trainer.model.compile(dynamic=False)
     torch.manual_seed(trainer.step)
     lessons = Lessons(job)
     trainer.run(lambda: lessons.loss(trainer.model), lambda: report(job, trainer, lessons))

@@ -17,9 +17,11 @@ from tools.training import vae as autoencoder
 from tools.training.closeups import sample_close_up
 from tools.training.common import SQUARE, TALL, Job, to_tensor
 from tools.training.scenarios import sample_scenarios
+from tools.training.wider import sample_wider
 
 CLOSE_UP = "close-up"
 WHOLE = "whole"  # goals of which nothing is kept
+WIDER = "wider"  # goals of which a box is kept
 GOALS_PER_BUCKET = {"flat": 5000, "ink": 800, "soft": 800, CLOSE_UP: 1200, WHOLE: 1600}
 UPLOADS_PER_GOAL = 2
 CHUNK = 200
@@ -39,6 +41,8 @@ def lesson(
     """A goal, and uploads with their masks."""
     if kind == CLOSE_UP:
         return sample_close_up(seed, size, UPLOADS_PER_GOAL)
+    if kind == WIDER:
+        return sample_wider(seed, size, UPLOADS_PER_GOAL)
     if kind == WHOLE:
         drawn = draw(solo(sample_spec(seed)), size, with_masks=False).image
         return drawn, [(drawn, np.ones(drawn.shape[:2], np.uint8))]
