@@ -3,8 +3,9 @@
 Drawn portraits are set on canvases of 16:9, 9:16 and 21:9, one of the nine anchors after the other,
 and the rest is painted with the drawing's own caption by the embedded pack through the product's
 own code. For each shape: pixels of the old picture that changed; how often the scene judge finds
-the caption's scene in the new part alone; and the colour jump across the border, beside that
-between neighbouring lines nearby, which is 1 where nothing is to be seen.
+the caption's scene in the new part alone; the colour jump across the border, beside that between
+neighbouring lines nearby; and the mean jump in the strip beyond it, in which colours are led over,
+beside the same. Where nothing is to be seen, that is about 1.
 """
 
 from __future__ import annotations
@@ -40,14 +41,18 @@ Pixels = NDArray[np.uint8]
 SHAPES = ("16:9", "9:16", "21:9")
 SIZE = (192, 240)
 FIRST_SEED = HELD_OUT_SEED + 30_000
-# Lines beside the border among which a jump is the usual one, and those at the border itself.
-NEAR, BORDER = 12, 1
+# Lines beside the border among which a jump is the usual one, and those of the strip beyond the
+# border, which do not count among them.
+NEAR, STRIP = 20, 8
 # Shortest side of a new part that is judged, in pixels.
 LEAST_SIDE = 32
 DOCUMENT = ROOT / "docs" / "performance.md"
 START = "<!-- measured: written by tools/measure_outpainting.py -->"
 END = "<!-- end of outpainting -->"
-HEAD = "| canvas | pictures | changed pixels of the old picture | scene of the new part | jump |"
+HEAD = (
+    "| canvas | pictures | changed pixels of the old picture | scene of the new part "
+    "| jump at the border | in the strip beyond |"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +62,7 @@ class Found:
     changed: int
     scene: bool
     jump: float
+    strip: float
 
 
 def main(given: Sequence[str] | None = None) -> None:
@@ -67,7 +73,7 @@ def main(given: Sequence[str] | None = None) -> None:
     parser.add_argument("--save", action="store_true", help=f"put the table into {DOCUMENT.name}")
     options = parser.parse_args(given)
     studio, shown = Studio(style="drawn"), []
-    lines = [HEAD, "|---|---|---|---|---|"]
+    lines = [HEAD, "|---|---|---|---|---|---|"]
     for shape in SHAPES:
         found = []
         for k in range(options.count):
@@ -101,11 +107,12 @@ def painted(studio: Studio, shape: str, k: int) -> tuple[Result, WiderCanvas, st
 def measure(result: Result, canvas: WiderCanvas, scene: str) -> Found:
     """Measure one picture."""
     picture, inside = result.images[0], canvas.box.slices
-    jumps = list(jumps_at(picture, canvas))
+    jumps = np.array(list(jumps_at(picture, canvas)))
     return Found(
         changed=int((picture[inside] != result.original[inside]).any(axis=2).sum()),
         scene=scene_of(picture, canvas) == scene,
-        jump=float(np.mean(jumps)),
+        jump=float(jumps[:, 0].mean()),
+        strip=float(jumps[:, 1].mean()),
     )
 
 
@@ -125,28 +132,35 @@ def scene_of(picture: Pixels, canvas: WiderCanvas) -> str:
     return judge.classes[int(chances.argmax())]
 
 
-def jumps_at(picture: Pixels, canvas: WiderCanvas) -> Iterator[float]:
-    """The jump across each border that is not the canvas's own, in medians of those nearby."""
+def jumps_at(picture: Pixels, canvas: WiderCanvas) -> Iterator[tuple[float, float]]:
+    """The jump across each border that is not the canvas's own, and the mean one in the strip
+    beyond it, in medians of those nearby."""
     box, (width, height) = canvas.box, canvas.size
-    sides = ((0, box.left, width), (0, box.right, width), (1, box.top, height),
+    sides = ((0, width - box.left, width), (0, box.right, width), (1, height - box.top, height),
              (1, box.bottom, height))  # fmt: skip
-    for axis, line, length in sides:
+    for side, (axis, line, length) in enumerate(sides):
         if not 0 < line < length:
             continue
         across = picture if axis == 0 else picture.transpose(1, 0, 2)
-        along = box.slices[0] if axis == 0 else box.slices[1]
-        steps = np.abs(np.diff(across[along].astype(np.float64), axis=1)).mean(axis=(0, 2))
-        first, last = max(0, line - 1 - NEAR), min(length - 1, line + NEAR)
-        nearby = [k for k in range(first, last) if abs(k - (line - 1)) > BORDER]
-        yield float(steps[line - 1] / max(0.1, np.median(steps[nearby])))
+        along = across[box.slices[axis]]
+        if side % 2 == 0:  # what is new shall lie behind
+            along = along[:, ::-1]
+        steps = np.abs(np.diff(along.astype(np.float64), axis=1)).mean(axis=(0, 2))
+        border, beyond = line - 1, line + STRIP
+        nearby = [*steps[max(0, border - NEAR) : border], *steps[beyond : beyond + NEAR]]
+        usual = max(0.1, float(np.median(nearby)))
+        yield float(steps[border] / usual), float(steps[line:beyond].mean() / usual)
 
 
 def row(shape: str, found: list[Found]) -> str:
     """The row of a shape."""
     scene = sum(one.scene for one in found) / len(found)
-    jump = float(np.median([one.jump for one in found]))
+    jump, strip = (
+        float(np.median(values))
+        for values in zip(*((one.jump, one.strip) for one in found), strict=True)
+    )
     changed = sum(one.changed for one in found)
-    return f"| {shape} | {len(found)} | {changed} | {scene:.0%} | {jump:.2f} |"
+    return f"| {shape} | {len(found)} | {changed} | {scene:.0%} | {jump:.2f} | {strip:.2f} |"
 
 
 if __name__ == "__main__":

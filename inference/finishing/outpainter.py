@@ -30,7 +30,7 @@ PLACES = {"left": 0.0, "top": 0.0, "center": 0.5, "right": 1.0, "bottom": 1.0}
 # shares of the painted canvas's short side.
 REACH, RIM = 0.12, 0.04
 # Reach of the shift that closes the border itself, as a share of the picture's short side.
-CLOSING = 0.015
+CLOSING = 0.02
 LEAST = 1e-4
 # Pixels that are painted in one piece, in those that the painter was trained at; more are painted
 # through windows.
@@ -186,10 +186,10 @@ def colour_shift(before: Pixels, after: Pixels, known: npt.NDArray[np.bool_]) ->
 
 
 def close_border(canvas: Pixels, picture: Pixels, box: Box) -> None:
-    """Shift a canvas, in place, so that its colours meet a picture's at the border.
+    """Shift a canvas, in place, so that its colours go on from a picture's at the border.
 
-    Each pixel beyond the border is shifted by what its nearest pixel of the picture differs from
-    the canvas there, fading within a few pixels.
+    The first pixels beyond the border get the colours of those within. Those behind them are
+    shifted by as much, fading within a few pixels.
 
     Args:
         canvas: (H, W, 3) uint8.
@@ -203,12 +203,15 @@ def close_border(canvas: Pixels, picture: Pixels, box: Box) -> None:
     columns = np.arange(max(0, box.left - margin), min(width, box.right + margin))
     near_row = np.clip(rows, box.top, box.bottom - 1)
     near_column = np.clip(columns, box.left, box.right - 1)
+    first_row = np.clip(rows, max(0, box.top - 1), min(height - 1, box.bottom))
+    first_column = np.clip(columns, max(0, box.left - 1), min(width - 1, box.right))
+    beyond = canvas[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].copy()
     for band in np.array_split(np.arange(len(rows)), max(1, len(rows) // 256)):
-        at, near = rows[band], near_row[band]
+        at, near, first = rows[band], near_row[band], first_row[band]
         missing = picture[near - box.top][:, near_column - box.left].astype(np.float32)
-        missing -= canvas[near][:, near_column]
-        away = np.hypot((at - near)[:, None], (columns - near_column)[None, :]) / reach
-        fading = np.where(away > 0, np.exp(-np.square(away)), 0)[..., None]
+        missing -= beyond[first - rows[0]][:, first_column - columns[0]]
+        away = np.hypot((at - near)[:, None], (columns - near_column)[None, :])
+        fading = np.where(away > 0, np.exp(-np.square((away - 1) / reach)), 0)[..., None]
         there = np.s_[at[0] : at[-1] + 1, columns[0] : columns[-1] + 1]
         shifted = canvas[there] + missing * fading
         canvas[there] = np.clip(np.rint(shifted), 0, 255).astype(np.uint8)
