@@ -10,10 +10,11 @@ segmenter, after it. Judges, plain and inpaint are no part of the pack: `tools/e
 `tools/measure_inpainting.py` measure with them; `all` leaves the last two out.
 
 `fine` runs the stages of the next painter, which paints at 384 pixels and is no part of the pack
-yet: drawings, fine_vae, fine_latents, fine_painter, keep. Its minutes are shared out: a tenth is
-the autoencoder's time in all, which is over where `restore` brought it, two fifths are for latents,
-and half is the painter's further time. `keep` writes both models to `tools/training/checkpoints`,
-where `restore` finds them.
+yet: drawings, fine_vae, fine_decoder, fine_latents, fine_painter, keep. Its minutes are shared out:
+a tenth is the autoencoder's time in all, which is over where `restore` brought it, and as much that
+of its decoder; a third is for latents, and the rest is the painter's further time. `keep` writes
+the models to `tools/training/checkpoints`, where `restore` finds them. After them comes
+`fine_controlnet`.
 """
 
 from __future__ import annotations
@@ -54,17 +55,26 @@ STAGE_MINUTES = {
     "inpaint": 30.0,
     "drawings": 0.0,
     "fine_vae": 100.0,
+    "fine_decoder": 60.0,
     "fine_latents": 0.0,
     "fine_painter": 600.0,
+    "fine_controlnet": 100.0,
     "keep": 0.0,
     "judges": 6.0,
     "export": 0.0,
     "familiarity": 0.0,
 }
 #: Stages of the finer painter, with their shares of the minutes of `fine`.
-FINE = {"drawings": 0.0, "fine_vae": 0.1, "fine_latents": 0.4, "fine_painter": 0.5, "keep": 0.0}
+FINE = {
+    "drawings": 0.0,
+    "fine_vae": 0.1,
+    "fine_decoder": 0.1,
+    "fine_latents": 0.3,
+    "fine_painter": 0.5,
+    "keep": 0.0,
+}
 LAST = "fine_painter"
-ASIDE = ("plain", "inpaint", *FINE)  # only on demand
+ASIDE = ("plain", "inpaint", "fine_controlnet", *FINE)  # only on demand
 
 
 def main(given: Sequence[str] | None = None) -> None:

@@ -14,8 +14,19 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from tools import measure_autoencoder, train_pack
 from tools.evaluation.sharpness import sharpness_of
 from tools.portraits import draw_seed
-from tools.training import drawings, fine_latents, fine_painter, fine_vae, keep, restore, wider
-from tools.training.common import Job
+from tools.training import (
+    drawings,
+    fine_controlnet,
+    fine_decoder,
+    fine_latents,
+    fine_painter,
+    fine_vae,
+    keep,
+    restore,
+    wider,
+)
+from tools.training.common import Job, averaged
+from tools.training.controlnet import Controlled
 from tools.training.muon import Muon, orthogonal
 
 PACK = Path(__file__).parents[2] / "assets" / "pack"
@@ -105,11 +116,12 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     small, tall = (64, 64), (64, 80)
     for module in (drawings, fine_vae):
         monkeypatch.setattr(module, "TALL", tall)
-    for module in (fine_vae, fine_painter):
+    for module in (fine_vae, fine_decoder, fine_painter):
         monkeypatch.setattr(module, "SQUARE", small)
     values = {
         drawings: {"COUNT": 4, "CHUNK": 2},
         fine_vae: {"WIDTHS": (8, 8, 8, 16), "CROP": 32, "HELD_OUT": 4},
+        fine_decoder: {"BATCH": 2, "CROP": 32, "HELD_OUT": 2},
         fine_latents: {
             "BUCKETS": {"square": small, "tall": tall, "wide": (80, 64)},
             "GOALS": {
@@ -170,21 +182,22 @@ def test_one_command_trains_all_stages_which_go_on_where_they_ended(tiny: Path) 
     assert min(first) > 0
     assert len(list((tiny / "drawings").glob("*.npy"))) == 2
     assert list((tiny / "fine_latents").glob("*.npz"))
-    for sheet in ("fine_vae.png", "fine_painter.png"):
+    for sheet in ("fine_vae.png", "fine_decoder.png", "fine_painter.png"):
         assert (tiny / sheet).stat().st_size > 0
     table = (tiny / "fine_vae.csv").read_text(encoding="utf-8").splitlines()
     assert len(table[-1].split(",")) == 5
     run(tiny, 0.02)
-    vae, painter = steps(tiny)
-    assert vae == first[0]  # its time is over
-    assert painter > first[1]
+    vae, decoder, painter = steps(tiny)
+    assert [vae, decoder] == first[:2]  # their time is over
+    assert painter > first[2]
 
 
 def test_what_is_kept_is_restored_in_a_new_clone_and_loads_as_published_models_do(
     tiny: Path,
 ) -> None:
     run(tiny, 0.02)
-    AutoencoderKL.from_pretrained(keep.KEPT / "fine_vae")
+    for name in ("fine_vae", "fine_decoder"):
+        AutoencoderKL.from_pretrained(keep.KEPT / name)
     UNet2DConditionModel.from_pretrained(keep.KEPT / "fine_painter")
     new = tiny / "new"
     new.mkdir()
@@ -197,7 +210,21 @@ def test_what_is_kept_is_restored_in_a_new_clone_and_loads_as_published_models_d
             torch.testing.assert_close(value, trained[weight], rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.parametrize("stage", ["fine_vae", "fine_painter"])
+def test_the_controlnet_learns_and_the_painter_stays_as_it_is(tiny: Path) -> None:
+    run(tiny, 0.02)
+    job = Job(minutes=0.1, threads=1, work=tiny, out=PACK)
+    fine_controlnet.train(job)
+    before, after = fine_controlnet.build(job), averaged(tiny, "fine_controlnet", Controlled())
+    for weight, value in before.unet.state_dict().items():
+        torch.testing.assert_close(after.unet.state_dict()[weight], value)
+    moved = [
+        not torch.equal(value, after.controlnet.state_dict()[weight])
+        for weight, value in before.controlnet.state_dict().items()
+    ]
+    assert all(moved)
+
+
+@pytest.mark.parametrize("stage", ["fine_vae", "fine_decoder", "fine_painter"])
 def test_a_stage_says_which_one_has_to_come_before(tiny: Path, stage: str) -> None:
     with pytest.raises(FileNotFoundError, match=r"run the stage “(drawings|fine_latents)” first"):
         train_pack.main([stage, "--minutes", "0.001", "--work", str(tiny), "--out", str(PACK)])
@@ -240,8 +267,8 @@ def test_latents_of_another_encoder_are_not_added_to(tiny: Path) -> None:
     [
         ("pose", 5.0, [("pose", 5.0)]),
         ("pose", None, [("pose", 70.0)]),
-        ("fine", 10.0, [("drawings", 0.0), ("fine_vae", 1.0), ("fine_latents", 4.0),
-                        ("fine_painter", 5.0), ("keep", 0.0)]),
+        ("fine", 10.0, [("drawings", 0.0), ("fine_vae", 1.0), ("fine_decoder", 1.0),
+                        ("fine_latents", 3.0), ("fine_painter", 5.0), ("keep", 0.0)]),
     ],
 )  # fmt: skip
 def test_minutes_are_those_of_a_stage_and_are_shared_by_the_stages_of_fine(

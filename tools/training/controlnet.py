@@ -56,6 +56,14 @@ def maps_of(
     return torch.from_numpy(np.stack(drawn)).permute(0, 3, 1, 2).float() / 255
 
 
+def kinds_of(count: int, skeletons: float, rng: np.random.Generator) -> list[str]:
+    """Kinds of maps at random, of which a share are skeletons."""
+    return [
+        "pose" if rng.random() < skeletons else str(rng.choice(KINDS, p=SHARES))
+        for _ in range(count)
+    ]
+
+
 class Controlled(Pair):
     """The painter with the UNet frozen and the ControlNet trainable."""
 
@@ -78,10 +86,7 @@ class MappedLessons(Lessons):
 
     def maps(self, seeds: Tensor, bucket: str) -> Tensor:
         """Skeletons and maps of the other kinds, mixed at random."""
-        kinds = [
-            "pose" if self.rng.random() < self.skeletons else str(self.rng.choice(KINDS, p=SHARES))
-            for _ in seeds
-        ]
+        kinds = kinds_of(len(seeds), self.skeletons, self.rng)
         return maps_of(seeds.tolist(), kinds, latents.BUCKETS[bucket])
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -149,8 +149,8 @@ def _latents(vae: AutoencoderKL, pictures: Tensor, job: Job) -> Tensor:
     return torch.cat(found)
 
 
-def load(job: Job) -> list[dict[str, Tensor]]:
-    """All finished latents, an entry for each size that has any.
+def load(job: Job, kinds: Sequence[str] | None = None) -> list[dict[str, Tensor]]:
+    """All finished latents, or those of some kinds, an entry for each size that has any.
 
     An entry holds seeds (n), goals (n, 4, h, w), uploads (n, k, 4, h, w) and masks (n, k, h, w);
     goals with one upload have it k times.
@@ -158,7 +158,9 @@ def load(job: Job) -> list[dict[str, Tensor]]:
     Raises:
         FileNotFoundError: there are none.
     """
-    every = [path for path in sorted((job.work / FOLDER).glob("*.npz")) if ".part" not in path.name]
+    names = [f"{kind}-*.npz" for kind in kinds] if kinds else ["*.npz"]
+    found_files = [path for name in names for path in (job.work / FOLDER).glob(name)]
+    every = [path for path in sorted(found_files) if ".part" not in path.name]
     if not every:
         raise FileNotFoundError(
             f"{job.work}/{FOLDER} is empty: run the stage “fine_latents” first."

@@ -10,6 +10,9 @@ processor.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from diffusers import UNet2DConditionModel
@@ -19,7 +22,7 @@ from torch.nn import functional as F
 
 from tools.portraits import HELD_OUT_SEED, sample_spec
 from tools.portraits.captions import caption_of
-from tools.training import fine_latents, fine_vae, joint, painter, text
+from tools.training import fine_decoder, fine_latents, joint, painter, text
 from tools.training import tokenizer as tokens
 from tools.training.common import Job, averaged, to_pictures, to_tensor, write_sheet
 from tools.training.fine import SQUARE, Resident, is_gpu
@@ -53,17 +56,38 @@ def begin(job: Job) -> UNet2DConditionModel:
     return unet
 
 
+class Batch(NamedTuple):
+    """A training batch: inputs (see `painter.Pair.forward`), target, loss weights, goals' seeds."""
+
+    noisy: Tensor
+    extra: Tensor
+    when: Tensor
+    words: Tensor
+    velocity: Tensor
+    worth: Tensor
+    seeds: list[int]
+
+    def error(self, predicted: Tensor) -> Tensor:
+        """Weighted squared error of a predicted velocity."""
+        return (self.worth * (predicted.float() - self.velocity) ** 2).mean()
+
+
 class Lessons:
     """Training batches from the precomputed latents, made on the job's device."""
 
-    def __init__(self, job: Job) -> None:
-        """Load latents, captions and the frozen text encoder."""
+    def __init__(self, job: Job, kinds: Sequence[str] | None = None) -> None:
+        """Load latents, captions and the frozen text encoder.
+
+        Args:
+            job: the job.
+            kinds: of goals, all by default.
+        """
         self.device = torch.device(job.device)
         self.batch = BATCH[self.device.type]
         self.encoder = text.load(job).to(self.device)
         self.tokenizer = tokens.load(job)
         self.alphas = build_scheduler().alphas_cumprod.to(self.device)
-        self.data = [self._placed(one) for one in fine_latents.load(job)]
+        self.data = [self._placed(one) for one in fine_latents.load(job, kinds)]
         self.shares = torch.tensor([float(len(one["goals"])) for one in self.data])
 
     def _placed(self, data: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -82,14 +106,13 @@ class Lessons:
             hidden: Tensor = self.encoder(ids.long().to(self.device))[0]
         return hidden
 
-    def loss(self, model: UNet2DConditionModel) -> Tensor:
-        """Weighted squared error of the velocity on one batch of one size."""
+    def sample(self) -> Batch:
+        """A batch of one size."""
         data = self.data[int(torch.multinomial(self.shares, 1))]
         rows, which = (
             self._chosen(count) for count in (len(data["goals"]), data["masks"].shape[1])
         )
         clean, mask = data["goals"][rows].float(), data["masks"][rows, which][:, None].float()
-        extra = torch.cat([mask, data["uploads"][rows, which].float()], 1)
         noise = torch.randn_like(clean)
         noise = noise + NOISE_OFFSET * torch.randn(*clean.shape[:2], 1, 1, device=self.device)
         when = torch.randint(1000, (self.batch,), device=self.device)
@@ -97,11 +120,21 @@ class Lessons:
         a, b = known.sqrt(), (1 - known).sqrt()
         ids = data["ids"][rows, self._chosen(CAPTIONS)]
         told = torch.rand(self.batch, 1, 1, device=self.device) >= CAPTION_DROPOUT
-        words = torch.where(told, self.words(ids), self.empty().expand(self.batch, -1, -1))
-        predicted = model(torch.cat([a * clean + b * noise, extra], 1), when, words).sample
-        squares = (predicted.float() - (a * noise - b * clean)) ** 2
-        worth = mask + KEPT_WEIGHT * (1 - mask)
-        return (worth * squares).mean()
+        return Batch(
+            noisy=a * clean + b * noise,
+            extra=torch.cat([mask, data["uploads"][rows, which].float()], 1),
+            when=when,
+            words=torch.where(told, self.words(ids), self.empty().expand(self.batch, -1, -1)),
+            velocity=a * noise - b * clean,
+            worth=mask + KEPT_WEIGHT * (1 - mask),
+            seeds=data["seeds"][rows].tolist(),
+        )
+
+    def loss(self, model: UNet2DConditionModel) -> Tensor:
+        """Weighted squared error of the velocity on one batch."""
+        batch = self.sample()
+        seen = torch.cat([batch.noisy, batch.extra], 1)
+        return batch.error(model(seen, batch.when, batch.words).sample)
 
     def empty(self) -> Tensor:
         """Hidden states (1, 77, width) of the empty caption."""
@@ -125,7 +158,7 @@ def train(job: Job) -> None:
 @torch.no_grad()
 def report(job: Job, trainer: Resident[UNet2DConditionModel], lessons: Lessons) -> None:
     """Write a sheet for held-out seeds: goal, upload shown, and painted."""
-    vae = fine_vae.load(job)
+    vae = fine_decoder.load(job)
     scenarios = [sample_scenarios(HELD_OUT_SEED + k, SQUARE, 1, "flat")[0] for k in range(SHOWN)]
     goals = to_tensor([one.goal.image for one in scenarios])
     mask = torch.from_numpy(np.stack([one.mask for one in scenarios]))[:, None].float()

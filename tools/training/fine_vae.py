@@ -57,17 +57,22 @@ class Passage(nn.Module):
 
 
 def loss_of(model: Passage, x: Tensor) -> Tensor:
-    """L1, squares, L1 of gradients and of the amount of detail, a faint pull to the unit normal.
+    """The distance of a picture from itself decoded, and a faint pull to the unit normal."""
+    y, divergence = model(x)
+    return distance(y, x) + KL * divergence
+
+
+def distance(y: Tensor, x: Tensor) -> Tensor:
+    """L1, squares, L1 of gradients and of the amount of detail, of pictures (n, 3, h, w).
 
     Distances alone are least for a line of unsure place that is blurred; the amount of detail of a
     patch is right for a sharp line in any place.
     """
-    y, divergence = model(x)
     y = y.float()
     edge = sum(F.l1_loss(a, b) for a, b in zip(edges(y), edges(x), strict=True))
     amount = F.l1_loss(detail(y), detail(x))
     near = F.l1_loss(y, x) + SQUARES * F.mse_loss(y, x)
-    return near + EDGES * edge + DETAIL * amount + KL * divergence
+    return near + EDGES * edge + DETAIL * amount
 
 
 def detail(x: Tensor) -> Tensor:

@@ -12,13 +12,14 @@ from pathlib import Path
 import torch
 from diffusers import ModelMixin
 
-from tools.training import fine_painter, fine_vae
+from tools.training import fine_decoder, fine_painter, fine_vae
 from tools.training.common import Job
 
 KEPT = Path(__file__).parent / "checkpoints"
 HISTORY = "training.json"
 MODELS: dict[str, Callable[[Job], ModelMixin]] = {
     fine_vae.NAME: fine_vae.load,
+    fine_decoder.NAME: fine_decoder.load,
     fine_painter.NAME: fine_painter.load,
 }
 

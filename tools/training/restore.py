@@ -27,6 +27,7 @@ from tools.training import (
     depth,
     encoder,
     enlarger,
+    fine_decoder,
     fine_painter,
     fine_vae,
     keep,
@@ -112,9 +113,8 @@ def _lora(job: Job, style: str) -> nn.Module:
     return model
 
 
-def _fine_vae() -> nn.Module:
-    model = fine_vae.Passage()
-    _filled(model.vae, keep.KEPT / fine_vae.NAME)
+def _kept(model: fine_vae.Passage | fine_decoder.Rendering, name: str) -> nn.Module:
+    _filled(model.vae, keep.KEPT / name)
     return model
 
 
@@ -156,7 +156,8 @@ def train(job: Job) -> None:
         "lora-ink": lambda: _lora(job, "ink"),
         "lora-soft": lambda: _lora(job, "soft"),
         "enlarger": lambda: _filled(enlarger.build_enlarger(), job.out / "enlarger"),
-        fine_vae.NAME: _fine_vae,
+        fine_vae.NAME: lambda: _kept(fine_vae.Passage(), fine_vae.NAME),
+        fine_decoder.NAME: lambda: _kept(fine_decoder.Rendering(), fine_decoder.NAME),
         fine_painter.NAME: lambda: _filled(
             fine_painter.build_unet(), keep.KEPT / fine_painter.NAME
         ),
