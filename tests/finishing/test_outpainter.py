@@ -144,6 +144,19 @@ def test_the_border_itself_is_closed_and_what_is_far_from_it_stays() -> None:
     np.testing.assert_array_equal(closed[box.slices], canvas[box.slices])
 
 
+def test_the_first_pixels_beyond_each_border_are_those_within() -> None:
+    rng = np.random.default_rng(1)
+    canvas = rng.integers(40, 200, (700, 500, 3), dtype=np.uint8)
+    picture = rng.integers(40, 200, (400, 300, 3), dtype=np.uint8)
+    box = Box(left=120, top=150, right=420, bottom=550)
+    close_border(canvas, picture, box)
+    rows, columns = box.slices
+    np.testing.assert_array_equal(canvas[149, columns], picture[0])
+    np.testing.assert_array_equal(canvas[550, columns], picture[-1])
+    np.testing.assert_array_equal(canvas[rows, 119], picture[:, 0])
+    np.testing.assert_array_equal(canvas[rows, 420], picture[:, -1])
+
+
 @pytest.mark.parametrize("missed", [0, 25])
 def test_a_finished_canvas_has_no_step_at_the_border(missed: int) -> None:
     placed = canvas("left-center", (640, 320), (320, 320))
