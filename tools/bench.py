@@ -112,7 +112,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     if SCALE in wanted:
         from tools.speed import scale
 
-        jobs, repeats = (4, 3) if options.cpu_small else (16, 15)
+        jobs, repeats = (4, 3) if options.cpu_small else (32, 15)
         result[SCALE] = scale.measure(jobs, options.repeats or repeats, steps=options.steps or 8)
     return result
 

@@ -23,6 +23,9 @@ from inference.serving.temporary_files import TemporaryFiles
 
 log = logging.getLogger(__name__)
 
+# Seconds between two reports of a painting: each costs both processes some milliseconds.
+PROGRESS = 0.25
+
 Event = dict[str, Any]
 
 
@@ -71,17 +74,18 @@ class Painter:
             stage and steps. Nothing at all if another painter has the job, or it was deleted.
         """
         await self.checkpoint(checkpoint)
-        loop, told = asyncio.get_running_loop(), asyncio.Queue[Event | None]()
-
-        def tell(event: Event | None) -> None:
-            loop.call_soon_threadsafe(told.put_nowait, event)
-
+        told: list[Event] = []
         # Where the caller is gone, the job goes back into the queue; one that was deleted is gone.
         stopped = threading.Event()
-        work = loop.run_in_executor(self._threads, self._work, job, look, stopped, tell)
+        work = asyncio.get_running_loop().run_in_executor(
+            self._threads, self._work, job, look, stopped, told.append
+        )
         try:
-            while (event := await told.get()) is not None:
-                yield event
+            while not work.done():
+                await asyncio.wait({work}, timeout=PROGRESS)
+                if told:
+                    yield told[-1]
+                    told.clear()
             await work
         finally:
             stopped.set()
@@ -93,9 +97,9 @@ class Painter:
 
     def _work(
         self, job: int, look: FirstLook | None, stopped: threading.Event,
-        tell: Callable[[Event | None], None],
+        tell: Callable[[Event], None],
     ) -> None:  # fmt: skip
-        """Claim a job and paint it; tells each event, and None at the end."""
+        """Claim a job and paint it; tells each event."""
         try:
             if not stopped.is_set():
                 self._paint(job, look, stopped, tell)
@@ -113,7 +117,6 @@ class Painter:
             self._library.fail(job, str(ModelFailed()))
         finally:
             self._running.pop(job, None)
-            tell(None)
 
     def _paint(
         self, job: int, look: FirstLook | None, stopped: threading.Event,

@@ -6,7 +6,7 @@ from typing import Any
 
 from ray import serve
 from ray.serve import Application
-from ray.serve.config import AutoscalingConfig, BackpressureConfig
+from ray.serve.config import AutoscalingConfig, BackpressureConfig, RequestRouterConfig
 
 from inference.cluster.connection import runtime_env
 from inference.cluster.dispatcher import Dispatcher
@@ -20,6 +20,9 @@ REQUESTS, LOOKS = 64, 8
 # Seconds that a replica has for its open requests when it is replaced, and that a node has to
 # answer before it is held to be gone.
 DRAIN, HEALTH_SECONDS = 30.0, 10.0
+# Seconds after which a call that waits for a painter looks for a free one again. Serve's 0.5 would
+# leave painters without work for a fourth of the time that a short job takes.
+LOOK_AGAIN = 0.05
 # New replicas take requests before the old ones end.
 SURGE = 100
 
@@ -59,6 +62,7 @@ def _painter_options(settings: ServiceSettings) -> dict[str, Any]:
             target_ongoing_requests=at_once,
         ),
         "max_ongoing_requests": at_once,
+        "request_router_config": RequestRouterConfig(max_backoff_s=LOOK_AGAIN),
         "max_queued_requests": settings.max_waiting,
         "graceful_shutdown_timeout_s": settings.drain,
         "health_check_period_s": HEALTH_SECONDS,

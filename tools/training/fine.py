@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TypeVar
 
 import torch
+from diffusers import ControlNetModel, UNet2DConditionModel
+from diffusers.models.attention_processor import AttnProcessor
 from torch import nn
 
 from tools.training.common import Job, Trainer
@@ -25,6 +27,11 @@ class Resident(Trainer[M]):
 
     def _place(self, model: nn.Module) -> None:
         model.to(self.job.device, memory_format=torch.channels_last)
+        if is_gpu(self.job):
+            return
+        for part in model.modules():
+            if isinstance(part, UNet2DConditionModel | ControlNetModel):
+                part.set_attn_processor(AttnProcessor())  # 2.5 times as fast there in bfloat16
 
     def _optimizer(self, weights: list[nn.Parameter]) -> torch.optim.Optimizer:
         return Muon(weights, self.lr)

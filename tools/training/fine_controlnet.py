@@ -8,12 +8,11 @@ from __future__ import annotations
 import numpy as np
 import torch
 from diffusers import ControlNetModel
-from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor
 
 from tools.training import controlnet, fine_painter, joint
 from tools.training.common import Job, averaged
-from tools.training.fine import Resident, is_gpu
+from tools.training.fine import Resident
 from tools.training.latents import WHOLE, WIDER
 
 FLAT = ("flat", WHOLE, WIDER)  # kinds of goals whose maps can be drawn from their seeds alone
@@ -49,9 +48,6 @@ def train(job: Job) -> None:
     """Train the ControlNet."""
     torch.manual_seed(0)
     trainer = Resident(job, NAME, build(job), lr=6e-4)
-    if not is_gpu(job):
-        for part in (trainer.model.unet, trainer.model.controlnet):
-            part.set_attn_processor(AttnProcessor())
     torch.manual_seed(trainer.step)
     lessons = MappedLessons(job, trainer.step + 8)
     trainer.run(lambda: lessons.guided(trainer.model), lambda: None)
