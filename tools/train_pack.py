@@ -10,11 +10,11 @@ segmenter, after it. Judges, plain and inpaint are no part of the pack: `tools/e
 `tools/measure_inpainting.py` measure with them; `all` leaves the last two out.
 
 `fine` runs the stages of the next painter, which paints at 384 pixels and is no part of the pack
-yet: drawings, fine_vae, fine_decoder, fine_latents, fine_painter, keep. Its minutes are shared out:
-a tenth is the autoencoder's time in all, which is over where `restore` brought it, and as much that
-of its decoder; a third is for latents, and the rest is the painter's further time. `keep` writes
-the models to `tools/training/checkpoints`, where `restore` finds them. After them comes
-`fine_controlnet`.
+yet: drawings, fine_vae, fine_decoder, fine_latents, fine_painter, fine_joint, keep. Its minutes are
+shared out: a tenth each is the time in all of the autoencoder, its decoder and the UNet alone,
+which is over where `restore` brought it; a third is for latents, and the rest is the further time
+of UNet and ControlNet together. `keep` writes the models to `tools/training/checkpoints`, where
+`restore` finds them.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ STAGE_MINUTES = {
     "fine_decoder": 60.0,
     "fine_latents": 0.0,
     "fine_painter": 600.0,
-    "fine_controlnet": 100.0,
+    "fine_joint": 100.0,
     "keep": 0.0,
     "judges": 6.0,
     "export": 0.0,
@@ -70,11 +70,12 @@ FINE = {
     "fine_vae": 0.1,
     "fine_decoder": 0.1,
     "fine_latents": 0.3,
-    "fine_painter": 0.5,
+    "fine_painter": 0.1,
+    "fine_joint": 0.4,
     "keep": 0.0,
 }
-LAST = "fine_painter"
-ASIDE = ("plain", "inpaint", "fine_controlnet", *FINE)  # only on demand
+LAST = "fine_joint"
+ASIDE = ("plain", "inpaint", *FINE)  # only on demand
 
 
 def main(given: Sequence[str] | None = None) -> None:

@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
 
 from tools import measure_autoencoder, train_pack
 from tools.evaluation.sharpness import sharpness_of
 from tools.portraits import draw_seed
 from tools.training import (
     drawings,
-    fine_controlnet,
     fine_decoder,
+    fine_joint,
     fine_latents,
     fine_painter,
     fine_vae,
@@ -25,8 +25,7 @@ from tools.training import (
     restore,
     wider,
 )
-from tools.training.common import Job, averaged
-from tools.training.controlnet import Controlled
+from tools.training.common import Job
 from tools.training.muon import Muon, orthogonal
 
 PACK = Path(__file__).parents[2] / "assets" / "pack"
@@ -116,7 +115,7 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     small, tall = (64, 64), (64, 80)
     for module in (drawings, fine_vae):
         monkeypatch.setattr(module, "TALL", tall)
-    for module in (fine_vae, fine_decoder, fine_painter):
+    for module in (fine_vae, fine_decoder, fine_painter, fine_joint):
         monkeypatch.setattr(module, "SQUARE", small)
     values = {
         drawings: {"COUNT": 4, "CHUNK": 2},
@@ -182,14 +181,14 @@ def test_one_command_trains_all_stages_which_go_on_where_they_ended(tiny: Path) 
     assert min(first) > 0
     assert len(list((tiny / "drawings").glob("*.npy"))) == 2
     assert list((tiny / "fine_latents").glob("*.npz"))
-    for sheet in ("fine_vae.png", "fine_decoder.png", "fine_painter.png"):
+    for sheet in ("fine_vae.png", "fine_decoder.png", "fine_painter.png", "fine_joint.png"):
         assert (tiny / sheet).stat().st_size > 0
     table = (tiny / "fine_vae.csv").read_text(encoding="utf-8").splitlines()
     assert len(table[-1].split(",")) == 5
     run(tiny, 0.02)
-    vae, decoder, painter = steps(tiny)
-    assert [vae, decoder] == first[:2]  # their time is over
-    assert painter > first[2]
+    *others, together = steps(tiny)
+    assert others == first[:3]  # their time is over
+    assert together > first[3]
 
 
 def test_what_is_kept_is_restored_in_a_new_clone_and_loads_as_published_models_do(
@@ -198,7 +197,9 @@ def test_what_is_kept_is_restored_in_a_new_clone_and_loads_as_published_models_d
     run(tiny, 0.02)
     for name in ("fine_vae", "fine_decoder"):
         AutoencoderKL.from_pretrained(keep.KEPT / name)
-    UNet2DConditionModel.from_pretrained(keep.KEPT / "fine_painter")
+    for name in ("fine_painter", "fine_joint/unet"):
+        UNet2DConditionModel.from_pretrained(keep.KEPT / name)
+    ControlNetModel.from_pretrained(keep.KEPT / "fine_joint/controlnet")
     new = tiny / "new"
     new.mkdir()
     restored(new)
@@ -210,18 +211,25 @@ def test_what_is_kept_is_restored_in_a_new_clone_and_loads_as_published_models_d
             torch.testing.assert_close(value, trained[weight], rtol=1e-3, atol=1e-3)
 
 
-def test_the_controlnet_learns_and_the_painter_stays_as_it_is(tiny: Path) -> None:
+def test_painter_and_controlnet_learn_together(tiny: Path) -> None:
     run(tiny, 0.02)
-    job = Job(minutes=0.1, threads=1, work=tiny, out=PACK)
-    fine_controlnet.train(job)
-    before, after = fine_controlnet.build(job), averaged(tiny, "fine_controlnet", Controlled())
-    for weight, value in before.unet.state_dict().items():
-        torch.testing.assert_close(after.unet.state_dict()[weight], value)
-    moved = [
-        not torch.equal(value, after.controlnet.state_dict()[weight])
-        for weight, value in before.controlnet.state_dict().items()
-    ]
-    assert all(moved)
+    job = Job(minutes=0, threads=1, work=tiny, out=PACK)
+    fine_latents.train(job)  # all kinds, with maps and without
+    before = fine_joint.build(job).state_dict()
+    fine_joint.train(Job(minutes=0.2, threads=1, work=tiny, out=PACK))
+    after = fine_joint.load(job).state_dict()
+    assert all(not torch.equal(value, after[weight]) for weight, value in before.items())
+
+
+def test_only_along_skeletons_the_loss_weighs_more() -> None:
+    maps = torch.zeros(2, 3, 64, 64)
+    maps[:, 0, 20:28, 20] = 1.0
+    weights = fine_joint.body_weight(maps, [True, False])
+    assert weights.shape == (2, 1, 8, 8)
+    assert weights[0, 0, 2:4, 2].tolist() == [3.0, 3.0]
+    assert weights[0, 0, 6:].unique().tolist() == [1.0]
+    assert weights[1].unique().tolist() == [1.0]
+    assert fine_joint.body_weight(maps[:0], []).shape == (0, 1, 8, 8)
 
 
 @pytest.mark.parametrize("stage", ["fine_vae", "fine_decoder", "fine_painter"])
@@ -234,13 +242,14 @@ def test_latents_are_those_of_the_lesson(tiny: Path) -> None:
     run(tiny, 0.02)
     job = Job(minutes=0, threads=1, work=tiny, out=PACK)
     fine_latents.train(job)
-    sizes = [(8, 8), (10, 8), (8, 10)]
-    for data, size in zip(fine_latents.load(job), sizes, strict=True):
-        count = len(data["seeds"])
-        assert data["goals"].shape == (count, 4, *size)
-        assert data["uploads"].shape == (count, 2, 4, *size)
-        assert data["masks"].shape == (count, 2, *size)
-        assert set(data["masks"].unique().tolist()) <= {0, 1}
+    sizes = {"close-up": (10, 8), "flat": (8, 8), "whole": (10, 8), "wider": (8, 10)}
+    assert {one.kind: tuple(one.goals.shape[-2:]) for one in fine_latents.load(job)} == sizes
+    for data in fine_latents.load(job):
+        assert data.seeds.shape == (2,)
+        assert data.goals.shape == (2, 4, *sizes[data.kind])
+        assert data.uploads.shape == (2, 2, 4, *sizes[data.kind])
+        assert data.masks.shape == (2, 2, *sizes[data.kind])
+        assert set(data.masks.unique().tolist()) <= {0, 1}
 
 
 @pytest.mark.parametrize("size", [(128, 72), (72, 128), (96, 96)])
@@ -268,7 +277,8 @@ def test_latents_of_another_encoder_are_not_added_to(tiny: Path) -> None:
         ("pose", 5.0, [("pose", 5.0)]),
         ("pose", None, [("pose", 70.0)]),
         ("fine", 10.0, [("drawings", 0.0), ("fine_vae", 1.0), ("fine_decoder", 1.0),
-                        ("fine_latents", 3.0), ("fine_painter", 5.0), ("keep", 0.0)]),
+                        ("fine_latents", 3.0), ("fine_painter", 1.0), ("fine_joint", 4.0),
+                        ("keep", 0.0)]),
     ],
 )  # fmt: skip
 def test_minutes_are_those_of_a_stage_and_are_shared_by_the_stages_of_fine(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +47,7 @@ GOALS = {
 }
 CHUNK = 40
 FOLDER = "fine_latents"
+ARRAYS = ("seeds", "goals", "uploads", "masks")
 _FIRST_SEED = {"square": 0, "wide": 200_000, "tall": 500_000, "high": 700_000}
 
 
@@ -149,28 +151,49 @@ def _latents(vae: AutoencoderKL, pictures: Tensor, job: Job) -> Tensor:
     return torch.cat(found)
 
 
-def load(job: Job, kinds: Sequence[str] | None = None) -> list[dict[str, Tensor]]:
-    """All finished latents, or those of some kinds, an entry for each size that has any.
+@dataclass(frozen=True, kw_only=True)
+class Goals:
+    """The latents of all goals of one kind and size.
 
-    An entry holds seeds (n), goals (n, 4, h, w), uploads (n, k, 4, h, w) and masks (n, k, h, w);
-    goals with one upload have it k times.
+    Attributes:
+        kind: such as flat.
+        seeds: (n).
+        goals: (n, 4, h, w).
+        uploads, masks: (n, k, 4, h, w) and (n, k, h, w); goals with one upload have it k times.
+    """
+
+    kind: str
+    seeds: Tensor
+    goals: Tensor
+    uploads: Tensor
+    masks: Tensor
+
+    def to(self, device: torch.device) -> Goals:
+        """The same on a device."""
+        placed = {name: getattr(self, name).to(device) for name in ARRAYS}
+        return Goals(kind=self.kind, **placed)
+
+
+def load(job: Job) -> list[Goals]:
+    """All finished latents, an entry for each kind and size that has any.
 
     Raises:
         FileNotFoundError: there are none.
     """
-    names = [f"{kind}-*.npz" for kind in kinds] if kinds else ["*.npz"]
-    found_files = [path for name in names for path in (job.work / FOLDER).glob(name)]
-    every = [path for path in sorted(found_files) if ".part" not in path.name]
-    if not every:
+    files: dict[str, list[Path]] = defaultdict(list)
+    for path in sorted((job.work / FOLDER).glob("*.npz")):
+        if ".part" not in path.name:
+            files[path.stem.rpartition("-")[0]].append(path)
+    if not files:
         raise FileNotFoundError(
             f"{job.work}/{FOLDER} is empty: run the stage “fine_latents” first."
         )
-    found = []
-    for bucket in BUCKETS:
-        shards = [_shard(path) for path in every if f"-{bucket}-" in path.name]
-        if shards:
-            found.append({name: torch.cat([one[name] for one in shards]) for name in shards[0]})
-    return found
+    return [_joined(name.rpartition("-")[0], paths) for name, paths in files.items()]
+
+
+def _joined(kind: str, paths: Sequence[Path]) -> Goals:
+    shards = [_shard(path) for path in paths]
+    return Goals(kind=kind, **{name: torch.cat([one[name] for one in shards]) for name in ARRAYS})
 
 
 def _shard(path: Path) -> dict[str, Tensor]:

@@ -10,7 +10,7 @@ processor.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +25,7 @@ from tools.training import fine_decoder, fine_latents, joint, painter, text
 from tools.training import tokenizer as tokens
 from tools.training.common import Job, averaged, to_pictures, to_tensor, write_sheet
 from tools.training.fine import SQUARE, Resident
+from tools.training.fine_latents import Goals
 from tools.training.latents import masked
 from tools.training.painter import (
     CAPTION_DROPOUT,
@@ -56,7 +57,7 @@ def begin(job: Job) -> UNet2DConditionModel:
 
 
 class Batch(NamedTuple):
-    """A training batch: inputs (see `painter.Pair.forward`), target, loss weights, goals' seeds."""
+    """A training batch: inputs (see `painter.Pair.forward`), target, weights, and the goals."""
 
     noisy: Tensor
     extra: Tensor
@@ -64,6 +65,7 @@ class Batch(NamedTuple):
     words: Tensor
     velocity: Tensor
     worth: Tensor
+    kind: str
     seeds: list[int]
 
     def error(self, predicted: Tensor) -> Tensor:
@@ -74,30 +76,26 @@ class Batch(NamedTuple):
 class Lessons:
     """Training batches from the precomputed latents, made on the job's device."""
 
-    def __init__(self, job: Job, kinds: Sequence[str] | None = None) -> None:
-        """Load latents, captions and the frozen text encoder.
-
-        Args:
-            job: the job.
-            kinds: of goals, all by default.
-        """
+    def __init__(self, job: Job) -> None:
+        """Load latents, captions and the frozen text encoder."""
         self.device = torch.device(job.device)
         self.batch = BATCH[self.device.type]
         self.encoder = text.load(job).to(self.device)
         self.tokenizer = tokens.load(job)
         self.alphas = build_scheduler().alphas_cumprod.to(self.device)
-        self.data = [self._placed(one) for one in fine_latents.load(job, kinds)]
-        self.shares = torch.tensor([float(len(one["goals"])) for one in self.data])
+        self.data = [one.to(self.device) for one in fine_latents.load(job)]
+        self.ids = [self._captions(one).to(self.device) for one in self.data]
+        self.shares = torch.tensor([float(len(one.seeds)) for one in self.data])
 
-    def _placed(self, data: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The data on the device, with the captions' token ids (n, `CAPTIONS`, 77)."""
+    def _captions(self, goals: Goals) -> Tensor:
+        """The token ids of the goals' captions (n, `CAPTIONS`, 77)."""
         texts = [
             caption_of(sample_spec(int(seed)), k).text
-            for seed in data["seeds"]
+            for seed in goals.seeds
             for k in range(CAPTIONS)
         ]
-        ids = text.encode_ids(self.tokenizer, texts).unflatten(0, (-1, CAPTIONS)).to(torch.int32)
-        return {name: value.to(self.device) for name, value in {**data, "ids": ids}.items()}
+        ids = text.encode_ids(self.tokenizer, texts)
+        return ids.reshape(-1, CAPTIONS, ids.shape[-1]).to(torch.int32)
 
     def words(self, ids: Tensor) -> Tensor:
         """Hidden states (n, 77, width) of token ids."""
@@ -106,27 +104,27 @@ class Lessons:
         return hidden
 
     def sample(self) -> Batch:
-        """A batch of one size."""
-        data = self.data[int(torch.multinomial(self.shares, 1))]
-        rows, which = (
-            self._chosen(count) for count in (len(data["goals"]), data["masks"].shape[1])
-        )
-        clean, mask = data["goals"][rows].float(), data["masks"][rows, which][:, None].float()
+        """A batch of one kind and size."""
+        place = int(torch.multinomial(self.shares, 1))
+        data = self.data[place]
+        rows, which = (self._chosen(count) for count in data.masks.shape[:2])
+        clean, mask = data.goals[rows].float(), data.masks[rows, which][:, None].float()
         noise = torch.randn_like(clean)
         noise = noise + NOISE_OFFSET * torch.randn(*clean.shape[:2], 1, 1, device=self.device)
         when = torch.randint(1000, (self.batch,), device=self.device)
         known = self.alphas[when][:, None, None, None]
         a, b = known.sqrt(), (1 - known).sqrt()
-        ids = data["ids"][rows, self._chosen(CAPTIONS)]
+        ids = self.ids[place][rows, self._chosen(CAPTIONS)]
         told = torch.rand(self.batch, 1, 1, device=self.device) >= CAPTION_DROPOUT
         return Batch(
             noisy=a * clean + b * noise,
-            extra=torch.cat([mask, data["uploads"][rows, which].float()], 1),
+            extra=torch.cat([mask, data.uploads[rows, which].float()], 1),
             when=when,
             words=torch.where(told, self.words(ids), self.empty().expand(self.batch, -1, -1)),
             velocity=a * noise - b * clean,
             worth=mask + KEPT_WEIGHT * (1 - mask),
-            seeds=data["seeds"][rows].tolist(),
+            kind=data.kind,
+            seeds=data.seeds[rows].tolist(),
         )
 
     def loss(self, model: UNet2DConditionModel) -> Tensor:
@@ -149,12 +147,27 @@ def train(job: Job) -> None:
     trainer = Resident(job, NAME, begin(job), lr=6e-4, decay=0.999)
     torch.manual_seed(trainer.step)
     lessons = Lessons(job)
-    trainer.run(lambda: lessons.loss(trainer.model), lambda: report(job, trainer, lessons))
+    model = trainer.average
+
+    def velocity(noisy: Tensor, extra: Tensor, when: Tensor, words: Tensor) -> Tensor:
+        answer: Tensor = model(torch.cat([noisy, extra], 1), when, words).sample
+        return answer
+
+    trainer.run(lambda: lessons.loss(trainer.model), lambda: report(job, NAME, lessons, velocity))
 
 
 @torch.no_grad()
-def report(job: Job, trainer: Resident[UNet2DConditionModel], lessons: Lessons) -> None:
-    """Write a sheet for held-out seeds: goal, upload shown, and painted."""
+def report(
+    job: Job,
+    name: str,
+    lessons: Lessons,
+    velocity: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor],
+) -> None:
+    """Write a sheet for held-out seeds: goal, upload shown, and painted.
+
+    `velocity` is that of noisy latents, mask and masked latents, time steps, and words, each twice:
+    first for the empty prompt.
+    """
     vae = fine_decoder.load(job)
     scenarios = [sample_scenarios(HELD_OUT_SEED + k, SQUARE, 1, "flat")[0] for k in range(SHOWN)]
     goals = to_tensor([one.goal.image for one in scenarios])
@@ -166,17 +179,16 @@ def report(job: Job, trainer: Resident[UNet2DConditionModel], lessons: Lessons) 
         lessons.tokenizer, [""] * SHOWN + [caption_of(one.goal.spec).text for one in scenarios]
     )
     words = lessons.words(ids)
-    place = extra.to(lessons.device)
+    place = extra.repeat(2, 1, 1, 1).to(lessons.device)
 
-    def velocity(x: Tensor, when: Tensor) -> Tensor:
-        both = torch.cat([torch.cat([x, x]).to(place), torch.cat([place, place])], 1)
-        answer: Tensor = trainer.average(both, when.to(lessons.device), words).sample
-        return answer.cpu()
+    def of_both(x: Tensor, when: Tensor) -> Tensor:
+        noisy = x.repeat(2, 1, 1, 1).to(lessons.device)
+        return velocity(noisy, place, when.to(lessons.device), words).cpu()
 
-    painted = denoise(velocity, held.shape)
+    painted = denoise(of_both, held.shape)
     decoded = vae.decode(painted / vae.config.scaling_factor).sample
     write_sheet(
-        job.work / f"{NAME}.png", [to_pictures(goals), to_pictures(shown), to_pictures(decoded)]
+        job.work / f"{name}.png", [to_pictures(goals), to_pictures(shown), to_pictures(decoded)]
     )
 
 

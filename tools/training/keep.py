@@ -12,15 +12,17 @@ from pathlib import Path
 import torch
 from diffusers import ModelMixin
 
-from tools.training import fine_decoder, fine_painter, fine_vae
+from tools.training import fine_decoder, fine_joint, fine_painter, fine_vae
 from tools.training.common import Job
 
 KEPT = Path(__file__).parent / "checkpoints"
 HISTORY = "training.json"
-MODELS: dict[str, Callable[[Job], ModelMixin]] = {
-    fine_vae.NAME: fine_vae.load,
-    fine_decoder.NAME: fine_decoder.load,
-    fine_painter.NAME: fine_painter.load,
+# Folders, by the stage that they are of, and what loads a stage's models from its checkpoint.
+MODELS: dict[str, dict[str, Callable[[Job], ModelMixin]]] = {
+    fine_vae.NAME: {"": fine_vae.load},
+    fine_decoder.NAME: {"": fine_decoder.load},
+    fine_painter.NAME: {"": fine_painter.load},
+    fine_joint.NAME: {"unet": fine_joint.unet, "controlnet": fine_joint.control},
 }
 
 
@@ -28,10 +30,11 @@ def train(job: Job) -> None:
     """Write the models that have a checkpoint, with their steps and minutes."""
     torch.set_num_threads(job.threads)
     history = trained(KEPT)
-    for stage, load in MODELS.items():
+    for stage, models in MODELS.items():
         path = job.work / f"{stage}.pt"
         if path.exists():
-            load(job).half().save_pretrained(KEPT / stage)
+            for folder, load in models.items():
+                load(job).half().save_pretrained(KEPT / stage / folder)
             state = torch.load(path, map_location="cpu", weights_only=True)
             history[stage] = {"steps": state["step"], "minutes": round(state["seconds"] / 60, 1)}
             print(f"kept {stage}")

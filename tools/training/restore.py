@@ -28,6 +28,7 @@ from tools.training import (
     encoder,
     enlarger,
     fine_decoder,
+    fine_joint,
     fine_painter,
     fine_vae,
     keep,
@@ -74,16 +75,20 @@ def _sharpener(job: Job) -> nn.Module:
     return contest
 
 
-def _pair(job: Job) -> Pair:
+def _pair(unet: Path, controlnet: Path) -> Pair:
     pair = Pair()
-    _filled(pair.unet, job.out / "painter/unet")
-    _filled(pair.controlnet, job.out / "controlnet")
+    _filled(pair.unet, unet)
+    _filled(pair.controlnet, controlnet)
     return pair
+
+
+def _joint(job: Job) -> Pair:
+    return _pair(job.out / "painter/unet", job.out / "controlnet")
 
 
 def _controlled(job: Job) -> nn.Module:
     model = controlnet.Controlled()
-    model.load_state_dict(_pair(job).state_dict())
+    model.load_state_dict(_joint(job).state_dict())
     return model
 
 
@@ -95,7 +100,7 @@ def _encoder(job: Job) -> nn.Module:
 
 def _adapter(job: Job) -> nn.Module:
     model = adapter.Seeing()
-    model.load_state_dict({**model.state_dict(), **_pair(job).state_dict()})
+    model.load_state_dict({**model.state_dict(), **_joint(job).state_dict()})
     _filled(model.encoder, job.out / "ip-adapter/image_encoder")
     parts: dict[str, dict[str, Tensor]] = {"image_proj": {}, "ip_adapter": {}}
     for name, weight in _file(job.out / "ip-adapter/ip-adapter.safetensors").items():
@@ -148,9 +153,9 @@ def train(job: Job) -> None:
         "pose": lambda: _filled(pose.build_pose(), job.out / "pose"),
         "depth": lambda: _filled(depth.build_depth(), job.out / "depth"),
         "rooms": lambda: _filled(rooms.build_rooms(), job.out / "rooms"),
-        "painter": lambda: _pair(job),
+        "painter": lambda: _joint(job),
         "controlnet": lambda: _controlled(job),
-        "joint": lambda: _pair(job),
+        "joint": lambda: _joint(job),
         "encoder": lambda: _encoder(job),
         "adapter": lambda: _adapter(job),
         "lora-ink": lambda: _lora(job, "ink"),
@@ -160,6 +165,9 @@ def train(job: Job) -> None:
         fine_decoder.NAME: lambda: _kept(fine_decoder.Rendering(), fine_decoder.NAME),
         fine_painter.NAME: lambda: _filled(
             fine_painter.build_unet(), keep.KEPT / fine_painter.NAME
+        ),
+        fine_joint.NAME: lambda: _pair(
+            keep.KEPT / fine_joint.NAME / "unet", keep.KEPT / fine_joint.NAME / "controlnet"
         ),
     }
     for stage, build in models.items():
