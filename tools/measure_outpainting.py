@@ -4,8 +4,10 @@ Drawn portraits are set on canvases of 16:9, 9:16 and 21:9, one of the nine anch
 and the rest is painted with the drawing's own caption by the embedded pack through the product's
 own code. For each shape: pixels of the old picture that changed; how often the scene judge finds
 the caption's scene in the new part alone; the colour jump across the border, beside that between
-neighbouring lines nearby; and the mean jump in the strip beyond it, in which colours are led over,
-beside the same. Where nothing is to be seen, that is about 1.
+neighbouring lines nearby; the mean jump in the strip beyond it, in which colours are led over,
+beside the same, about 1 where nothing is to be seen; and how many of the shoulders, elbows, wrists
+and hips that are found beyond the border in a drawing of the whole figure are found there in the
+painted picture, too.
 """
 
 from __future__ import annotations
@@ -13,7 +15,8 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import get_args
 
@@ -25,16 +28,21 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from inference import Photo, Recipe, Result, Studio  # noqa: E402
+from inference.catalog.catalog import Catalog  # noqa: E402
+from inference.control.openpose_skeleton import MIN_SCORE  # noqa: E402
 from inference.finishing.outpainter import WiderCanvas  # noqa: E402
 from inference.page.wider_scene import canvas_of  # noqa: E402
 from inference.picture.contact_sheet import contact_sheet  # noqa: E402
 from inference.picture.geometry import ASPECT_RATIOS  # noqa: E402
 from inference.picture.image_files import save_png  # noqa: E402
 from inference.recipe.outpaint_settings import Anchor  # noqa: E402
+from tools.evaluation.bench import Bench  # noqa: E402
+from tools.evaluation.control import head_width  # noqa: E402
 from tools.evaluation.judge import load, to_input  # noqa: E402
 from tools.evaluation.table import put_between  # noqa: E402
-from tools.portraits import HELD_OUT_SEED, draw, sample_spec, solo  # noqa: E402
+from tools.portraits import HELD_OUT_SEED, Portrait, PortraitSpec, draw, sample_spec, solo  # noqa: E402
 from tools.portraits.captions import caption_of  # noqa: E402
+from tools.portraits.figure import keypoints_of  # noqa: E402
 
 Pixels = NDArray[np.uint8]
 
@@ -46,12 +54,15 @@ FIRST_SEED = HELD_OUT_SEED + 30_000
 NEAR, STRIP = 20, 8
 # Shortest side of a new part that is judged, in pixels.
 LEAST_SIDE = 32
+# Shoulders, elbows, wrists and hips among the COCO key points, and how far from its place one may
+# be found, in head widths.
+JOINTS, REACH = slice(5, 13), 0.5
 DOCUMENT = ROOT / "docs" / "performance.md"
 START = "<!-- measured: written by tools/measure_outpainting.py -->"
 END = "<!-- end of outpainting -->"
 HEAD = (
     "| canvas | pictures | changed pixels of the old picture | scene of the new part "
-    "| jump at the border | in the strip beyond |"
+    "| jump at the border | in the strip beyond | joints beyond |"
 )
 
 
@@ -63,22 +74,26 @@ class Found:
     scene: bool
     jump: float
     strip: float
+    joints: list[bool]
 
 
 def main(given: Sequence[str] | None = None) -> None:
     """Measure, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--count", type=int, default=20, help="pictures for each shape")
+    parser.add_argument("--style", default="drawn", help="key of the style that paints")
+    parser.add_argument("--catalog", type=Path, help="file of styles, laid over the built-in ones")
     parser.add_argument("--sheet", type=Path, help="where to write all pictures side by side")
     parser.add_argument("--save", action="store_true", help=f"put the table into {DOCUMENT.name}")
     options = parser.parse_args(given)
-    studio, shown = Studio(style="drawn"), []
-    lines = [HEAD, "|---|---|---|---|---|---|"]
+    studio, shown = Studio(catalog=Catalog.load(options.catalog), style=options.style), []
+    bench = Bench(studio)
+    lines = [HEAD, "|---|---|---|---|---|---|---|"]
     for shape in SHAPES:
         found = []
         for k in range(options.count):
-            result, canvas, scene = painted(studio, shape, k)
-            found.append(measure(result, canvas, scene))
+            result, canvas, spec = painted(studio, shape, k)
+            found.append(measure(bench, result, canvas, spec))
             shown.append((f"{shape} {k}", result.images[0]))
         lines.append(row(shape, found))
         print(lines[-1], file=sys.stderr, flush=True)
@@ -89,8 +104,8 @@ def main(given: Sequence[str] | None = None) -> None:
         put_between(DOCUMENT, "\n".join(lines), START, END)
 
 
-def painted(studio: Studio, shape: str, k: int) -> tuple[Result, WiderCanvas, str]:
-    """The k-th drawing on a canvas of a shape, where it lies there, and its scene."""
+def painted(studio: Studio, shape: str, k: int) -> tuple[Result, WiderCanvas, PortraitSpec]:
+    """The k-th drawing on a canvas of a shape, where it lies there, and what it shows."""
     anchors = get_args(Anchor)
     spec = solo(sample_spec(FIRST_SEED + k))
     wide = canvas_of(SIZE, ASPECT_RATIOS[shape])
@@ -101,19 +116,44 @@ def painted(studio: Studio, shape: str, k: int) -> tuple[Result, WiderCanvas, st
     photo = Photo.of(draw(spec, SIZE).image)
     *_, result = studio.paint(photo, recipe)
     assert isinstance(result, Result)
-    return result, WiderCanvas.plan(recipe, SIZE), spec.scene
+    return result, WiderCanvas.plan(recipe, SIZE), spec
 
 
-def measure(result: Result, canvas: WiderCanvas, scene: str) -> Found:
+def measure(bench: Bench, result: Result, canvas: WiderCanvas, spec: PortraitSpec) -> Found:
     """Measure one picture."""
     picture, inside = result.images[0], canvas.box.slices
     jumps = np.array(list(jumps_at(picture, canvas)))
+    whole = draw(whole_figure(spec, canvas), canvas.size)
+    there, drawn = (joints_found(bench, one, whole, canvas) for one in (picture, whole.image))
     return Found(
         changed=int((picture[inside] != result.original[inside]).any(axis=2).sum()),
-        scene=scene_of(picture, canvas) == scene,
+        scene=scene_of(picture, canvas) == spec.scene,
         jump=float(jumps[:, 0].mean()),
         strip=float(jumps[:, 1].mean()),
+        joints=[is_there for is_there, is_known in zip(there, drawn, strict=True) if is_known],
     )
+
+
+def whole_figure(spec: PortraitSpec, canvas: WiderCanvas) -> PortraitSpec:
+    """A drawing on a canvas that shows in the box of the picture what that one shows."""
+    box, (width, height) = canvas.box, canvas.size
+    return replace(
+        spec,
+        head_x=(box.left + spec.head_x * box.size[0]) / width,
+        head_y=(box.top + spec.head_y * box.size[1]) / height,
+        head_size=spec.head_size * min(box.size) / min(canvas.size),
+    )
+
+
+def joints_found(bench: Bench, picture: Pixels, whole: Portrait, canvas: WiderCanvas) -> list[bool]:
+    """For each joint that the whole figure has beyond the border: whether a picture has it."""
+    wanted = keypoints_of(whole.spec, canvas.size)[JOINTS]
+    seen, reach, new = bench.keypoints(picture)[JOINTS], REACH * head_width(whole), canvas.is_new()
+    return [
+        bool(score >= MIN_SCORE and np.hypot(x - to_x, y - to_y) <= reach)
+        for (to_x, to_y, is_drawn), (x, y, score) in zip(wanted, seen, strict=True)
+        if is_drawn and new[int(to_y), int(to_x)]
+    ]
 
 
 @torch.inference_mode()
@@ -160,7 +200,11 @@ def row(shape: str, found: list[Found]) -> str:
         for values in zip(*((one.jump, one.strip) for one in found), strict=True)
     )
     changed = sum(one.changed for one in found)
-    return f"| {shape} | {len(found)} | {changed} | {scene:.0%} | {jump:.2f} | {strip:.2f} |"
+    joints = list(chain.from_iterable(one.joints for one in found))
+    return (
+        f"| {shape} | {len(found)} | {changed} | {scene:.0%} | {jump:.2f} | {strip:.2f} "
+        f"| {f'{np.mean(joints):.0%} of {len(joints)}' if joints else 'none'} |"
+    )
 
 
 if __name__ == "__main__":
