@@ -14,7 +14,7 @@ yet: drawings, fine_vae, fine_decoder, fine_latents, fine_painter, fine_joint, k
 shared out: a tenth each is the time in all of the autoencoder, its decoder and the UNet alone,
 which is over where `restore` brought it; a third is for latents, and the rest is the further time
 of UNet and ControlNet together. `keep` writes the models to `tools/training/checkpoints`, where
-`restore` finds them.
+`restore` finds them. After them comes `fine_lora`.
 """
 
 from __future__ import annotations
@@ -59,6 +59,7 @@ STAGE_MINUTES = {
     "fine_latents": 0.0,
     "fine_painter": 600.0,
     "fine_joint": 100.0,
+    "fine_lora": 15.0,
     "keep": 0.0,
     "judges": 6.0,
     "export": 0.0,
@@ -75,7 +76,7 @@ FINE = {
     "keep": 0.0,
 }
 LAST = "fine_joint"
-ASIDE = ("plain", "inpaint", *FINE)  # only on demand
+ASIDE = ("plain", "inpaint", "fine_lora", *FINE)  # only on demand
 
 
 def main(given: Sequence[str] | None = None) -> None:

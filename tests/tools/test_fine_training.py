@@ -19,6 +19,7 @@ from tools.training import (
     fine_decoder,
     fine_joint,
     fine_latents,
+    fine_lora,
     fine_painter,
     fine_vae,
     keep,
@@ -26,6 +27,7 @@ from tools.training import (
     wider,
 )
 from tools.training.common import Job
+from tools.training.fine_painter import KINDS
 from tools.training.muon import Muon, orthogonal
 
 PACK = Path(__file__).parents[2] / "assets" / "pack"
@@ -221,6 +223,26 @@ def test_painter_and_controlnet_learn_together(tiny: Path) -> None:
     assert all(not torch.equal(value, after[weight]) for weight, value in before.items())
 
 
+def test_a_lora_learns_a_style_and_the_painter_stays_as_it_is(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    goals = {"square": {"flat": 2, "ink": 2, "soft": 2}}
+    monkeypatch.setattr(fine_latents, "GOALS", goals)
+    run(tiny, 0.02)
+    fine_latents.train(Job(minutes=0, threads=1, work=tiny, out=PACK))
+    job = Job(minutes=0.05, threads=1, work=tiny, out=PACK)
+    fine_lora.train(job)
+    for style in ("ink", "soft"):
+        weights = fine_lora.load(job, style)
+        assert all(weight.isfinite().all() for weight in weights.values())
+        assert any(weight.any() for name, weight in weights.items() if "lora_B" in name)
+        trained = torch.load(tiny / f"fine_lora-{style}.pt", weights_only=True)["model"]
+        for name, value in fine_joint.unet(job).state_dict().items():
+            layer, _, kind = name.rpartition(".")
+            same = name if name in trained else f"{layer}.base_layer.{kind}"
+            torch.testing.assert_close(trained[same], value)
+
+
 def test_only_along_skeletons_the_loss_weighs_more() -> None:
     maps = torch.zeros(2, 3, 64, 64)
     maps[:, 0, 20:28, 20] = 1.0
@@ -243,8 +265,8 @@ def test_latents_are_those_of_the_lesson(tiny: Path) -> None:
     job = Job(minutes=0, threads=1, work=tiny, out=PACK)
     fine_latents.train(job)
     sizes = {"close-up": (10, 8), "flat": (8, 8), "whole": (10, 8), "wider": (8, 10)}
-    assert {one.kind: tuple(one.goals.shape[-2:]) for one in fine_latents.load(job)} == sizes
-    for data in fine_latents.load(job):
+    assert {one.kind: tuple(one.goals.shape[-2:]) for one in fine_latents.load(job, KINDS)} == sizes
+    for data in fine_latents.load(job, KINDS):
         assert data.seeds.shape == (2,)
         assert data.goals.shape == (2, 4, *sizes[data.kind])
         assert data.uploads.shape == (2, 2, 4, *sizes[data.kind])

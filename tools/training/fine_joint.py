@@ -17,10 +17,8 @@ from tools.portraits import HELD_OUT_SEED
 from tools.training import controlnet, fine_painter, joint
 from tools.training.common import Job, averaged
 from tools.training.fine import SQUARE, Resident
-from tools.training.latents import WHOLE, WIDER
 from tools.training.painter import Pair, pose_maps
 
-FLAT = ("flat", WHOLE, WIDER)  # kinds of goals whose maps can be drawn from their seeds alone
 GUIDED = 0.75  # of a batch of flat goals
 SKELETONS = 0.64  # of the guided
 BODY_WEIGHT = 3.0  # loss weight along a skeleton, relative to the rest
@@ -39,7 +37,11 @@ class GuidedLessons(fine_painter.Lessons):
         """Weighted squared error of the velocity on one batch."""
         batch = self.sample()
         height, width = batch.noisy.shape[-2:]
-        guided = batch.seeds[: round(GUIDED * len(batch.seeds))] if batch.kind in FLAT else []
+        guided = (
+            batch.seeds[: round(GUIDED * len(batch.seeds))]
+            if batch.kind in fine_painter.FLAT
+            else []
+        )
         kinds = controlnet.kinds_of(len(guided), SKELETONS, self._rng)
         maps = torch.zeros(0, 3, 8 * height, 8 * width, device=self.device)
         if guided:
@@ -70,7 +72,7 @@ def build(job: Job) -> Pair:
 def train(job: Job) -> None:
     """Train UNet and ControlNet together."""
     torch.manual_seed(0)
-    trainer = Resident(job, NAME, build(job), lr=6e-4, decay=0.999)
+    trainer = Resident(job, NAME, build(job), lr=2e-4, decay=0.999)
     torch.manual_seed(trainer.step)
     lessons = GuidedLessons(job, trainer.step + 8)
     trainer.run(lambda: lessons.guided(trainer.model), lambda: report(job, trainer, lessons))

@@ -174,16 +174,17 @@ class Goals:
         return Goals(kind=self.kind, **placed)
 
 
-def load(job: Job) -> list[Goals]:
-    """All finished latents, an entry for each kind and size that has any.
+def load(job: Job, kinds: Sequence[str]) -> list[Goals]:
+    """The finished latents of some kinds, an entry for each kind and size that has any.
 
     Raises:
         FileNotFoundError: there are none.
     """
     files: dict[str, list[Path]] = defaultdict(list)
     for path in sorted((job.work / FOLDER).glob("*.npz")):
-        if ".part" not in path.name:
-            files[path.stem.rpartition("-")[0]].append(path)
+        name = path.stem.rpartition("-")[0]
+        if ".part" not in path.name and name.rpartition("-")[0] in kinds:
+            files[name].append(path)
     if not files:
         raise FileNotFoundError(
             f"{job.work}/{FOLDER} is empty: run the stage “fine_latents” first."

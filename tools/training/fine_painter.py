@@ -10,7 +10,7 @@ processor.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -26,7 +26,7 @@ from tools.training import tokenizer as tokens
 from tools.training.common import Job, averaged, to_pictures, to_tensor, write_sheet
 from tools.training.fine import SQUARE, Resident
 from tools.training.fine_latents import Goals
-from tools.training.latents import masked
+from tools.training.latents import CLOSE_UP, WHOLE, WIDER, masked
 from tools.training.painter import (
     CAPTION_DROPOUT,
     KEPT_WEIGHT,
@@ -38,6 +38,8 @@ from tools.training.scenarios import sample_scenarios
 
 BATCH = {"cpu": 8, "cuda": 256}
 CAPTIONS = 4  # of each goal
+FLAT = ("flat", WHOLE, WIDER)  # kinds of goals that are whole drawings of their seeds
+KINDS = (*FLAT, CLOSE_UP)  # all but the styles that LoRAs learn
 NAME = "fine_painter"
 SHOWN = 6
 
@@ -76,14 +78,14 @@ class Batch(NamedTuple):
 class Lessons:
     """Training batches from the precomputed latents, made on the job's device."""
 
-    def __init__(self, job: Job) -> None:
-        """Load latents, captions and the frozen text encoder."""
+    def __init__(self, job: Job, kinds: Sequence[str] = KINDS) -> None:
+        """Load the latents of some kinds of goals, captions and the frozen text encoder."""
         self.device = torch.device(job.device)
         self.batch = BATCH[self.device.type]
         self.encoder = text.load(job).to(self.device)
         self.tokenizer = tokens.load(job)
         self.alphas = build_scheduler().alphas_cumprod.to(self.device)
-        self.data = [one.to(self.device) for one in fine_latents.load(job)]
+        self.data = [one.to(self.device) for one in fine_latents.load(job, kinds)]
         self.ids = [self._captions(one).to(self.device) for one in self.data]
         self.shares = torch.tensor([float(len(one.seeds)) for one in self.data])
 
@@ -162,14 +164,15 @@ def report(
     name: str,
     lessons: Lessons,
     velocity: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor],
+    style: str = "flat",
 ) -> None:
-    """Write a sheet for held-out seeds: goal, upload shown, and painted.
+    """Write a sheet for held-out seeds in a style: goal, upload shown, and painted.
 
     `velocity` is that of noisy latents, mask and masked latents, time steps, and words, each twice:
     first for the empty prompt.
     """
     vae = fine_decoder.load(job)
-    scenarios = [sample_scenarios(HELD_OUT_SEED + k, SQUARE, 1, "flat")[0] for k in range(SHOWN)]
+    scenarios = [sample_scenarios(HELD_OUT_SEED + k, SQUARE, 1, style)[0] for k in range(SHOWN)]
     goals = to_tensor([one.goal.image for one in scenarios])
     mask = torch.from_numpy(np.stack([one.mask for one in scenarios]))[:, None].float()
     shown = masked(to_tensor([one.upload for one in scenarios]), mask)

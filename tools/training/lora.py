@@ -21,10 +21,15 @@ _ATTENTION = ("to_q", "to_k", "to_v", "to_out.0", "proj_in", "proj_out")
 _TARGETS = [*_ATTENTION, "ff.net.0.proj", "ff.net.2", "conv1", "conv2"]
 
 
+def config() -> LoraConfig:
+    """Rank and layers of a style's LoRA."""
+    return LoraConfig(r=RANK, lora_alpha=RANK, target_modules=_TARGETS)
+
+
 def build(job: Job) -> Pair:
     """The trained painter, frozen, with an untrained LoRA."""
     pair = joint.load(job)
-    pair.unet.add_adapter(LoraConfig(r=RANK, lora_alpha=RANK, target_modules=_TARGETS))
+    pair.unet.add_adapter(config())
     return pair
 
 
