@@ -14,7 +14,7 @@ yet: drawings, fine_vae, fine_decoder, fine_latents, fine_painter, fine_joint, k
 shared out: a tenth each is the time in all of the autoencoder, its decoder and the UNet alone,
 which is over where `restore` brought it; a third is for latents, and the rest is the further time
 of UNet and ControlNet together. `keep` writes the models to `tools/training/checkpoints`, where
-`restore` finds them. After them comes `fine_lora`.
+`restore` finds them. After them come `fine_lora` and `fine_adapter`.
 """
 
 from __future__ import annotations
@@ -60,6 +60,7 @@ STAGE_MINUTES = {
     "fine_painter": 600.0,
     "fine_joint": 100.0,
     "fine_lora": 15.0,
+    "fine_adapter": 30.0,
     "keep": 0.0,
     "judges": 6.0,
     "export": 0.0,
@@ -76,7 +77,7 @@ FINE = {
     "keep": 0.0,
 }
 LAST = "fine_joint"
-ASIDE = ("plain", "inpaint", "fine_lora", *FINE)  # only on demand
+ASIDE = ("plain", "inpaint", "fine_lora", "fine_adapter", *FINE)  # only on demand
 
 
 def main(given: Sequence[str] | None = None) -> None:

@@ -16,6 +16,7 @@ from tools.evaluation.sharpness import sharpness_of
 from tools.portraits import draw_seed
 from tools.training import (
     drawings,
+    fine_adapter,
     fine_decoder,
     fine_joint,
     fine_latents,
@@ -103,7 +104,11 @@ def test_it_fits_matrices_convolutions_and_biases_and_goes_on_where_it_ended() -
 def restored(work: Path) -> None:
     """Restore text encoder, tokenizer, painter and what is kept; other models take long."""
     stages = json.loads((PACK / "training.json").read_text(encoding="utf-8"))
-    others = [work / f"{stage}.pt" for stage in stages if stage not in ("text", "joint")]
+    others = [
+        work / f"{stage}.pt"
+        for stage in stages
+        if stage not in ("text", "joint", "encoder", "adapter")
+    ]
     for path in others:
         path.touch()
     restore.train(Job(minutes=0, threads=1, work=work, out=PACK))
@@ -241,6 +246,22 @@ def test_a_lora_learns_a_style_and_the_painter_stays_as_it_is(
             layer, _, kind = name.rpartition(".")
             same = name if name in trained else f"{layer}.base_layer.{kind}"
             torch.testing.assert_close(trained[same], value)
+
+
+def test_an_adapter_learns_with_its_encoder_and_the_painter_stays_as_it_is(tiny: Path) -> None:
+    run(tiny, 0.02)
+    job = Job(minutes=0.1, threads=1, work=tiny, out=PACK)
+    fine_latents.train(Job(minutes=0, threads=1, work=tiny, out=PACK))
+    before = fine_adapter.build(job).state_dict()
+    fine_adapter.train(job)
+    after = fine_adapter.load(job).state_dict()
+    moved = {name for name, value in before.items() if not torch.equal(value, after[name])}
+    learned = [name for name in before if name.startswith("encoder.") or "_ip." in name]
+    assert moved >= {name for name in learned if "position_ids" not in name}
+    painter = fine_joint.unet(job).state_dict()
+    assert not moved & {f"unet.{name}" for name in painter}
+    for name, value in painter.items():
+        torch.testing.assert_close(after[f"unet.{name}"], value)
 
 
 def test_only_along_skeletons_the_loss_weighs_more() -> None:

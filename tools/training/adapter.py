@@ -47,7 +47,7 @@ def _untrained(pair: Pair) -> dict[str, dict[str, Tensor]]:
     for place, name in enumerate(names):
         layer = name.removesuffix(".processor")
         for part in ("to_k", "to_v"):
-            attention[f"{2 * place + 1}.{part}_ip.weight"] = weights[f"{layer}.{part}.weight"]
+            attention[f"{2 * place + 1}.{part}_ip.weight"] = weights[f"{layer}.{part}.weight"].clone()
     projection = {
         "proj.weight": torch.randn(TOKENS * text.WIDTH, EMBEDDED) / EMBEDDED**0.5,
         "proj.bias": torch.zeros(TOKENS * text.WIDTH),
@@ -67,13 +67,17 @@ class Seeing(Pair):
 
     def put_on(self, weights: dict[str, dict[str, Tensor]] | None = None) -> None:
         """Attach the adapter, untrained or with these weights, to the UNet's attention."""
-        self.requires_grad_(False)
         weights = weights or _untrained(self)
         processors = self.unet._convert_ip_adapter_attn_to_diffusers([weights])
         layer = self.unet._convert_ip_adapter_image_proj_to_diffusers(weights["image_proj"])
         self.unet.set_attn_processor(processors)
         self.unet.encoder_hid_proj = MultiIPAdapterImageProjection([layer])
         self.unet.config.encoder_hid_dim_type = "ip_image_proj"
+        self.release()
+
+    def release(self) -> None:
+        """Make adapter and encoder trainable, and nothing else."""
+        self.requires_grad_(False)
         for part in (self.encoder, self.unet.encoder_hid_proj):
             part.requires_grad_(True)
         for processor in self.unet.attn_processors.values():
@@ -162,9 +166,13 @@ def train(job: Job) -> None:
     )
 
 
-def save(job: Job, folder: Path) -> None:
-    """Write the adapter as one file in the published layout, and its encoder beside it."""
-    model: Seeing = averaged(job.work, "adapter", build(job))
+def load(job: Job) -> Seeing:
+    """The trained adapter with its encoder, on the painter."""
+    return averaged(job.work, "adapter", build(job))
+
+
+def save(model: Seeing, folder: Path) -> None:
+    """Write an adapter as one file in the published layout, and its encoder beside it."""
     weights = {
         f"image_proj.{name}": weight
         for name, weight in _projection(model.unet.encoder_hid_proj).items()

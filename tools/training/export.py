@@ -115,7 +115,7 @@ def train(job: Job) -> None:
         "depth": lambda: _depth(job, job.out / "depth"),
         "rooms": lambda: _rooms(job, job.out / "rooms"),
         "joint": lambda: _painter(job),
-        "adapter": lambda: adapter.save(job, job.out / "ip-adapter"),
+        "adapter": lambda: adapter.save(adapter.load(job), job.out / "ip-adapter"),
         "lora-ink": lambda: _lora(job, "ink"),
         "lora-soft": lambda: _lora(job, "soft"),
     }

@@ -78,6 +78,8 @@ class Batch(NamedTuple):
 class Lessons:
     """Training batches from the precomputed latents, made on the job's device."""
 
+    dropout = CAPTION_DROPOUT
+
     def __init__(self, job: Job, kinds: Sequence[str] = KINDS) -> None:
         """Load the latents of some kinds of goals, captions and the frozen text encoder."""
         self.device = torch.device(job.device)
@@ -117,7 +119,7 @@ class Lessons:
         known = self.alphas[when][:, None, None, None]
         a, b = known.sqrt(), (1 - known).sqrt()
         ids = self.ids[place][rows, self._chosen(CAPTIONS)]
-        told = torch.rand(self.batch, 1, 1, device=self.device) >= CAPTION_DROPOUT
+        told = torch.rand(self.batch, 1, 1, device=self.device) >= self.dropout
         return Batch(
             noisy=a * clean + b * noise,
             extra=torch.cat([mask, data.uploads[rows, which].float()], 1),
