@@ -14,7 +14,8 @@ yet: drawings, fine_vae, fine_decoder, fine_latents, fine_painter, fine_joint, k
 shared out: a tenth each is the time in all of the autoencoder, its decoder and the UNet alone,
 which is over where `restore` brought it; a third is for latents, and the rest is the further time
 of UNet and ControlNet together. `keep` writes the models to `tools/training/checkpoints`, where
-`restore` finds them. After them come `fine_lora` and `fine_adapter`.
+`restore` finds them. After them come `fine_sharpener`,
+`fine_lora` and `fine_adapter`.
 """
 
 from __future__ import annotations
@@ -61,6 +62,7 @@ STAGE_MINUTES = {
     "fine_joint": 100.0,
     "fine_lora": 15.0,
     "fine_adapter": 30.0,
+    "fine_sharpener": 40.0,
     "keep": 0.0,
     "judges": 6.0,
     "export": 0.0,
@@ -77,7 +79,8 @@ FINE = {
     "keep": 0.0,
 }
 LAST = "fine_joint"
-ASIDE = ("plain", "inpaint", "fine_lora", "fine_adapter", *FINE)  # only on demand
+AFTER = ("fine_sharpener", "fine_lora", "fine_adapter")
+ASIDE = ("plain", "inpaint", *AFTER, *FINE)  # only on demand
 
 
 def main(given: Sequence[str] | None = None) -> None:

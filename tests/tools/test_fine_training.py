@@ -22,6 +22,7 @@ from tools.training import (
     fine_latents,
     fine_lora,
     fine_painter,
+    fine_sharpener,
     fine_vae,
     keep,
     restore,
@@ -262,6 +263,45 @@ def test_an_adapter_learns_with_its_encoder_and_the_painter_stays_as_it_is(tiny:
     assert not moved & {f"unet.{name}" for name in painter}
     for name, value in painter.items():
         torch.testing.assert_close(after[f"unet.{name}"], value)
+
+
+def test_a_decoder_is_sharpened_and_its_encoder_stays_as_it_is(
+    tiny: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"HELD_OUT": 2, "SIDE": 4, "TALL": (64, 80), "SQUARE": (64, 64)}.items():
+        monkeypatch.setattr(fine_sharpener, name, value)
+    run(tiny, 0.02)
+    job = Job(minutes=0.1, threads=1, work=tiny, out=PACK)
+    before = fine_sharpener.build(job).vae.state_dict()
+    fine_sharpener.train(job)
+    assert capsys.readouterr().out.count("fine_sharpener now") == 1
+    after = fine_sharpener.load(job).state_dict()
+    moved = {name for name, value in before.items() if not torch.equal(value, after[name])}
+    still = {name for name in before if name.startswith(("encoder.", "quant_conv."))}
+    assert not moved & still
+    assert moved >= {"decoder.conv_in.weight", "decoder.conv_out.weight"}
+
+
+def test_the_more_is_repainted_the_more_it_misses_the_drawing(tmp_path: Path) -> None:
+    restore.train(Job(minutes=0, threads=1, work=tmp_path, out=PACK))
+    repainter = fine_sharpener.Repainter(Job(minutes=0, threads=1, work=tmp_path, out=PACK))
+    drawn = draw_seed(5, (96, 96), with_masks=False).image
+    x = torch.from_numpy(drawn).permute(2, 0, 1)[None] / 127.5 - 1
+    clean = repainter.vae.encode(x).latent_dist.mode()
+    torch.manual_seed(0)
+    off = [(repainter.latents(x, begin, 2) - clean).square().mean() for begin in (1, 100, 600)]
+    assert off == sorted(off)
+    assert off[0] < 0.01 * clean.square().mean()
+
+
+@pytest.mark.parametrize("size", [(16, 16), (20, 24)])
+def test_crops_of_drawings_and_of_latents_show_the_same_place(size: tuple[int, int]) -> None:
+    z = torch.rand(2, 4, *size)
+    x = z[:, :3].repeat_interleave(8, 2).repeat_interleave(8, 3)
+    pictures, latents = fine_sharpener.crops(x, z, 5)
+    assert pictures.shape == (5, 3, 128, 128)
+    assert latents.shape == (5, 4, 16, 16)
+    torch.testing.assert_close(pictures[:, :, ::8, ::8], latents[:, :3])
 
 
 def test_only_along_skeletons_the_loss_weighs_more() -> None:

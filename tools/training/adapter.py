@@ -47,7 +47,9 @@ def _untrained(pair: Pair) -> dict[str, dict[str, Tensor]]:
     for place, name in enumerate(names):
         layer = name.removesuffix(".processor")
         for part in ("to_k", "to_v"):
-            attention[f"{2 * place + 1}.{part}_ip.weight"] = weights[f"{layer}.{part}.weight"].clone()
+            attention[f"{2 * place + 1}.{part}_ip.weight"] = weights[
+                f"{layer}.{part}.weight"
+            ].clone()
     projection = {
         "proj.weight": torch.randn(TOKENS * text.WIDTH, EMBEDDED) / EMBEDDED**0.5,
         "proj.bias": torch.zeros(TOKENS * text.WIDTH),

@@ -8,6 +8,8 @@ et al. 2021 (arXiv:2012.09841).
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
@@ -81,17 +83,37 @@ class Contest(nn.Module):
         y = self.vae.decode(z).sample
         edge = sum(F.l1_loss(a, b) for a, b in zip(edges(y), edges(x), strict=True))
         distance = F.l1_loss(y, x) + 0.5 * edge
-        fixed = {name: weight.detach() for name, weight in self.critic.named_parameters()}
-        verdict = -functional_call(self.critic, fixed, (y, z)).mean()
         last = self.vae.decoder.conv_out.weight
-        pulls = [
-            torch.autograd.grad(part, last, retain_graph=True)[0].norm()
-            for part in (distance, verdict)
-        ]
-        weight = (ADVERSARY * pulls[0] / (pulls[1] + 1e-4)).clamp(0, 10).detach()
-        real, decoded = self.critic(x, z), self.critic(y.detach(), z)
-        hinge = F.relu(1 - real).mean() + F.relu(1 + decoded).mean()
-        return distance + weight * verdict + 0.5 * hinge
+        return contested(self.critic, last, Seen(x=x, y=y, z=z), distance)
+
+
+class Seen(NamedTuple):
+    """What a discriminator sees: drawings x, the same decoded y, and their latents z."""
+
+    x: Tensor
+    y: Tensor
+    z: Tensor
+
+
+def contested(critic: Critic, last: Tensor, seen: Seen, distance: Tensor) -> Tensor:
+    """The loss of a decoder and its discriminator together.
+
+    Args:
+        critic: the discriminator, trained by the hinge loss.
+        last: weights of the decoder's last layer, at which the verdict is balanced.
+        seen: one batch.
+        distance: of the decoded pictures from the drawings.
+    """
+    x, y, z = seen
+    fixed = {name: weight.detach() for name, weight in critic.named_parameters()}
+    verdict = -functional_call(critic, fixed, (y, z)).mean()
+    pulls = [
+        torch.autograd.grad(part, last, retain_graph=True)[0].norm() for part in (distance, verdict)
+    ]
+    weight = (ADVERSARY * pulls[0] / (pulls[1] + 1e-4)).clamp(0, 10).detach()
+    real, decoded = critic(x, z), critic(y.detach(), z)
+    hinge = F.relu(1 - real).mean() + F.relu(1 + decoded).mean()
+    return distance + weight * verdict + 0.5 * hinge
 
 
 def build(job: Job) -> Contest:
