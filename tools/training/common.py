@@ -25,7 +25,7 @@ M = TypeVar("M", bound=nn.Module)
 
 SQUARE = (192, 192)
 TALL = (168, 208)
-SAVE_SECONDS, REPORT_SECONDS = 120, 300
+SAVE_SECONDS = 120
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,12 @@ class Trainer(Generic[M]):
     of the *time* spent, down to 6 %; so `minutes` may be raised later and training simply goes
     on. An exponential moving average of the weights is kept beside the trained ones and is what
     gets exported.
+
+    Attributes:
+        report_seconds: between two reports.
     """
+
+    report_seconds = 300.0
 
     def __init__(
         self, job: Job, name: str, model: M, lr: float, decay: float = 0.999, half: bool = False
@@ -141,7 +146,7 @@ class Trainer(Generic[M]):
             if now - last_save > SAVE_SECONDS:
                 self.save()
                 last_save = time.monotonic()
-            if now - last_report > REPORT_SECONDS:
+            if now - last_report > self.report_seconds:
                 report()
                 last_report = time.monotonic()
         self.save()

@@ -21,6 +21,8 @@ TALL = (384, 480)
 class Resident(Trainer[M]):
     """A training loop whose model and lessons lie on the job's device, with Muon, in bfloat16."""
 
+    report_seconds = 900.0  # a sheet at 384 pixels takes half a minute
+
     def __init__(self, job: Job, name: str, model: M, lr: float, decay: float = 0.998) -> None:
         """Set up `model`, resuming from `job.work/name.pt` where that exists."""
         super().__init__(job, name, model, lr, decay, half=True)
