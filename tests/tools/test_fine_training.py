@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -117,18 +119,18 @@ def restored(work: Path) -> None:
         path.unlink()
 
 
-@pytest.fixture
-def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of work with text encoder and today's painter, and stages that take seconds."""
+def shrink(monkeypatch: pytest.MonkeyPatch, work: Path) -> None:
+    """Make stages take seconds, in this process, and keep their models in a folder of work."""
     small, tall = (64, 64), (64, 80)
-    for module in (drawings, fine_vae):
+    for module in (drawings, fine_vae, fine_sharpener):
         monkeypatch.setattr(module, "TALL", tall)
-    for module in (fine_vae, fine_decoder, fine_painter, fine_joint):
+    for module in (fine_vae, fine_decoder, fine_painter, fine_joint, fine_sharpener):
         monkeypatch.setattr(module, "SQUARE", small)
     values = {
         drawings: {"COUNT": 4, "CHUNK": 2},
         fine_vae: {"WIDTHS": (8, 8, 8, 16), "CROP": 32, "HELD_OUT": 4},
         fine_decoder: {"BATCH": 2, "CROP": 32, "HELD_OUT": 2},
+        fine_sharpener: {"HELD_OUT": 2, "SIDE": 4},
         fine_latents: {
             "BUCKETS": {"square": small, "tall": tall, "wide": (80, 64)},
             "GOALS": {
@@ -139,14 +141,44 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             "CHUNK": 2,
         },
         fine_painter: {"BATCH": {"cpu": 2}, "SHOWN": 1},
-        keep: {"KEPT": tmp_path / "kept"},
+        keep: {"KEPT": work / "kept"},
     }
     for module, settings in values.items():
         for name, value in settings.items():
             monkeypatch.setattr(module, name, value)
+    monkeypatch.setattr("multiprocessing.get_context", lambda _kind: InThisProcess)
+
+
+@pytest.fixture(scope="module")
+def trained_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of work in which the stages of `fine` and the sharpener ran, with all latents."""
+    work = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        shrink(monkeypatch, work)
+        (work / "kept").mkdir()
+        restored(work)
+        run(work, 0.02)
+        job = Job(minutes=0.01, threads=1, work=work, out=PACK)
+        fine_latents.train(replace(job, minutes=0))
+        fine_sharpener.train(job)
+        keep.train(job)
+    return work
+
+
+@pytest.fixture
+def trained(trained_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the folder in which all stages ran."""
+    shrink(monkeypatch, tmp_path)
+    shutil.copytree(trained_once, tmp_path, dirs_exist_ok=True)
+    return tmp_path
+
+
+@pytest.fixture
+def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of work with text encoder and today's painter, in which no stage ran."""
+    shrink(monkeypatch, tmp_path)
     (tmp_path / "kept").mkdir()
     restored(tmp_path)
-    monkeypatch.setattr("multiprocessing.get_context", lambda _kind: InThisProcess)
     return tmp_path
 
 
@@ -179,8 +211,8 @@ def run(work: Path, minutes: float) -> None:
 
 
 def steps(work: Path) -> list[int]:
-    states = [torch.load(work / f"{name}.pt", weights_only=True) for name in keep.MODELS]
-    return [int(state["step"]) for state in states]
+    found = [path for name in keep.MODELS if (path := work / f"{name}.pt").exists()]
+    return [int(torch.load(path, weights_only=True)["step"]) for path in found]
 
 
 def test_one_command_trains_all_stages_which_go_on_where_they_ended(tiny: Path) -> None:
@@ -200,59 +232,55 @@ def test_one_command_trains_all_stages_which_go_on_where_they_ended(tiny: Path) 
 
 
 def test_what_is_kept_is_restored_in_a_new_clone_and_loads_as_published_models_do(
-    tiny: Path,
+    trained: Path,
 ) -> None:
-    run(tiny, 0.02)
-    for name in ("fine_vae", "fine_decoder"):
+    for name in ("fine_vae", "fine_decoder", "fine_sharpener"):
         AutoencoderKL.from_pretrained(keep.KEPT / name)
     for name in ("fine_painter", "fine_joint/unet"):
         UNet2DConditionModel.from_pretrained(keep.KEPT / name)
     ControlNetModel.from_pretrained(keep.KEPT / "fine_joint/controlnet")
-    new = tiny / "new"
+    new = trained / "new"
     new.mkdir()
     restored(new)
-    assert steps(new) == steps(tiny)
+    assert steps(new) == steps(trained)
     for name in keep.MODELS:
         kept = torch.load(new / f"{name}.pt", weights_only=True)["average"]
-        trained = torch.load(tiny / f"{name}.pt", weights_only=True)["average"]
+        made = torch.load(trained / f"{name}.pt", weights_only=True)["average"]
         for weight, value in kept.items():
-            torch.testing.assert_close(value, trained[weight], rtol=1e-3, atol=1e-3)
+            if not weight.startswith("critic."):  # no part of a published model
+                torch.testing.assert_close(value, made[weight], rtol=1e-3, atol=1e-3)
 
 
-def test_painter_and_controlnet_learn_together(tiny: Path) -> None:
-    run(tiny, 0.02)
-    job = Job(minutes=0, threads=1, work=tiny, out=PACK)
+def test_painter_and_controlnet_learn_together(trained: Path) -> None:
+    job = Job(minutes=0, threads=1, work=trained, out=PACK)
     fine_latents.train(job)  # all kinds, with maps and without
     before = fine_joint.build(job).state_dict()
-    fine_joint.train(Job(minutes=0.2, threads=1, work=tiny, out=PACK))
+    fine_joint.train(Job(minutes=0.2, threads=1, work=trained, out=PACK))
     after = fine_joint.load(job).state_dict()
     assert all(not torch.equal(value, after[weight]) for weight, value in before.items())
 
 
 def test_a_lora_learns_a_style_and_the_painter_stays_as_it_is(
-    tiny: Path, monkeypatch: pytest.MonkeyPatch
+    trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     goals = {"square": {"flat": 2, "ink": 2, "soft": 2}}
     monkeypatch.setattr(fine_latents, "GOALS", goals)
-    run(tiny, 0.02)
-    fine_latents.train(Job(minutes=0, threads=1, work=tiny, out=PACK))
-    job = Job(minutes=0.05, threads=1, work=tiny, out=PACK)
+    fine_latents.train(Job(minutes=0, threads=1, work=trained, out=PACK))
+    job = Job(minutes=0.05, threads=1, work=trained, out=PACK)
     fine_lora.train(job)
     for style in ("ink", "soft"):
         weights = fine_lora.load(job, style)
         assert all(weight.isfinite().all() for weight in weights.values())
         assert any(weight.any() for name, weight in weights.items() if "lora_B" in name)
-        trained = torch.load(tiny / f"fine_lora-{style}.pt", weights_only=True)["model"]
+        model = torch.load(trained / f"fine_lora-{style}.pt", weights_only=True)["model"]
         for name, value in fine_joint.unet(job).state_dict().items():
             layer, _, kind = name.rpartition(".")
-            same = name if name in trained else f"{layer}.base_layer.{kind}"
-            torch.testing.assert_close(trained[same], value)
+            same = name if name in model else f"{layer}.base_layer.{kind}"
+            torch.testing.assert_close(model[same], value)
 
 
-def test_an_adapter_learns_with_its_encoder_and_the_painter_stays_as_it_is(tiny: Path) -> None:
-    run(tiny, 0.02)
-    job = Job(minutes=0.1, threads=1, work=tiny, out=PACK)
-    fine_latents.train(Job(minutes=0, threads=1, work=tiny, out=PACK))
+def test_an_adapter_learns_with_its_encoder_and_the_painter_stays_as_it_is(trained: Path) -> None:
+    job = Job(minutes=0.1, threads=1, work=trained, out=PACK)
     before = fine_adapter.build(job).state_dict()
     fine_adapter.train(job)
     after = fine_adapter.load(job).state_dict()
@@ -266,12 +294,9 @@ def test_an_adapter_learns_with_its_encoder_and_the_painter_stays_as_it_is(tiny:
 
 
 def test_a_decoder_is_sharpened_and_its_encoder_stays_as_it_is(
-    tiny: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    trained: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name, value in {"HELD_OUT": 2, "SIDE": 4, "TALL": (64, 80), "SQUARE": (64, 64)}.items():
-        monkeypatch.setattr(fine_sharpener, name, value)
-    run(tiny, 0.02)
-    job = Job(minutes=0.1, threads=1, work=tiny, out=PACK)
+    job = Job(minutes=0.1, threads=1, work=trained, out=PACK)
     before = fine_sharpener.build(job).vae.state_dict()
     fine_sharpener.train(job)
     assert capsys.readouterr().out.count("fine_sharpener now") == 1
@@ -321,9 +346,8 @@ def test_a_stage_says_which_one_has_to_come_before(tiny: Path, stage: str) -> No
         train_pack.main([stage, "--minutes", "0.001", "--work", str(tiny), "--out", str(PACK)])
 
 
-def test_latents_are_those_of_the_lesson(tiny: Path) -> None:
-    run(tiny, 0.02)
-    job = Job(minutes=0, threads=1, work=tiny, out=PACK)
+def test_latents_are_those_of_the_lesson(trained: Path) -> None:
+    job = Job(minutes=0, threads=1, work=trained, out=PACK)
     fine_latents.train(job)
     sizes = {"close-up": (10, 8), "flat": (8, 8), "whole": (10, 8), "wider": (8, 10)}
     assert {one.kind: tuple(one.goals.shape[-2:]) for one in fine_latents.load(job, KINDS)} == sizes
@@ -347,11 +371,10 @@ def test_a_wider_scene_keeps_a_box_that_holds_the_head(size: tuple[int, int]) ->
         assert mask.any()
 
 
-def test_latents_of_another_encoder_are_not_added_to(tiny: Path) -> None:
-    run(tiny, 0.02)
-    (tiny / "fine_vae.pt").unlink()
+def test_latents_of_another_encoder_are_not_added_to(trained: Path) -> None:
+    (trained / "fine_vae.pt").unlink()
     with pytest.raises(ValueError, match="another encoder's latents"):
-        run(tiny, 0.02)
+        run(trained, 0.02)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from diffusers import ModelMixin
 
-from tools.training import fine_decoder, fine_joint, fine_painter, fine_vae
+from tools.training import fine_decoder, fine_joint, fine_painter, fine_sharpener, fine_vae
 from tools.training.common import Job
 
 KEPT = Path(__file__).parent / "checkpoints"
@@ -23,6 +23,7 @@ MODELS: dict[str, dict[str, Callable[[Job], ModelMixin]]] = {
     fine_decoder.NAME: {"": fine_decoder.load},
     fine_painter.NAME: {"": fine_painter.load},
     fine_joint.NAME: {"unet": fine_joint.unet, "controlnet": fine_joint.control},
+    fine_sharpener.NAME: {"": fine_sharpener.load},
 }
 
 

@@ -30,6 +30,7 @@ from tools.training import (
     fine_decoder,
     fine_joint,
     fine_painter,
+    fine_sharpener,
     fine_vae,
     keep,
     lora,
@@ -118,7 +119,9 @@ def _lora(job: Job, style: str) -> nn.Module:
     return model
 
 
-def _kept(model: fine_vae.Passage | fine_decoder.Rendering, name: str) -> nn.Module:
+def _kept(
+    model: fine_vae.Passage | fine_decoder.Rendering | fine_sharpener.Contest, name: str
+) -> nn.Module:
     _filled(model.vae, keep.KEPT / name)
     return model
 
@@ -169,6 +172,7 @@ def train(job: Job) -> None:
         fine_joint.NAME: lambda: _pair(
             keep.KEPT / fine_joint.NAME / "unet", keep.KEPT / fine_joint.NAME / "controlnet"
         ),
+        fine_sharpener.NAME: lambda: _kept(fine_sharpener.Contest(), fine_sharpener.NAME),
     }
     for stage, build in models.items():
         # A pack may be older than a stage.
