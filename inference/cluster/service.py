@@ -21,7 +21,7 @@ REQUESTS, LOOKS = 64, 8
 # answer before it is held to be gone.
 DRAIN, HEALTH_SECONDS = 30.0, 10.0
 # Seconds after which a call that waits for a painter looks for a free one again. Serve's 0.5 would
-# leave painters without work for a fourth of the time that a short job takes.
+# leave painters without work for a fifth of the time that a short job takes.
 LOOK_AGAIN = 0.05
 # New replicas take requests before the old ones end.
 SURGE = 100
