@@ -6,6 +6,7 @@ import asyncio
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -74,7 +75,7 @@ class Painter:
             stage and steps. Nothing at all if another painter has the job, or it was deleted.
         """
         await self.checkpoint(checkpoint)
-        told: list[Event] = []
+        told = deque[Event](maxlen=1)
         # Where the caller is gone, the job goes back into the queue; one that was deleted is gone.
         stopped = threading.Event()
         work = asyncio.get_running_loop().run_in_executor(
@@ -84,8 +85,7 @@ class Painter:
             while not work.done():
                 await asyncio.wait({work}, timeout=PROGRESS)
                 if told:
-                    yield told[-1]
-                    told.clear()
+                    yield told.pop()
             await work
         finally:
             stopped.set()

@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
-from torch import Tensor, nn
+from torch import Tensor
 
 from tools.evaluation.enlarging import psnr
 from tools.evaluation.sharpness import sharpness_of
@@ -32,15 +32,12 @@ HELD_OUT, SHOWN_FROM = 6, 300
 NAME = "fine_sharpener"
 
 
-class Contest(nn.Module):
+class Contest(fine_decoder.Rendering):
     """The autoencoder with trainable decoder, and its discriminator."""
 
     def __init__(self) -> None:
         """Build both, untrained."""
         super().__init__()
-        self.vae: AutoencoderKL = fine_vae.build_vae()
-        for part in (self.vae.encoder, self.vae.quant_conv):
-            part.requires_grad_(False)
         self.critic = Critic()
 
     def loss(self, x: Tensor, z: Tensor) -> Tensor:

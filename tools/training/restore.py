@@ -119,9 +119,7 @@ def _lora(job: Job, style: str) -> nn.Module:
     return model
 
 
-def _kept(
-    model: fine_vae.Passage | fine_decoder.Rendering | fine_sharpener.Contest, name: str
-) -> nn.Module:
+def _kept(model: fine_vae.Passage | fine_decoder.Rendering, name: str) -> nn.Module:
     _filled(model.vae, keep.KEPT / name)
     return model
 
