@@ -71,15 +71,7 @@ class HistoryPanel:
 
     def _chosen(self) -> None:
         with gr.Column(scale=2, min_width=320, elem_id="history-chosen"):
-            self.view = gr.ImageSlider(
-                format="jpeg", interactive=False, max_height=470, visible=False,
-                elem_id="history-view", label="Before / after", buttons=["fullscreen"],
-            )  # fmt: skip
-            self.about = gr.HTML(elem_id="history-about")
-            self.pair = gr.Checkbox(
-                label="Compare with the one chosen before", container=False, visible=False,
-                elem_id="history-pair",
-            )  # fmt: skip
+            # The buttons stand above the picture: one that loads late would move them.
             with gr.Row(elem_classes="tight", visible=False, elem_id="history-use") as self.uses:
                 self.reopen = _button("Open again", "history-reopen", variant="primary")
                 self.use_settings = _button("Use settings", "history-settings")
@@ -90,6 +82,15 @@ class HistoryPanel:
                 )
                 self.star = _button("Star", "history-star")
                 self.delete = _button("Delete", "history-delete")
+            self.view = gr.ImageSlider(
+                format="jpeg", interactive=False, max_height=470, visible=False,
+                elem_id="history-view", label="Before / after", buttons=["fullscreen"],
+            )  # fmt: skip
+            self.about = gr.HTML(elem_id="history-about")
+            self.pair = gr.Checkbox(
+                label="Compare with the one chosen before", container=False, visible=False,
+                elem_id="history-pair",
+            )  # fmt: skip
 
     def of_chosen(self) -> list[Any]:
         """The components that show a chosen picture."""

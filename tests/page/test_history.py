@@ -134,6 +134,19 @@ def test_a_picture_is_compared_with_its_photo_and_with_another_one(page: Page) -
     assert is_near(after, (200, 80, 60))
 
 
+def test_buttons_stand_above_the_picture_which_would_move_them(page: Page) -> None:
+    choose(page, PROMPTS[0])
+    expect(page.locator("#history-view img").first).to_be_visible(timeout=PATIENCE)
+    view = page.locator("#history-view").bounding_box()
+    buttons = page.locator("#history-chosen button:visible[id]").all()
+    assert view is not None
+    assert len(buttons) >= 5
+    for button in buttons:
+        box = button.bounding_box()
+        assert box is not None
+        assert box["y"] + box["height"] <= view["y"]
+
+
 def test_a_star_is_shown_and_found(page: Page) -> None:
     choose(page, PROMPTS[2])
     page.locator("#history-star").click()
