@@ -7,7 +7,8 @@ the caption's scene in the new part alone; the colour jump across the border, be
 neighbouring lines nearby; the mean jump in the strip beyond it, in which colours are led over,
 beside the same, about 1 where nothing is to be seen; and how many of the shoulders, elbows, wrists
 and hips that are found beyond the border in a drawing of the whole figure are found there in the
-painted picture, too.
+painted picture, too. Those that are found even where all beyond the border is gray do not count:
+the pose model guesses them from what is inside.
 """
 
 from __future__ import annotations
@@ -123,14 +124,12 @@ def measure(bench: Bench, result: Result, canvas: WiderCanvas, spec: PortraitSpe
     """Measure one picture."""
     picture, inside = result.images[0], canvas.box.slices
     jumps = np.array(list(jumps_at(picture, canvas)))
-    whole = draw(whole_figure(spec, canvas), canvas.size)
-    there, drawn = (joints_found(bench, one, whole, canvas) for one in (picture, whole.image))
     return Found(
         changed=int((picture[inside] != result.original[inside]).any(axis=2).sum()),
         scene=scene_of(picture, canvas) == spec.scene,
         jump=float(jumps[:, 0].mean()),
         strip=float(jumps[:, 1].mean()),
-        joints=[is_there for is_there, is_known in zip(there, drawn, strict=True) if is_known],
+        joints=joints_beyond(bench, picture, spec, canvas),
     )
 
 
@@ -143,6 +142,27 @@ def whole_figure(spec: PortraitSpec, canvas: WiderCanvas) -> PortraitSpec:
         head_y=(box.top + spec.head_y * box.size[1]) / height,
         head_size=spec.head_size * min(box.size) / min(canvas.size),
     )
+
+
+def without_the_new(picture: Pixels, canvas: WiderCanvas) -> Pixels:
+    """The picture with gray beyond the border."""
+    return np.where(canvas.is_new()[..., None], np.uint8(128), picture)
+
+
+def joints_beyond(
+    bench: Bench, picture: Pixels, spec: PortraitSpec, canvas: WiderCanvas
+) -> list[bool]:
+    """Whether a picture has them, for all joints beyond the border that are to be seen there."""
+    whole = draw(whole_figure(spec, canvas), canvas.size)
+    there, drawn, guessed = (
+        joints_found(bench, one, whole, canvas)
+        for one in (picture, whole.image, without_the_new(whole.image, canvas))
+    )
+    return [
+        is_there
+        for is_there, is_drawn, is_guessed in zip(there, drawn, guessed, strict=True)
+        if is_drawn and not is_guessed
+    ]
 
 
 def joints_found(bench: Bench, picture: Pixels, whole: Portrait, canvas: WiderCanvas) -> list[bool]:
