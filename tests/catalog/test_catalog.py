@@ -101,7 +101,7 @@ def test_each_source_is_safe_and_says_whose_it_is(source: Source) -> None:
 def test_each_style_explains_itself(style: Style) -> None:
     assert style.title
     assert style.description.endswith(".")
-    assert style.native_size == {"pack": 192, "sd15": 576}[style.family]
+    assert style.native_size == {"pack": 384, "sd15": 576}[style.family]
 
 
 @pytest.mark.parametrize("style", BUILT_IN.styles("sd15"), ids=lambda style: style.key)
