@@ -1,10 +1,9 @@
-"""Tests of training the finer painter: its stages at tiny size, its optimizer, its measures."""
+"""Tests of training the finer painter: its stages at tiny size."""
 
 from __future__ import annotations
 
 import json
 import shutil
-from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,8 +12,7 @@ import pytest
 import torch
 from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
 
-from tools import measure_autoencoder, train_pack
-from tools.evaluation.sharpness import sharpness_of
+from tools import train_pack
 from tools.portraits import draw_seed
 from tools.training import (
     drawings,
@@ -32,73 +30,8 @@ from tools.training import (
 )
 from tools.training.common import Job
 from tools.training.fine_painter import KINDS
-from tools.training.muon import Muon, orthogonal
 
 PACK = Path(__file__).parents[2] / "assets" / "pack"
-FLAT = np.full((48, 64, 3), 90, np.uint8)
-
-
-# --- sharpness ----------------------------------------------------------------------------------
-
-
-def test_a_blurred_drawing_is_less_sharp_and_a_flat_picture_not_at_all() -> None:
-    drawn = draw_seed(3, (96, 120), with_masks=False).image
-    coarse = drawn.reshape(60, 2, 48, 2, 3).mean((1, 3)).astype(np.uint8)
-    share = sharpness_of(coarse.repeat(2, 0).repeat(2, 1)).share_of(sharpness_of(drawn))
-    assert share.laplacian < 1
-    assert share.energy < 1
-    assert sharpness_of(drawn).share_of(sharpness_of(drawn)).gradient == 1
-    assert sharpness_of(FLAT).gradient == sharpness_of(FLAT).laplacian == 0
-
-
-def test_a_step_of_one_level_is_one_gradient_on_one_column_of_pixels() -> None:
-    step = FLAT.copy()
-    step[:, 32:] += 10
-    assert sharpness_of(step).gradient == pytest.approx(10 / 64)
-    assert sharpness_of(step).laplacian == pytest.approx(2 * 10 / 64)
-    assert sharpness_of(step).energy == pytest.approx(10**2 / 64)
-    beside = np.zeros(step.shape[:2], bool)
-    beside[:, :20] = True
-    assert sharpness_of(step, beside).gradient == 0
-
-
-# --- the optimizer ------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("shape", [(3, 16, 64), (2, 64, 16)])
-def test_singular_values_become_about_one(shape: tuple[int, ...]) -> None:
-    matrices = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    values = torch.linalg.svdvals(orthogonal(matrices))
-    assert values.min() > 0.5
-    assert values.max() < 1.4
-
-
-def test_it_fits_matrices_convolutions_and_biases_and_goes_on_where_it_ended() -> None:
-    torch.manual_seed(0)
-    model = torch.nn.Sequential(
-        torch.nn.Conv2d(3, 16, 3), torch.nn.Flatten(), torch.nn.Linear(144, 12)
-    )
-    x, goal = torch.randn(32, 3, 5, 5), torch.randn(32, 12)
-    optimizer = Muon(model.parameters(), 0.01)
-
-    def steps(optimizer: Muon, count: int) -> list[float]:
-        losses = []
-        for _ in range(count):
-            loss = (model(x) - goal).square().mean()
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            losses.append(loss.item())
-        return losses
-
-    losses = steps(optimizer, 40)
-    assert losses[-1] < 0.5 * losses[0]
-    kept, weights = deepcopy(optimizer.state_dict()), deepcopy(model.state_dict())
-    first = steps(optimizer, 3)
-    model.load_state_dict(weights)
-    again = Muon(model.parameters(), 0.01)
-    again.load_state_dict(kept)
-    assert steps(again, 3) == first
 
 
 # --- the stages ---------------------------------------------------------------------------------
@@ -422,25 +355,3 @@ def test_drawings_are_the_same_for_a_seed_and_some_are_parts_of_larger_ones() ->
         for seed, picture in enumerate(pictures)
     ]
     assert 0 < sum(whole) < len(whole)
-
-
-# --- the measure --------------------------------------------------------------------------------
-
-
-def test_the_measure_misses_its_goals_at_half_the_size(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    sheet = tmp_path / "eyes.png"
-    arguments = ["--count", "16", "--threads", "1", "--at", "96", "--sheet", str(sheet)]
-    assert measure_autoencoder.main(arguments) == 1
-    assert "| PSNR, dB |" in capsys.readouterr().out
-    assert sheet.stat().st_size > 0
-
-
-def test_a_table_passes_only_within_its_goals() -> None:
-    def found(decibels: float, share: float) -> measure_autoencoder.Passed:
-        shares = measure_autoencoder.Sharpness(gradient=share, laplacian=share, energy=0.5)
-        return measure_autoencoder.Passed(decibels=decibels, shares=shares, deviation=1.0)
-
-    for decibels, share, missed in ((31, 1.0, False), (29, 1.0, True), (31, 0.8, True)):
-        assert measure_autoencoder.table([found(decibels, share)])[1] is missed
