@@ -39,7 +39,7 @@ def test_the_measure_misses_its_goals_at_half_the_size(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     sheet = tmp_path / "eyes.png"
-    arguments = ["--count", "16", "--threads", "1", "--at", "96", "--sheet", str(sheet)]
+    arguments = ["--count", "16", "--threads", "1", "--at", "192", "--sheet", str(sheet)]
     assert measure_autoencoder.main(arguments) == 1
     assert "| PSNR, dB |" in capsys.readouterr().out
     assert sheet.stat().st_size > 0
