@@ -58,8 +58,9 @@ def test_painter_and_controlnet_learn_together(trained: Path) -> None:
     assert all(not torch.equal(value, after[weight]) for weight, value in before.items())
 
 
-def test_a_lora_learns_a_style_further_and_the_unet_stays_as_it_is(trained: Path) -> None:
+def test_a_lora_learns_a_style_further_on_the_unet_as_it_is_by_now(trained: Path) -> None:
     job = job_of(trained, 0.05)
+    joint.train(job)
     lora.train(job)
     for style in ("ink", "soft"):
         weights = lora.load(job, style)
@@ -72,10 +73,11 @@ def test_a_lora_learns_a_style_further_and_the_unet_stays_as_it_is(trained: Path
             torch.testing.assert_close(model[same], value)
 
 
-def test_an_adapter_learns_further_with_its_encoder_and_the_unet_stays_as_it_is(
+def test_an_adapter_learns_further_with_its_encoder_on_the_unet_as_it_is_by_now(
     trained: Path,
 ) -> None:
     job = job_of(trained, 0.1)
+    joint.train(job)
     before = adapter.build(job).state_dict()
     adapter.train(job)
     after = adapter.load(job).state_dict()

@@ -127,6 +127,10 @@ def train(job: Job) -> None:
     """Train encoder and adapter."""
     torch.manual_seed(0)
     trainer = Resident(job, NAME, build(job), lr=3e-4)
+    unet = joint.unet(job).state_dict()
+    for model in (trainer.model, trainer.average):
+        # The UNet of a checkpoint may have been trained on since.
+        model.unet.load_state_dict(unet, strict=False)
     torch.manual_seed(trainer.step)
     lessons = SeenLessons(job, trainer.step + 10)
     trainer.run(lambda: lessons.seen(trainer.model), lambda: report(job, trainer, lessons))

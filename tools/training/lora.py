@@ -35,8 +35,17 @@ def train(job: Job) -> None:
     for style in STYLES:
         torch.manual_seed(0)
         trainer = Resident(job, f"lora-{style}", build(job), lr=6e-4)
+        _put_on(trainer, joint.unet(job))
         torch.manual_seed(trainer.step)
         _run(job, trainer, Lessons(job, (style,)), style)
+
+
+def _put_on(trainer: Resident[UNet2DConditionModel], unet: UNet2DConditionModel) -> None:
+    """Put the LoRA on this UNet; the one in a checkpoint may have been trained on since."""
+    for model in (trainer.model, trainer.average):
+        below = {name.replace(".base_layer.", "."): one for name, one in model.state_dict().items()}
+        for name, weight in unet.state_dict().items():
+            below[name].copy_(weight)
 
 
 def _run(job: Job, trainer: Resident[UNet2DConditionModel], lessons: Lessons, style: str) -> None:
