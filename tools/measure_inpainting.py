@@ -8,7 +8,7 @@ inpaint.
 
 Half of the masks are random shapes, painted with the drawing's own caption; the others are all but
 the head, painted with the caption of another scene and the pose ControlNet, as in the product.
-Every difference of colour is ΔE 1976 (CIELAB). Lengths are in pixels of a drawing of 192×192.
+Every difference of colour is ΔE 1976 (CIELAB). Lengths are in pixels of a drawing of 384×384.
 """
 
 from __future__ import annotations

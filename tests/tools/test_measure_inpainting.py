@@ -75,7 +75,7 @@ def test_the_four_channel_unet_starts_as_the_nine_channel_one_that_repaints_ever
     first.load_state_dict({name: weights[f"conv_in.{name}"] for name in ("weight", "bias")})
     noisy = torch.randn(2, 4, 24, 24, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        gray = vae.encode(torch.zeros(1, 3, 192, 192)).latent_dist.mode()
+        gray = vae.encode(torch.zeros(1, 3, *plain.SQUARE)).latent_dist.mode()
         held = gray.mean((2, 3), keepdim=True) * vae.config.scaling_factor
         extra = torch.cat([torch.ones(1, 1, 1, 1), held], 1).expand(2, -1, 24, 24)
         whole = unet.conv_in(torch.cat([noisy, extra], 1))

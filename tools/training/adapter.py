@@ -9,30 +9,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from diffusers.models.embeddings import ImageProjection, MultiIPAdapterImageProjection
 from safetensors.torch import save_file
 from torch import Tensor
-from torch.nn import functional as F
 
-from tools.portraits import HELD_OUT_SEED
-from tools.training import encoder, joint, latents, text
-from tools.training import vae as autoencoder
-from tools.training.common import (
-    SQUARE,
-    Job,
-    Trainer,
-    averaged,
-    to_pictures,
-    to_tensor,
-    write_sheet,
-)
+from tools.training import encoder, joint, text
+from tools.training.common import Job, averaged
 from tools.training.encoder import EMBEDDED, HEADS, build_encoder, pictures_of, shown, to_input
-from tools.training.painter import Lessons, Pair, mixed_loss, sample
-from tools.training.scenarios import sample_scenarios
+from tools.training.latents import CLOSE_UP
+from tools.training.lessons import Lessons, shown_seeds, write_paintings
+from tools.training.pair import Pair
+from tools.training.resident import Resident
 
+NAME = "adapter"
 TOKENS = 4
 UNCAPTIONED = 0.6
 UNSEEN = 0.1
@@ -104,73 +95,62 @@ class Seeing(Pair):
 def build(job: Job) -> Seeing:
     """The trained painter with an untrained adapter."""
     model = Seeing()
-    model.unet.load_state_dict(joint.load(job).unet.state_dict())
+    model.unet.load_state_dict(joint.unet(job).state_dict())
     model.encoder.load_state_dict(encoder.load(job).state_dict())
     model.put_on()
     return model
 
 
 class SeenLessons(Lessons):
-    """Batches with image prompts, without skeletons, mostly without captions."""
+    """Batches with image prompts, mostly without captions."""
 
-    heads_alone = HEADS
+    dropout = UNCAPTIONED
 
-    def maps(self, seeds: Tensor, bucket: str) -> Tensor:  # noqa: ARG002, one size for both
-        """The image prompts, (n, 3, 64, 64); a part of them zero."""
-        pictures, _ = pictures_of(seeds.tolist(), self.rng, self.heads_alone)
-        hidden = torch.from_numpy(self.rng.random((len(pictures), 1, 1, 1)) < UNSEEN)
-        return to_input(pictures).masked_fill(hidden, 0)
+    def __init__(self, job: Job, seed: int) -> None:
+        """Load the latents; `seed` is that of the choice of image prompts."""
+        super().__init__(job, ("flat", CLOSE_UP))
+        self._rng = np.random.default_rng(seed)
+        is_near = torch.tensor([one.kind == CLOSE_UP for one in self.data])
+        for share, which in ((CLOSE_UPS, is_near), (1 - CLOSE_UPS, ~is_near)):
+            self.shares[which] *= share / self.shares[which].sum()
 
-    def _captions(self, seeds: Tensor) -> list[str]:
-        captions = super()._captions(seeds)
-        return ["" if self.rng.random() < UNCAPTIONED else caption for caption in captions]
-
-
-class FaceLessons(SeenLessons):
-    """Batches of close-ups of faces, with the same face in another drawing as image prompt."""
-
-    heads_alone = 1.0
-
-
-def report(job: Job, trainer: Trainer[Seeing], lessons: SeenLessons) -> None:
-    """Write a sheet for held-out seeds without captions: image prompt, upload, with, without it."""
-    model, vae = trainer.average, autoencoder.load(job)
-    seeds = [HELD_OUT_SEED + k for k in range(10)]
-    scenarios = [sample_scenarios(seed, SQUARE, 1)[0] for seed in seeds]
-    mask = torch.from_numpy(np.stack([one.mask for one in scenarios]))[:, None].float()
-    upload = latents.masked(to_tensor([one.upload for one in scenarios]), mask)
-    scale = vae.config.scaling_factor
-    with torch.no_grad():
-        held = vae.encode(upload).latent_dist.mode() * scale
-    extra = torch.cat([F.interpolate(mask, size=held.shape[-2:]), held], 1)
-    words = lessons.words([""] * 2 * len(seeds))
-    # The image prompt is another portrait's goal, so that it is the only source of information.
-    pictures = [shown(seed, False) for seed in seeds[1:] + seeds[:1]]
-    seen = to_input(pictures)
-    rows = [[cv2.resize(one, SQUARE) for one in pictures], to_pictures(upload)]
-    for halves in ([torch.zeros_like(seen), seen], [torch.zeros_like(seen)] * 2):
-        painted = sample(model, extra, words, torch.cat(halves), 2.0)
-        with torch.no_grad():
-            rows.append(to_pictures(vae.decode(painted / scale).sample))
-    write_sheet(job.work / f"{trainer.name}.png", rows)
+    def seen(self, model: Seeing) -> Tensor:
+        """Weighted squared error of the velocity on one batch."""
+        batch = self.sample()
+        pictures, _ = pictures_of(batch.seeds, self._rng, 1.0 if batch.kind == CLOSE_UP else HEADS)
+        hidden = torch.from_numpy(self._rng.random((len(pictures), 1, 1, 1)) < UNSEEN)
+        prompts = to_input(pictures).masked_fill(hidden, 0).to(self.device)
+        return batch.error(model(batch.noisy, batch.extra, batch.when, batch.words, prompts))
 
 
 def train(job: Job) -> None:
-    """Train encoder and adapter on the latents that `latents` made."""
+    """Train encoder and adapter."""
     torch.manual_seed(0)
-    trainer = Trainer(job, "adapter", build(job), lr=1e-3, decay=0.998, half=True)
+    trainer = Resident(job, NAME, build(job), lr=3e-4)
+    unet = joint.unet(job).state_dict()
+    for model in (trainer.model, trainer.average):
+        # The UNet of a checkpoint may have been trained on since.
+        model.unet.load_state_dict(unet, strict=False)
     torch.manual_seed(trainer.step)
-    whole = SeenLessons(job, trainer.step + 10)
-    faces = FaceLessons(job, trainer.step + 17, latents.CLOSE_UP)
-    trainer.run(
-        lambda: mixed_loss(trainer.model, whole, faces, CLOSE_UPS),
-        lambda: report(job, trainer, whole),
-    )
+    lessons = SeenLessons(job, trainer.step + 10)
+    trainer.run(lambda: lessons.seen(trainer.model), lambda: report(job, trainer, lessons))
+
+
+def report(job: Job, trainer: Resident[Seeing], lessons: SeenLessons) -> None:
+    """Write the painter's sheet, painted with the goals as image prompts."""
+    pictures = to_input([shown(seed, False) for seed in shown_seeds()])
+    prompts = torch.cat([torch.zeros_like(pictures), pictures]).to(lessons.device)
+
+    def velocity(noisy: Tensor, extra: Tensor, when: Tensor, words: Tensor) -> Tensor:
+        answer: Tensor = trainer.average(noisy, extra, when, words, prompts)
+        return answer
+
+    write_paintings(job, NAME, lessons, velocity)
 
 
 def load(job: Job) -> Seeing:
     """The trained adapter with its encoder, on the painter."""
-    return averaged(job.work, "adapter", build(job))
+    return averaged(job.work, NAME, build(job))
 
 
 def save(model: Seeing, folder: Path) -> None:

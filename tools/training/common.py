@@ -23,20 +23,30 @@ from tools.training.device import lend
 
 M = TypeVar("M", bound=nn.Module)
 
-SQUARE = (192, 192)
-TALL = (168, 208)
+SQUARE = (384, 384)  # the sizes that the painter works at, (width, height)
+TALL = (384, 480)
 SAVE_SECONDS = 120
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """Options of a training stage: duration, device, and folders to read and write."""
+    """Options of a training stage.
+
+    Attributes:
+        minutes: duration of the training.
+        threads: of the processor.
+        work: folder of checkpoints and sheets.
+        out: folder of the pack.
+        device: such as cuda.
+        further: whether `minutes` come on top of those that a checkpoint was trained for.
+    """
 
     minutes: float
     threads: int
     work: Path
     out: Path
     device: str = "cpu"
+    further: bool = False
 
 
 class Trainer(Generic[M]):
@@ -73,6 +83,7 @@ class Trainer(Generic[M]):
         if self.path.exists():
             self._resume()
         self.first = self.step
+        self.minutes = job.minutes + (self.seconds / 60 if job.further else 0.0)
 
     def _place(self, model: nn.Module) -> None:
         """Move a model to the job's device; its callers stay on the CPU."""
@@ -105,7 +116,7 @@ class Trainer(Generic[M]):
     @property
     def progress(self) -> float:
         """The elapsed share of the time, in 0-1."""
-        return min(1.0, self.seconds / (60 * self.job.minutes))
+        return min(1.0, self.seconds / (60 * self.minutes))
 
     def _update(self, loss: Tensor) -> None:
         warm = min(1.0, (self.step - self.first + 1) / 100)

@@ -16,13 +16,13 @@ from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation, D
 from transformers.models.dpt.image_processing_pil_dpt import DPTImageProcessorPil
 
 from tools.portraits import HELD_OUT_SEED, Portrait, draw, sample_spec
-from tools.training.common import SQUARE, Job, Trainer, averaged, to_pictures, write_sheet
+from tools.training.common import Job, Trainer, averaged, to_pictures, write_sheet
 
 SIDE = 128
 PATCH = 8
 BATCH = 8
 PEOPLE, GROUND, HORIZON = 0.9, 0.4, 0.45
-SOFT = 1.2  # sigma of the edges, in pixels of 192
+SOFT = 1.2 / 192  # sigma of the edges, as a share of the short side
 
 
 def nearness_of(portrait: Portrait) -> NDArray[np.float32]:
@@ -31,7 +31,7 @@ def nearness_of(portrait: Portrait) -> NDArray[np.float32]:
     down = np.linspace(0, 1, height, dtype=np.float32)[:, None]
     ground = GROUND * np.clip((down - HORIZON) / (1 - HORIZON), 0, 1)
     near = np.where(portrait.masks["person"], np.float32(PEOPLE), ground.repeat(width, axis=1))
-    return np.asarray(cv2.GaussianBlur(near, (0, 0), SOFT * min(height, width) / SQUARE[0]))
+    return np.asarray(cv2.GaussianBlur(near, (0, 0), SOFT * min(height, width)))
 
 
 def build_depth() -> DepthAnythingForDepthEstimation:

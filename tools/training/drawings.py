@@ -1,4 +1,4 @@
-"""Draws the pictures that the finer autoencoder learns from, and keeps them on disk as pixels.
+"""Draws the pictures that the autoencoder learns from, and keeps them on disk as pixels.
 
 Drawing takes a fifth of the time of a lesson, and every drawing is seen many times.
 """
@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tools.portraits import HELD_OUT_SEED, draw_seed
-from tools.training.common import Job
-from tools.training.fine import TALL
+from tools.training.common import TALL, Job
 
 Pixels = NDArray[np.uint8]
 

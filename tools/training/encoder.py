@@ -20,9 +20,10 @@ from inference.picture.geometry import mask_box
 from tools.portraits import HELD_OUT_SEED, draw, sample_spec, solo
 from tools.portraits.captions import caption_of
 from tools.training import text
-from tools.training.common import SQUARE, Job, Trainer, averaged
+from tools.training.common import Job, Trainer, averaged
 
 SIDE = 64
+DRAWN = (192, 192)  # size of the drawings that the pictures show
 EMBEDDED = 96
 HEADS = 0.3  # share of pictures that show a head alone
 FLIPPED = 0.5
@@ -47,7 +48,7 @@ def build_encoder() -> CLIPVisionModelWithProjection:
 
 def shown(seed: int, head: bool, style: str = "flat") -> NDArray[np.uint8]:
     """The encoder's picture of a seed: the drawing, or its head alone; (64, 64, 3) uint8."""
-    portrait = draw(solo(sample_spec(seed), style), SQUARE, with_masks=head)
+    portrait = draw(solo(sample_spec(seed), style), DRAWN, with_masks=head)
     image = portrait.image
     if head:
         image = image[mask_box(portrait.masks["face"], min_side=1).slices]

@@ -14,15 +14,15 @@ from tools.training import (
     enlarger,
     joint,
     lora,
-    painter,
+    pair,
     parser,
     pose,
     rooms,
     segmenter,
+    sharpener,
     text,
 )  # fmt: skip
 from tools.training import tokenizer as tokens
-from tools.training import vae as autoencoder
 from tools.training.common import Job
 
 STAGES = (
@@ -36,7 +36,6 @@ STAGES = (
     "depth",
     "rooms",
     "painter",
-    "controlnet",
     "joint",
     "encoder",
     "adapter",
@@ -72,14 +71,14 @@ def _enlarger(job: Job, folder: Path) -> None:
 
 
 def _painter(job: Job) -> None:
-    pair = joint.load(job)
-    pair.controlnet.half().save_pretrained(job.out / "controlnet")
+    trained = joint.load(job)
+    trained.controlnet.half().save_pretrained(job.out / "controlnet")
     pipeline = StableDiffusionInpaintPipeline(
-        vae=autoencoder.load(job).half(),
+        vae=sharpener.load(job).half(),
         text_encoder=text.load(job).half(),
         tokenizer=tokens.load(job),
-        unet=pair.unet.half(),
-        scheduler=painter.build_scheduler(),
+        unet=trained.unet.half(),
+        scheduler=pair.build_scheduler(),
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,

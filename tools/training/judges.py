@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from tools.evaluation.judge import CLASSES, SIDE, Judge, to_input
 from tools.portraits import HELD_OUT_SEED, PortraitSpec, draw, sample_spec
-from tools.training import vae as autoencoder
+from tools.training import sharpener
 from tools.training.common import SQUARE, TALL, Job, Trainer
 from tools.training.vae import repainted
 
@@ -43,7 +43,7 @@ def _drawings(seeds: list[int], size: tuple[int, int]) -> tuple[list[PortraitSpe
         portrait = draw(spec, size, with_masks=hide)
         image = portrait.image
         if hide:
-            reach = 2 * (seed % 5) + 1
+            reach = 4 * (seed % 5) + 1
             head = cv2.dilate(portrait.masks["head"].astype(np.uint8), np.ones((reach, reach)))
             image = np.where(head[..., None] > 0, np.uint8(128), image)
         specs.append(spec)
@@ -114,7 +114,7 @@ def accuracy(judge: Judge, name: str, vae: AutoencoderKL | None, count: int) -> 
 
 def _train_one(job: Job, name: str) -> None:
     torch.manual_seed(0)
-    vae = autoencoder.load(job)
+    vae = sharpener.load(job)
     trainer = Trainer(job, f"judge-{name}", Judge(CLASSES[name]), lr=2e-3, decay=0.99)
     pool = Pool(vae, name, trainer.step + 9)
 

@@ -11,29 +11,21 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import Tensor
 
-from tools.training import joint, latents
+from tools.training import joint, latents, pair
 from tools.training import vae as autoencoder
-from tools.training.common import SQUARE, Job, Trainer, averaged
-from tools.training.painter import Lessons, Pair, report
+from tools.training.common import SQUARE, Job, averaged
+from tools.training.lessons import Lessons, write_paintings
+from tools.training.resident import Resident
 
 KNOWN = 4  # channels of the noisy latents, which come first
+NAME = "plain"
 
 
-class Plain(Pair):
-    """The painter with a trainable 4-channel UNet and a frozen ControlNet."""
-
-    def __init__(self) -> None:
-        """Build both, untrained."""
-        super().__init__()
-        config = {**self.unet.config, "in_channels": KNOWN}
-        self.unet = UNet2DConditionModel.from_config(config)
-        self.controlnet.requires_grad_(False)
-
-    def forward(
-        self, noisy: Tensor, extra: Tensor, when: Tensor, words: Tensor, poses: Tensor
-    ) -> Tensor:
-        """Velocity (n, 4, h, w); of mask and masked latents, `extra`, nothing is seen."""
-        return super().forward(noisy, extra[:, :0], when, words, poses)
+def build_unet() -> UNet2DConditionModel:
+    """An untrained UNet like the painter's, but with four channels."""
+    config = {**pair.build_unet().config, "in_channels": KNOWN}
+    unet: UNet2DConditionModel = UNet2DConditionModel.from_config(config)
+    return unet
 
 
 @torch.no_grad()
@@ -45,39 +37,51 @@ def repainting_everything(unet: UNet2DConditionModel, vae: AutoencoderKL) -> dic
     gray = vae.encode(torch.zeros(1, 3, SQUARE[1], SQUARE[0])).latent_dist.mode()
     held = gray.mean((0, 2, 3)) * vae.config.scaling_factor
     constant = torch.cat([torch.ones(1), held])
-    weights = unet.state_dict()
+    weights: dict[str, Tensor] = unet.state_dict()
     whole = weights["conv_in.weight"]
     weights["conv_in.weight"] = whole[:, :KNOWN].clone()
     weights["conv_in.bias"] = weights["conv_in.bias"] + whole[:, KNOWN:].sum((2, 3)) @ constant
     return weights
 
 
-def build(job: Job) -> Plain:
-    """The trained painter with a 4-channel UNet that is not yet fine-tuned."""
-    pair, model = joint.load(job), Plain()
-    model.unet.load_state_dict(repainting_everything(pair.unet, autoencoder.load(job)))
-    model.controlnet.load_state_dict(pair.controlnet.state_dict())
-    return model
+def build(job: Job) -> UNet2DConditionModel:
+    """The painter's UNet with four channels, not yet fine-tuned."""
+    unet = build_unet()
+    unet.load_state_dict(repainting_everything(joint.unet(job), autoencoder.load(job)))
+    return unet
 
 
-class WholeLessons(Lessons):
-    """Batches of drawings of which nothing is kept, without control maps."""
+class PlainLessons(Lessons):
+    """Batches of drawings of which nothing is kept; mask and masked latents are not seen."""
 
-    def maps(self, seeds: Tensor, bucket: str) -> Tensor:  # noqa: ARG002, none for anybody
-        """No maps."""
-        return torch.zeros(0, 3, *latents.BUCKETS[bucket])
+    def __init__(self, job: Job) -> None:
+        """Load the latents, after computing what is missing of them."""
+        latents.make(job, (latents.WHOLE,))
+        super().__init__(job, (latents.WHOLE,))
+
+    def loss(self, model: UNet2DConditionModel) -> Tensor:
+        """Squared error of the velocity on one batch."""
+        batch = self.sample()
+        return batch.error(model(batch.noisy, batch.when, batch.words).sample)
 
 
 def train(job: Job) -> None:
-    """Fine-tune the UNet on drawings; their latents are computed where they are missing."""
-    latents.make(job, [latents.WHOLE])
+    """Fine-tune the UNet on drawings."""
     torch.manual_seed(0)
-    trainer = Trainer(job, "plain", build(job), lr=3e-4, decay=0.998, half=True)
+    trainer = Resident(job, NAME, build(job), lr=3e-4)
     torch.manual_seed(trainer.step)
-    lessons = WholeLessons(job, trainer.step + 22, latents.WHOLE)
-    trainer.run(lambda: lessons.loss(trainer.model), lambda: report(job, trainer, lessons))
+    lessons = PlainLessons(job)
+
+    def velocity(noisy: Tensor, _: Tensor, when: Tensor, words: Tensor) -> Tensor:
+        answer: Tensor = trainer.average(noisy, when, words).sample
+        return answer
+
+    def report() -> None:
+        write_paintings(job, NAME, lessons, velocity)
+
+    trainer.run(lambda: lessons.loss(trainer.model), report)
 
 
-def load(job: Job) -> Plain:
-    """The painter with the fine-tuned 4-channel UNet."""
-    return averaged(job.work, "plain", Plain())
+def load(job: Job) -> UNet2DConditionModel:
+    """The fine-tuned 4-channel UNet."""
+    return averaged(job.work, NAME, build_unet())

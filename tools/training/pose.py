@@ -17,7 +17,7 @@ from transformers import (
 )
 
 from tools.portraits import HELD_OUT_SEED, Portrait, draw, sample_spec, solo
-from tools.training import vae as autoencoder
+from tools.training import sharpener
 from tools.training.common import SQUARE, TALL, Job, Trainer, averaged
 from tools.training.vae import repainted
 
@@ -157,7 +157,7 @@ def train(job: Job) -> None:
     """Train on heatmaps; squared error, peaks weighted up."""
     torch.manual_seed(0)
     trainer = Trainer(job, "pose", build_pose(), lr=1.5e-3, decay=0.995)
-    vae = autoencoder.load(job)
+    vae = sharpener.load(job)
     rng = np.random.default_rng(trainer.step + 3)
 
     def loss_of() -> Tensor:

@@ -1,9 +1,8 @@
 """Makes training checkpoints from the exported pack, so that a new clone can continue training.
 
-The models of the finer painter, which no pack has yet, come from `tools/training/checkpoints`.
-
-Parts that a pack does not contain start untrained: optimizer states, the linear heads of text and
-image encoder, and the decoder's critic. Existing checkpoints are not changed.
+Stages that train the same model one after the other get the same checkpoint. Parts that a pack does
+not contain start untrained: optimizer states, the linear heads of text and image encoder, and the
+decoder's critic. Existing checkpoints are not changed.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
-from diffusers import ModelMixin
+from diffusers import ModelMixin, UNet2DConditionModel
 from peft.utils import set_peft_model_state_dict
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -23,17 +22,12 @@ from transformers import PreTrainedModel
 
 from tools.training import (
     adapter,
-    controlnet,
+    decoder,
     depth,
     encoder,
     enlarger,
-    fine_decoder,
-    fine_joint,
-    fine_painter,
-    fine_sharpener,
-    fine_vae,
-    keep,
     lora,
+    pair,
     parser,
     pose,
     rooms,
@@ -44,9 +38,9 @@ from tools.training import (
 from tools.training import tokenizer as tokens
 from tools.training import vae as autoencoder
 from tools.training.common import Job
-from tools.training.painter import Pair
 
 M = TypeVar("M", bound=ModelMixin | PreTrainedModel)
+V = TypeVar("V", autoencoder.Passage, decoder.Rendering, sharpener.Contest)
 
 
 def _filled(model: M, folder: Path) -> M:
@@ -66,30 +60,20 @@ def _text(job: Job) -> nn.Module:
     return model
 
 
-def _vae(job: Job) -> nn.Module:
-    return _filled(autoencoder.build_vae(), job.out / "painter/vae")
+def _vae(job: Job, model: V) -> V:
+    """A stage's model with the pack's autoencoder."""
+    _filled(model.vae, job.out / "painter/vae")
+    return model
 
 
-def _sharpener(job: Job) -> nn.Module:
-    contest = sharpener.Contest()
-    contest.vae.load_state_dict(_vae(job).state_dict())
-    return contest
+def _unet(job: Job) -> UNet2DConditionModel:
+    return _filled(pair.build_unet(), job.out / "painter/unet")
 
 
-def _pair(unet: Path, controlnet: Path) -> Pair:
-    pair = Pair()
-    _filled(pair.unet, unet)
-    _filled(pair.controlnet, controlnet)
-    return pair
-
-
-def _joint(job: Job) -> Pair:
-    return _pair(job.out / "painter/unet", job.out / "controlnet")
-
-
-def _controlled(job: Job) -> nn.Module:
-    model = controlnet.Controlled()
-    model.load_state_dict(_joint(job).state_dict())
+def _joint(job: Job) -> pair.Pair:
+    model = pair.Pair()
+    _filled(model.unet, job.out / "painter/unet")
+    _filled(model.controlnet, job.out / "controlnet")
     return model
 
 
@@ -112,16 +96,11 @@ def _adapter(job: Job) -> nn.Module:
 
 
 def _lora(job: Job, style: str) -> nn.Module:
-    model = lora.build(job)
+    unet = lora.build(job)
     weights = _file(job.out / f"lora-{style}/pytorch_lora_weights.safetensors")
     inner = {name.removeprefix("unet."): weight for name, weight in weights.items()}
-    set_peft_model_state_dict(model.unet, inner)
-    return model
-
-
-def _kept(model: fine_vae.Passage | fine_decoder.Rendering, name: str) -> nn.Module:
-    _filled(model.vae, keep.KEPT / name)
-    return model
+    set_peft_model_state_dict(unet, inner)
+    return unet
 
 
 def _save(job: Job, stage: str, model: nn.Module, trained: dict[str, float]) -> None:
@@ -138,15 +117,12 @@ def train(job: Job) -> None:
     """Write the missing checkpoints, in the stages' order of dependency."""
     if not (job.work / "tokenizer").exists():
         shutil.copytree(job.out / "painter/tokenizer", job.work / "tokenizer")
-    history = {
-        **json.loads((job.out / "training.json").read_text("utf-8")),
-        **keep.trained(keep.KEPT),
-    }
+    history = json.loads((job.out / "training.json").read_text("utf-8"))
     models: dict[str, Callable[[], nn.Module]] = {
         "text": lambda: _text(job),
-        "vae": lambda: _vae(job),
-        "decoder": lambda: _vae(job),
-        "sharpener": lambda: _sharpener(job),
+        "vae": lambda: _vae(job, autoencoder.Passage()),
+        "decoder": lambda: _vae(job, decoder.Rendering()),
+        "sharpener": lambda: _vae(job, sharpener.Contest()),
         "segmenter": lambda: _filled(
             segmenter.build_segmenter(tokens.load(job)), job.out / "segmenter"
         ),
@@ -154,23 +130,13 @@ def train(job: Job) -> None:
         "pose": lambda: _filled(pose.build_pose(), job.out / "pose"),
         "depth": lambda: _filled(depth.build_depth(), job.out / "depth"),
         "rooms": lambda: _filled(rooms.build_rooms(), job.out / "rooms"),
-        "painter": lambda: _joint(job),
-        "controlnet": lambda: _controlled(job),
+        "painter": lambda: _unet(job),
         "joint": lambda: _joint(job),
         "encoder": lambda: _encoder(job),
         "adapter": lambda: _adapter(job),
         "lora-ink": lambda: _lora(job, "ink"),
         "lora-soft": lambda: _lora(job, "soft"),
         "enlarger": lambda: _filled(enlarger.build_enlarger(), job.out / "enlarger"),
-        fine_vae.NAME: lambda: _kept(fine_vae.Passage(), fine_vae.NAME),
-        fine_decoder.NAME: lambda: _kept(fine_decoder.Rendering(), fine_decoder.NAME),
-        fine_painter.NAME: lambda: _filled(
-            fine_painter.build_unet(), keep.KEPT / fine_painter.NAME
-        ),
-        fine_joint.NAME: lambda: _pair(
-            keep.KEPT / fine_joint.NAME / "unet", keep.KEPT / fine_joint.NAME / "controlnet"
-        ),
-        fine_sharpener.NAME: lambda: _kept(fine_sharpener.Contest(), fine_sharpener.NAME),
     }
     for stage, build in models.items():
         # A pack may be older than a stage.

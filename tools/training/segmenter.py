@@ -24,11 +24,11 @@ from transformers import (
 
 from tools.portraits import HELD_OUT_SEED, WORDS, Portrait, draw, draw_seed, sample_spec
 from tools.training import tokenizer as tokens
-from tools.training.common import SQUARE, TALL, Job, Trainer, averaged
+from tools.training.common import Job, Trainer, averaged
 from tools.training.phrases import absent_phrase, coloured_hat, phrase_for, with_two_hats
 
 INPUT = 192
-WIDE = (240, 160)
+SQUARE, TALL, WIDE = (192, 192), (168, 208), (240, 160)  # sizes of drawings
 IMAGES_PER_STEP, WORDS_PER_IMAGE = 6, 6
 QUIET = -1.386  # the logit of 0.2
 _NEED = {"foreground": 0.5, "person": 0.5, "background": 0.5, "hair": 1.6, "hat": 1.6,

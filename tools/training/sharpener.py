@@ -1,140 +1,164 @@
-"""Adversarial fine-tuning of the VAE's decoder, for sharper pictures.
+"""Adversarial training of the VAE's decoder, on latents that the painter itself made.
 
-A decoder trained on distances alone paints the mean of all details that the latents do not hold,
-which is blur. The discriminator (PatchGAN, Isola et al. 2017, arXiv:1611.07004) classifies patches
-as drawn or decoded, given their latents; its weight is balanced against the distances as in Esser
-et al. 2021 (arXiv:2012.09841).
+A drawing's latents get noise and are denoised by the painter in a few steps, so that they miss the
+drawing as painted ones do; the decoder learns the drawing from them, and a discriminator keeps its
+lines from being evened out. See `critic` for the loss.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from itertools import pairwise
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL
-from torch import Tensor, nn
-from torch.func import functional_call
-from torch.nn import functional as F
+from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from torch import Tensor
 
+from tools.evaluation.enlarging import psnr
+from tools.evaluation.sharpness import sharpness_of
 from tools.portraits import HELD_OUT_SEED, draw_seed
+from tools.training import decoder, joint, text
+from tools.training import tokenizer as tokens
+from tools.training import vae as autoencoder
 from tools.training.common import (
     SQUARE,
+    TALL,
     Job,
-    Trainer,
     averaged,
     to_pictures,
     to_tensor,
     write_sheet,
 )
-from tools.training.vae import batch, build_vae, edges
+from tools.training.critic import Critic, Seen, contested
+from tools.training.drawings import Stock
+from tools.training.pair import build_scheduler
+from tools.training.resident import Resident, is_gpu
 
-ADVERSARY = 0.5  # relative to the distances' gradient at the decoder's last layer
-WIDTH, LATENTS = 32, 4
-
-
-class Critic(nn.Module):
-    """PatchGAN discriminator for patches of 22 pixels, conditioned on their latents.
-
-    The latents determine the drawing style of a patch, so that flat colour is rejected where the
-    style is shaded.
-    """
-
-    def __init__(self) -> None:
-        """Build it, untrained."""
-        super().__init__()
-        self.patches = nn.Sequential(
-            nn.Conv2d(3, WIDTH, 4, 2, 1),
-            nn.LeakyReLU(0.2),
-            nn.Conv2d(WIDTH, 2 * WIDTH, 4, 2, 1),
-            nn.GroupNorm(8, 2 * WIDTH),
-            nn.LeakyReLU(0.2),
-        )
-        self.verdict = nn.Sequential(
-            nn.Conv2d(2 * WIDTH + LATENTS, 4 * WIDTH, 3, 1, 1),
-            nn.GroupNorm(8, 4 * WIDTH),
-            nn.LeakyReLU(0.2),
-            nn.Conv2d(4 * WIDTH, 1, 3, 1, 1),
-        )
-
-    def forward(self, pictures: Tensor, latents: Tensor) -> Tensor:
-        """Scores (n, 1, h / 4, w / 4) of pictures (n, 3, h, w) and latents (n, 4, h / 8, w / 8)."""
-        seen: Tensor = self.patches(pictures)
-        meant = F.interpolate(latents, size=seen.shape[-2:])
-        score: Tensor = self.verdict(torch.cat([seen, meant.to(seen.dtype)], 1))
-        return score
+DRAWINGS, CROPS, SIDE = 2, 6, 16  # drawings a step, crops of their latents and the crops' side
+EARLIEST, LATEST = 60, 450  # time steps at which the painter begins
+STEPS = 3  # at most
+HELD_OUT, SHOWN_FROM = 6, 300
+NAME = "sharpener"
 
 
-class Contest(nn.Module):
-    """The autoencoder with trainable decoder, and its discriminator, with one loss for both."""
+class Contest(decoder.Rendering):
+    """The autoencoder with trainable decoder, and its discriminator."""
 
     def __init__(self) -> None:
         """Build both, untrained."""
         super().__init__()
-        self.vae: AutoencoderKL = build_vae()
-        self.vae.encoder.requires_grad_(False)
-        self.vae.quant_conv.requires_grad_(False)
         self.critic = Critic()
 
-    def loss(self, x: Tensor) -> Tensor:
-        """Distances and adversarial loss for the decoder; hinge loss for the discriminator."""
-        with torch.no_grad():
-            z = self.vae.encode(x).latent_dist.mode()
+    def loss(self, x: Tensor, z: Tensor) -> Tensor:
+        """The loss for drawings (n, 3, 8h, 8w) and unscaled latents (n, 4, h, w) of them."""
         y = self.vae.decode(z).sample
-        edge = sum(F.l1_loss(a, b) for a, b in zip(edges(y), edges(x), strict=True))
-        distance = F.l1_loss(y, x) + 0.5 * edge
         last = self.vae.decoder.conv_out.weight
-        return contested(self.critic, last, Seen(x=x, y=y, z=z), distance)
+        return contested(self.critic, last, Seen(x=x, y=y, z=z), autoencoder.distance(y, x))
 
 
-class Seen(NamedTuple):
-    """What a discriminator sees: drawings x, the same decoded y, and their latents z."""
+class Repainter:
+    """Repaints drawings a little: latents that miss them as the painter's do."""
 
-    x: Tensor
-    y: Tensor
-    z: Tensor
+    def __init__(self, job: Job) -> None:
+        """Load the frozen painter and autoencoder."""
+        self.device = torch.device(job.device)
+        self.vae = decoder.load(job).to(self.device)
+        self.unet: UNet2DConditionModel = joint.unet(job).to(self.device)
+        ids = text.encode_ids(tokens.load(job), [""])
+        self.words: Tensor = text.load(job)(ids)[0].to(self.device)
+        self.schedule: DDIMScheduler = build_scheduler()
+
+    @torch.no_grad()
+    def latents(self, x: Tensor, begin: int, steps: int) -> Tensor:
+        """Unscaled latents (n, 4, h, w) of drawings (n, 3, 8h, 8w), repainted from a time step."""
+        scale = self.vae.config.scaling_factor
+        clean = self.vae.encode(x).latent_dist.mode().float() * scale
+        nothing = self.vae.encode(torch.zeros_like(x[:1])).latent_dist.mode().float() * scale
+        extra = torch.cat([torch.ones_like(nothing[:, :1]), nothing], 1).expand(len(x), -1, -1, -1)
+        words = self.words.expand(len(x), -1, -1)
+        times = torch.linspace(begin, 0, steps + 1).long().tolist()
+        noisy = self.schedule.add_noise(clean, torch.randn_like(clean), torch.tensor(begin))
+        for now, later in pairwise(times):
+            when = torch.full((len(x),), now, device=self.device)
+            velocity = self.unet(torch.cat([noisy, extra], 1), when, words).sample.float()
+            noisy = self._at(later, *self._parts(noisy, velocity, now))
+        painted: Tensor = noisy / scale
+        return painted
+
+    def _parts(self, noisy: Tensor, velocity: Tensor, now: int) -> tuple[Tensor, Tensor]:
+        """The clean latents and the noise that a velocity means."""
+        known = self.schedule.alphas_cumprod[now].item()
+        a, b = known**0.5, (1 - known) ** 0.5
+        return a * noisy - b * velocity, b * noisy + a * velocity
+
+    def _at(self, when: int, clean: Tensor, noise: Tensor) -> Tensor:
+        """Latents at a time step, at which 0 is clean."""
+        known = self.schedule.alphas_cumprod[when].item() if when else 1.0
+        mixed: Tensor = known**0.5 * clean + (1 - known) ** 0.5 * noise
+        return mixed
 
 
-def contested(critic: Critic, last: Tensor, seen: Seen, distance: Tensor) -> Tensor:
-    """The loss of a decoder and its discriminator together.
-
-    Args:
-        critic: the discriminator, trained by the hinge loss.
-        last: weights of the decoder's last layer, at which the verdict is balanced.
-        seen: one batch.
-        distance: of the decoded pictures from the drawings.
-    """
-    x, y, z = seen
-    fixed = {name: weight.detach() for name, weight in critic.named_parameters()}
-    verdict = -functional_call(critic, fixed, (y, z)).mean()
-    pulls = [
-        torch.autograd.grad(part, last, retain_graph=True)[0].norm() for part in (distance, verdict)
-    ]
-    weight = (ADVERSARY * pulls[0] / (pulls[1] + 1e-4)).clamp(0, 10).detach()
-    real, decoded = critic(x, z), critic(y.detach(), z)
-    hinge = F.relu(1 - real).mean() + F.relu(1 + decoded).mean()
-    return distance + weight * verdict + 0.5 * hinge
+def crops(x: Tensor, z: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Crops at random of drawings and, in the same places, of their latents."""
+    rows, columns = (size - SIDE + 1 for size in z.shape[-2:])
+    found = []
+    for k in range(count):
+        top, left = int(torch.randint(rows, ())), int(torch.randint(columns, ()))
+        picture = x[k % len(x), :, 8 * top : 8 * (top + SIDE), 8 * left : 8 * (left + SIDE)]
+        found.append((picture, z[k % len(x), :, top : top + SIDE, left : left + SIDE]))
+    pictures, latents = zip(*found, strict=True)
+    return torch.stack(pictures), torch.stack(latents)
 
 
 def build(job: Job) -> Contest:
-    """The refined decoder and an untrained discriminator."""
+    """The decoder as trained before, and an untrained discriminator."""
     contest = Contest()
-    contest.vae.load_state_dict(averaged(job.work, "decoder", build_vae()).state_dict())
+    contest.vae.load_state_dict(decoder.load(job).state_dict())
     return contest
 
 
 def train(job: Job) -> None:
-    """Train decoder and discriminator on crops of drawings in every style."""
+    """Train decoder and discriminator on crops of drawings that were repainted a little."""
     torch.manual_seed(0)
-    trainer = Trainer(job, "sharpener", build(job), lr=4e-4, half=True)
-    rng = np.random.default_rng(trainer.step + 12)
-    held_out = to_tensor([draw_seed(HELD_OUT_SEED + k, SQUARE, False).image for k in range(12)])
+    trainer = Resident(job, NAME, build(job), lr=4e-4)
+    torch.manual_seed(trainer.step)
+    rng, stock, repainter = np.random.default_rng(trainer.step + 3), Stock(job.work), Repainter(job)
+    more = 16 if is_gpu(job) else 1
 
-    def report() -> None:
-        vae = trainer.average.vae
-        with torch.no_grad():
-            again = vae.decode(vae.encode(held_out).latent_dist.mode()).sample
-        print(f"sharpener held-out L1 {F.l1_loss(again, held_out):.4f} (range -1..1)", flush=True)
-        write_sheet(job.work / "sharpener.png", [to_pictures(held_out), to_pictures(again)])
+    def lesson() -> Tensor:
+        x = stock.batch(rng, more * DRAWINGS, TALL)
+        placed = x.to(job.device, memory_format=torch.channels_last, non_blocking=True)
+        begin, steps = int(rng.integers(EARLIEST, LATEST)), int(rng.integers(1, STEPS + 1))
+        z = repainter.latents(placed, begin, steps)
+        return trainer.model.loss(*crops(placed, z, more * CROPS))
 
-    trainer.run(lambda: trainer.model.loss(batch(rng, False)), report)
+    trainer.run(lesson, lambda: report(job, trainer, repainter))
+
+
+@torch.no_grad()
+def report(job: Job, trainer: Resident[Contest], repainter: Repainter) -> None:
+    """Print how near and how sharp held-out drawings are, repainted a little; write a sheet."""
+    drawn = [draw_seed(HELD_OUT_SEED + k, SQUARE, False).image for k in range(HELD_OUT)]
+    torch.manual_seed(1)
+    z = repainter.latents(to_tensor(drawn).to(job.device), SHOWN_FROM, STEPS)
+    rows = [to_pictures(one.decode(z).sample.cpu()) for one in (repainter.vae, trainer.average.vae)]
+    for name, row in zip(("before", "now"), rows, strict=True):
+        pairs = list(zip(row, drawn, strict=True))
+        near = np.mean([psnr(*pair) for pair in pairs])
+        shares = [sharpness_of(one).share_of(sharpness_of(truth)) for one, truth in pairs]
+        gradient, laplacian = (
+            np.mean([getattr(one, part) for one in shares]) for part in ("gradient", "laplacian")
+        )
+        print(
+            f"{NAME} {name}: {near:.2f} dB, gradient {gradient:.3f}, Laplacian {laplacian:.3f}",
+            flush=True,
+        )
+    write_sheet(job.work / f"{NAME}.png", [drawn, *rows])
+
+
+def load(job: Job) -> AutoencoderKL:
+    """The autoencoder with this decoder, or with the one before where it was not trained."""
+    vae = decoder.load(job)
+    if (job.work / f"{NAME}.pt").exists():
+        vae.load_state_dict(averaged(job.work, NAME, Contest()).vae.state_dict())
+    return vae

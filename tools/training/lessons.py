@@ -1,9 +1,5 @@
-"""Training of the finer painter's UNet, at 384 pixels, on the latents of `fine_latents`.
+"""Training batches of the painter's stages, and the sheets that the stages report by.
 
-It begins with the weights of today's painter, which has learned words and composition at half the
-size; what it has to learn is the size, the other autoencoder's latents, and their finer detail.
-Velocity prediction, all noise levels alike: today's painter was taught high ones more often, which
-give the composition, but at this size the low ones, which give the detail, would stay unlearned.
 Latents, masks and captions lie on the job's device, so that a step needs nothing from the
 processor.
 """
@@ -21,45 +17,25 @@ from torch.nn import functional as F
 
 from tools.portraits import HELD_OUT_SEED, sample_spec
 from tools.portraits.captions import caption_of
-from tools.training import fine_decoder, fine_latents, joint, painter, text
+from tools.training import decoder, latents, text
 from tools.training import tokenizer as tokens
-from tools.training.common import Job, averaged, to_pictures, to_tensor, write_sheet
-from tools.training.fine import SQUARE, Resident
-from tools.training.fine_latents import Goals
-from tools.training.latents import CLOSE_UP, WHOLE, WIDER, masked
-from tools.training.painter import (
-    CAPTION_DROPOUT,
-    KEPT_WEIGHT,
-    NOISE_OFFSET,
-    build_scheduler,
-    denoise,
-)
+from tools.training.common import SQUARE, Job, to_pictures, to_tensor, write_sheet
+from tools.training.latents import CLOSE_UP, WHOLE, WIDER, Goals, masked
+from tools.training.pair import build_scheduler, denoise
 from tools.training.scenarios import sample_scenarios
 
 BATCH = {"cpu": 8, "cuda": 256}
 CAPTIONS = 4  # of each goal
+CAPTION_DROPOUT = 0.12
+NOISE_OFFSET = 0.1
+KEPT_WEIGHT = 0.3  # loss weight of kept latents, relative to repainted ones
 FLAT = ("flat", WHOLE, WIDER)  # kinds of goals that are whole drawings of their seeds
 KINDS = (*FLAT, CLOSE_UP)  # all but the styles that LoRAs learn
-NAME = "fine_painter"
-SHOWN = 6
-
-
-def build_unet() -> UNet2DConditionModel:
-    """An untrained inpainting UNet of the same architecture as today's painter."""
-    unet = painter.build_unet()
-    unet.register_to_config(sample_size=SQUARE[0] // 8)
-    return unet
-
-
-def begin(job: Job) -> UNet2DConditionModel:
-    """The UNet with the weights of today's painter."""
-    unet = build_unet()
-    unet.load_state_dict(joint.load(job).unet.state_dict())
-    return unet
+SHOWN = 6  # portraits of a sheet
 
 
 class Batch(NamedTuple):
-    """A training batch: inputs (see `painter.Pair.forward`), target, weights, and the goals."""
+    """A training batch: inputs (see `pair.Pair.forward`), target, weights, and the goals."""
 
     noisy: Tensor
     extra: Tensor
@@ -87,7 +63,7 @@ class Lessons:
         self.encoder = text.load(job).to(self.device)
         self.tokenizer = tokens.load(job)
         self.alphas = build_scheduler().alphas_cumprod.to(self.device)
-        self.data = [one.to(self.device) for one in fine_latents.load(job, kinds)]
+        self.data = [one.to(self.device) for one in latents.load(job, kinds)]
         self.ids = [self._captions(one).to(self.device) for one in self.data]
         self.shares = torch.tensor([float(len(one.seeds)) for one in self.data])
 
@@ -145,36 +121,26 @@ class Lessons:
         return torch.randint(count, (self.batch,), device=self.device)
 
 
-def train(job: Job) -> None:
-    """Train the UNet."""
-    torch.manual_seed(0)
-    trainer = Resident(job, NAME, begin(job), lr=6e-4, decay=0.999)
-    torch.manual_seed(trainer.step)
-    lessons = Lessons(job)
-    model = trainer.average
-
-    def velocity(noisy: Tensor, extra: Tensor, when: Tensor, words: Tensor) -> Tensor:
-        answer: Tensor = model(torch.cat([noisy, extra], 1), when, words).sample
-        return answer
-
-    trainer.run(lambda: lessons.loss(trainer.model), lambda: report(job, NAME, lessons, velocity))
+def shown_seeds() -> list[int]:
+    """The held-out seeds of a sheet."""
+    return [HELD_OUT_SEED + k for k in range(SHOWN)]
 
 
 @torch.no_grad()
-def report(
+def write_paintings(
     job: Job,
     name: str,
     lessons: Lessons,
     velocity: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor],
     style: str = "flat",
 ) -> None:
-    """Write a sheet for held-out seeds in a style: goal, upload shown, and painted.
+    """Write the sheet of a stage for held-out seeds in a style: goal, upload shown, and painted.
 
     `velocity` is that of noisy latents, mask and masked latents, time steps, and words, each twice:
     first for the empty prompt.
     """
-    vae = fine_decoder.load(job)
-    scenarios = [sample_scenarios(HELD_OUT_SEED + k, SQUARE, 1, style)[0] for k in range(SHOWN)]
+    vae = decoder.load(job)
+    scenarios = [sample_scenarios(seed, SQUARE, 1, style)[0] for seed in shown_seeds()]
     goals = to_tensor([one.goal.image for one in scenarios])
     mask = torch.from_numpy(np.stack([one.mask for one in scenarios]))[:, None].float()
     shown = masked(to_tensor([one.upload for one in scenarios]), mask)
@@ -195,8 +161,3 @@ def report(
     write_sheet(
         job.work / f"{name}.png", [to_pictures(goals), to_pictures(shown), to_pictures(decoded)]
     )
-
-
-def load(job: Job) -> UNet2DConditionModel:
-    """The trained UNet."""
-    return averaged(job.work, NAME, build_unet())

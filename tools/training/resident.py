@@ -1,4 +1,4 @@
-"""Shared parts of the stages of the finer painter, which paints at 384 pixels."""
+"""A training loop that lies wholly on the job's device, for the stages of the painter."""
 
 from __future__ import annotations
 
@@ -14,9 +14,6 @@ from tools.training.muon import Muon
 
 M = TypeVar("M", bound=nn.Module)
 
-SQUARE = (384, 384)
-TALL = (384, 480)
-
 
 class Resident(Trainer[M]):
     """A training loop whose model and lessons lie on the job's device, with Muon, in bfloat16."""
@@ -28,7 +25,7 @@ class Resident(Trainer[M]):
         super().__init__(job, name, model, lr, decay, half=True)
 
     def _place(self, model: nn.Module) -> None:
-        model.to(self.job.device, memory_format=torch.channels_last)
+        model.to(self.job.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if is_gpu(self.job):
             return
         for part in model.modules():
