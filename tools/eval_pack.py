@@ -65,12 +65,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--count", type=int, default=500, help="drawings for words and enlarging")
     parser.add_argument("--paintings", type=int, default=500, help="portraits to paint on")
     parser.add_argument("--knob-paintings", type=int, default=120, help="per setting of a knob")
-    parser.add_argument(
-        "--map-paintings",
-        type=int,
-        default=120,
-        help="per kind of map or picture, and for sharpness",
-    )
+    parser.add_argument("--map-paintings", type=int, default=120, help="per kind of map or picture")
     parser.add_argument("--catalog", type=Path, help="another pack, laid over the built-in one")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--work", type=Path, default=ROOT / ".train" / "eval")
@@ -97,7 +92,7 @@ def _all_measured(args: argparse.Namespace, bench: Bench) -> dict[str, dict[str,
     """Results of the selected parts, and of parts measured before on the same weights."""
     counts = dict.fromkeys(PARTS, args.paintings) | dict.fromkeys(DRAWN, args.count)
     counts["knobs"] = args.knob_paintings
-    counts["maps"] = counts["shown"] = counts["sharpness"] = args.map_paintings
+    counts["maps"] = counts["shown"] = args.map_paintings
     measured = {}
     for name, count in counts.items():
         weights = bench.pack_digest(DRAWN.get(name, ""))

@@ -48,13 +48,13 @@ from tools.portraits.figure import keypoints_of  # noqa: E402
 Pixels = NDArray[np.uint8]
 
 SHAPES = ("16:9", "9:16", "21:9")
-SIZE = (192, 240)
+SIZE = (384, 480)
 FIRST_SEED = HELD_OUT_SEED + 30_000
 # Lines beside the border among which a jump is the usual one, and those of the strip beyond the
 # border, which do not count among them.
 NEAR, STRIP = 20, 8
 # Shortest side of a new part that is judged, in pixels.
-LEAST_SIDE = 32
+LEAST_SIDE = 64
 # Shoulders, elbows, wrists and hips among the COCO key points, and how far from its place one may
 # be found, in head widths.
 JOINTS, REACH = slice(5, 13), 0.5

@@ -12,7 +12,7 @@ from tools.measure_outpainting import FIRST_SEED, SIZE, joints_beyond, whole_fig
 from tools.portraits import draw, sample_spec, solo
 from tools.portraits.figure import keypoints_of
 
-CANVASES = [("top-center", (192, 480)), ("top-left", (384, 480)), ("center", (384, 300))]
+CANVASES = [("top-center", (384, 960)), ("top-left", (768, 960)), ("center", (768, 600))]
 SEEDS = range(FIRST_SEED, FIRST_SEED + 6)
 
 

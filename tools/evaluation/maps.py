@@ -28,8 +28,7 @@ KINDS = tuple(MORE)
 SILENTLY = ("tile", "segroom", "qr")
 SILENT = "portrait of a person"
 BODY = "clothes"
-NATIVE = 192
-BLUR = 2.0  # sigma in pixels at generation size: lines may be slightly displaced
+BLUR = 1 / 96  # sigma as a share of the native size: lines may be slightly displaced
 
 
 def map_of(bench: Bench, kind: str, picture: Pixels) -> NDArray[np.float32]:
@@ -38,7 +37,8 @@ def map_of(bench: Bench, kind: str, picture: Pixels) -> NDArray[np.float32]:
     def absent() -> NDArray[np.float32]:
         raise LookupError(f"{kind} is measured otherwise")
 
-    small = resize(picture, generation_size(picture.shape[1::-1], NATIVE))
+    native = bench.studio.catalog.style(recipe(0).style).native_size
+    small = resize(picture, generation_size(picture.shape[1::-1], native))
     scene = Scene(
         picture=small,
         keypoints=absent,
@@ -46,7 +46,7 @@ def map_of(bench: Bench, kind: str, picture: Pixels) -> NDArray[np.float32]:
         classes=lambda: bench.studio.models().rooms(FAMILY, fetch).find(small),
     )
     drawn = CONTROLS[kind](scene).astype(np.float32)
-    return np.asarray(cv2.GaussianBlur(drawn, (0, 0), BLUR), dtype=np.float32)
+    return np.asarray(cv2.GaussianBlur(drawn, (0, 0), BLUR * native), dtype=np.float32)
 
 
 def agreement(bench: Bench, kind: str, photo: Pixels, painting: Painting) -> float:
