@@ -4,7 +4,8 @@ All measurements use the product's own code, as for a user's photo. `--only word
 parts; the table also shows parts that were measured before. Results and single paintings for the
 same weights are cached in `--work`, so that a run can be stopped and resumed; `--fresh` deletes
 them, which is needed after a change of code. `--save` writes `measured.json` and the model card's
-table. `--sheet 8` writes a contact sheet of eight portraits and their paintings.
+table. `--sheet 8` writes a contact sheet of eight portraits and their paintings, `--beside 24` one
+of drawings and paintings of the same captions at 100 %, into the file of its second argument.
 """
 
 from __future__ import annotations
@@ -72,6 +73,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--fresh", action="store_true", help="measure and paint everything anew")
     parser.add_argument("--save", action="store_true", help="write measured.json and the card")
     parser.add_argument("--sheet", type=int, default=0, help="how many portraits to show")
+    parser.add_argument(
+        "--beside", nargs=2, metavar=("COUNT", "FILE"), help="paintings beside drawings, at 100 %%"
+    )
     return parser.parse_args()
 
 
@@ -131,6 +135,8 @@ def main() -> None:
     if args.sheet:
         sheet.write(bench, args.work / "sheet.png", args.sheet)
         print(f"\n{args.work / 'sheet.png'}")
+    if args.beside:
+        sheet.write_beside(bench, Path(args.beside[1]), int(args.beside[0]))
     if args.save:
         _save(ROOT / "assets" / "pack", measured, rows)
     failed = [row.what for row in rows if row.passed is False]

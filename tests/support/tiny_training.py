@@ -59,7 +59,7 @@ class InThisProcess:
 
 def shrink(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make stages take seconds, in this process."""
-    for module in (drawings, vae, sharpener):
+    for module in (drawings, vae):
         monkeypatch.setattr(module, "TALL", TALL)
     for module in (vae, decoder, lessons, joint, pair, plain, sharpener):
         monkeypatch.setattr(module, "SQUARE", SMALL)

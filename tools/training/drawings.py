@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tools.portraits import HELD_OUT_SEED, draw_seed
+from tools.portraits import HELD_OUT_SEED, draw_seed, sample_spec
 from tools.training.common import TALL, Job
 
 Pixels = NDArray[np.uint8]
@@ -76,14 +76,35 @@ class Stock:
         paths = sorted((work / "drawings").glob("*.npy"))
         if not paths:
             raise FileNotFoundError(f"{work}/drawings is empty: run the stage “drawings” first.")
-        self._files = [np.load(path, mmap_mode="r") for path in paths]
+        self._files = {int(path.stem): np.load(path, mmap_mode="r") for path in paths}
+        self._firsts = sorted(self._files)
+        seeds = [first + k for first in self._firsts for k in range(len(self._files[first]))]
+        flat = [sample_spec(seed).style == "flat" for seed in seeds]
+        self._seeds = {
+            is_flat: [seed for seed, one in zip(seeds, flat, strict=True) if one is is_flat]
+            for is_flat in (True, False)
+        }
 
     def batch(self, rng: np.random.Generator, count: int, size: tuple[int, int]) -> Tensor:
         """Random crops in -1..1, (count, 3, height, width), some mirrored, some with a hole."""
         return to_floats(np.stack([self._one(rng, size) for _ in range(count)]))
 
+    def whole(self, rng: np.random.Generator, count: int, flat: bool) -> tuple[Tensor, list[int]]:
+        """Random drawings in -1..1, (count, 3, height, width), and their seeds.
+
+        They are in the flat style or in the others, where the stock has any of these.
+        """
+        known = self._seeds[flat] or self._seeds[not flat]
+        seeds = [int(rng.choice(known)) for _ in range(count)]
+        return to_floats(np.stack([self._drawing(seed) for seed in seeds])), seeds
+
+    def _drawing(self, seed: int) -> Pixels:
+        first = _FIRST + (seed - _FIRST) // CHUNK * CHUNK
+        drawn: Pixels = self._files[first][seed - first]
+        return drawn
+
     def _one(self, rng: np.random.Generator, size: tuple[int, int]) -> Pixels:
-        file = self._files[rng.integers(len(self._files))]
+        file = self._files[self._firsts[rng.integers(len(self._firsts))]]
         part = crop(file[rng.integers(len(file))], size, rng)
         if rng.random() < 0.5:
             part = part[:, ::-1]

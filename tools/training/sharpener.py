@@ -16,13 +16,13 @@ from torch import Tensor
 
 from tools.evaluation.enlarging import psnr
 from tools.evaluation.sharpness import sharpness_of
-from tools.portraits import HELD_OUT_SEED, draw_seed
+from tools.portraits import HELD_OUT_SEED, draw, sample_spec, solo
+from tools.portraits.captions import caption_of
 from tools.training import decoder, joint, text
 from tools.training import tokenizer as tokens
 from tools.training import vae as autoencoder
 from tools.training.common import (
     SQUARE,
-    TALL,
     Job,
     averaged,
     to_pictures,
@@ -35,7 +35,8 @@ from tools.training.pair import build_scheduler
 from tools.training.resident import Resident, is_gpu
 
 DRAWINGS, CROPS, SIDE = 2, 6, 16  # drawings a step, crops of their latents and the crops' side
-EARLIEST, LATEST = 60, 450  # time steps at which the painter begins
+FLAT = 0.7  # share of flat drawings; the painter without a LoRA knows no other style
+EARLIEST, LATEST = 60, {True: 400, False: 120}  # time steps at which it begins: flat, others
 STEPS = 3  # at most
 HELD_OUT, SHOWN_FROM = 6, 300
 NAME = "sharpener"
@@ -64,18 +65,18 @@ class Repainter:
         self.device = torch.device(job.device)
         self.vae = decoder.load(job).to(self.device)
         self.unet: UNet2DConditionModel = joint.unet(job).to(self.device)
-        ids = text.encode_ids(tokens.load(job), [""])
-        self.words: Tensor = text.load(job)(ids)[0].to(self.device)
+        self._tokenizer, self._reader = tokens.load(job), text.load(job)
         self.schedule: DDIMScheduler = build_scheduler()
 
     @torch.no_grad()
-    def latents(self, x: Tensor, begin: int, steps: int) -> Tensor:
+    def latents(self, x: Tensor, seeds: list[int], begin: int, steps: int) -> Tensor:
         """Unscaled latents (n, 4, h, w) of drawings (n, 3, 8h, 8w), repainted from a time step."""
+        captions = [caption_of(sample_spec(seed)).text for seed in seeds]
+        words = self._reader(text.encode_ids(self._tokenizer, captions))[0].to(self.device)
         scale = self.vae.config.scaling_factor
         clean = self.vae.encode(x).latent_dist.mode().float() * scale
         nothing = self.vae.encode(torch.zeros_like(x[:1])).latent_dist.mode().float() * scale
         extra = torch.cat([torch.ones_like(nothing[:, :1]), nothing], 1).expand(len(x), -1, -1, -1)
-        words = self.words.expand(len(x), -1, -1)
         times = torch.linspace(begin, 0, steps + 1).long().tolist()
         noisy = self.schedule.add_noise(clean, torch.randn_like(clean), torch.tensor(begin))
         for now, later in pairwise(times):
@@ -126,10 +127,11 @@ def train(job: Job) -> None:
     more = 16 if is_gpu(job) else 1
 
     def lesson() -> Tensor:
-        x = stock.batch(rng, more * DRAWINGS, TALL)
+        flat = bool(rng.random() < FLAT)
+        x, seeds = stock.whole(rng, more * DRAWINGS, flat)
         placed = x.to(job.device, memory_format=torch.channels_last, non_blocking=True)
-        begin, steps = int(rng.integers(EARLIEST, LATEST)), int(rng.integers(1, STEPS + 1))
-        z = repainter.latents(placed, begin, steps)
+        begin, steps = int(rng.integers(EARLIEST, LATEST[flat])), int(rng.integers(1, STEPS + 1))
+        z = repainter.latents(placed, seeds, begin, steps)
         return trainer.model.loss(*crops(placed, z, more * CROPS))
 
     trainer.run(lesson, lambda: report(job, trainer, repainter))
@@ -138,9 +140,10 @@ def train(job: Job) -> None:
 @torch.no_grad()
 def report(job: Job, trainer: Resident[Contest], repainter: Repainter) -> None:
     """Print how near and how sharp held-out drawings are, repainted a little; write a sheet."""
-    drawn = [draw_seed(HELD_OUT_SEED + k, SQUARE, False).image for k in range(HELD_OUT)]
+    seeds = [HELD_OUT_SEED + k for k in range(HELD_OUT)]
+    drawn = [draw(solo(sample_spec(seed)), SQUARE, False).image for seed in seeds]
     torch.manual_seed(1)
-    z = repainter.latents(to_tensor(drawn).to(job.device), SHOWN_FROM, STEPS)
+    z = repainter.latents(to_tensor(drawn).to(job.device), seeds, SHOWN_FROM, STEPS)
     rows = [to_pictures(one.decode(z).sample.cpu()) for one in (repainter.vae, trainer.average.vae)]
     for name, row in zip(("before", "now"), rows, strict=True):
         pairs = list(zip(row, drawn, strict=True))
