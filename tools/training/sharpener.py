@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from torch import Tensor
+from torch.nn import functional as F
 
 from tools.evaluation.enlarging import psnr
 from tools.evaluation.sharpness import sharpness_of
@@ -38,6 +39,8 @@ DRAWINGS, CROPS, SIDE = 2, 6, 16  # drawings a step, crops of their latents and 
 FLAT = 0.7  # share of flat drawings; the painter without a LoRA knows no other style
 EARLIEST, LATEST = 60, {True: 400, False: 120}  # time steps at which it begins: flat, others
 STEPS = 3  # at most
+CALM = 3.0  # weight of gradients where a drawing is even
+EVEN, AROUND = 0.02, 7  # largest step of an even place, in -1..1, and the side of its surroundings
 HELD_OUT, SHOWN_FROM = 6, 300
 NAME = "sharpener"
 
@@ -54,7 +57,26 @@ class Contest(decoder.Rendering):
         """The loss for drawings (n, 3, 8h, 8w) and unscaled latents (n, 4, h, w) of them."""
         y = self.vae.decode(z).sample
         last = self.vae.decoder.conv_out.weight
-        return contested(self.critic, last, Seen(x=x, y=y, z=z), autoencoder.distance(y, x))
+        distance = autoencoder.distance(y, x) + CALM * unrest(y, x)
+        return contested(self.critic, last, Seen(x=x, y=y, z=z), distance)
+
+
+def unrest(y: Tensor, x: Tensor) -> Tensor:
+    """Mean gradient of pictures y where drawings x, (n, 3, h, w), are even all around.
+
+    A critic alone lets a decoder cover even colours with faint spots.
+    """
+    with torch.no_grad():
+        largest = steep(x).amax(1, keepdim=True)
+        even = F.max_pool2d(largest, AROUND, stride=1, padding=AROUND // 2) < EVEN
+    return (steep(y.float()) * even).mean()
+
+
+def steep(x: Tensor) -> Tensor:
+    """Sum of the absolute differences to the pixels below and on the right, as large as x."""
+    down = F.pad(x[..., 1:, :] - x[..., :-1, :], (0, 0, 0, 1))
+    right = F.pad(x[..., :, 1:] - x[..., :, :-1], (0, 1, 0, 0))
+    return down.abs() + right.abs()
 
 
 class Repainter:
