@@ -20,6 +20,7 @@ from inference.picture.compositing import resize
 from inference.picture.geometry import Box, Size, round_to
 from inference.picture.photo import MAX_PIXELS, Pixels
 from inference.recipe.outpaint_settings import Anchor, OutpaintSettings
+from inference.recipe.recipe import Recipe
 from inference.recipe.settings import MAX_SIDE
 
 Floats = npt.NDArray[np.float32]
@@ -215,6 +216,17 @@ def close_border(canvas: Pixels, picture: Pixels, box: Box) -> None:
         there = np.s_[at[0] : at[-1] + 1, columns[0] : columns[-1] + 1]
         shifted = canvas[there] + missing * fading
         canvas[there] = np.clip(np.rint(shifted), 0, 255).astype(np.uint8)
+
+
+def on_wider_canvas(picture: Pixels, recipe: Recipe) -> Pixels:
+    """A picture on the larger canvas that a recipe wants; the picture itself if it wants none.
+
+    Raises:
+        InvalidRecipe: as `WiderCanvas.plan`.
+    """
+    if recipe.outpaint is None:
+        return picture
+    return WiderCanvas.plan(recipe, picture.shape[1::-1]).around(picture)
 
 
 def _place(anchor: Anchor, picture: Size, canvas: Size) -> Box:

@@ -211,11 +211,12 @@ class HistoryHandlers:
         k = listing.chosen[-1][1]
         file = self._copied(job.pictures[k], listing.folder / f"masquerade-{job.id}-{k}.png")
         other = self._job(visitor, listing, 0) if pair and can_pair else None
-        left = job.photo if other is None else other.pictures[listing.chosen[0][1]]
+        left = "photo" if other is None else "{}-{}".format(*listing.chosen[0])
         shown = pair_for_screen(
-            lambda: self._read(left), lambda: self._read(job.pictures[k]),
-            listing.folder / f"{left[:12]}-{job.id}-{k}",
-        )  # fmt: skip
+            lambda: self._left_of(job, other, listing.chosen[0][1]),
+            lambda: self._read(job.pictures[k]),
+            listing.folder / f"{left}-{job.id}-{k}",
+        )
         return {
             **update,
             panel.view: gr.update(value=shown, visible=True),
@@ -271,6 +272,10 @@ class HistoryHandlers:
         if not file.exists():
             file.write_bytes(self._library.read(name))
         return file
+
+    def _left_of(self, job: StoredJob, other: StoredJob | None, k: int) -> Pixels:
+        """What a job's picture is compared with: picture `k` of another job, or its photo."""
+        return self._jobs.original(job) if other is None else self._read(other.pictures[k])
 
     def _read(self, name: str) -> Pixels:
         return Photo.open(self._library.read(name)).pixels

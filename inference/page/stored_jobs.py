@@ -6,13 +6,17 @@ from pathlib import Path
 
 import gradio as gr
 
-from inference.errors import MasqueradeError
+from inference.errors import InvalidRecipe, MasqueradeError
+from inference.finishing.outpainter import on_wider_canvas
 from inference.library.library import Library
 from inference.library.records import State, StoredJob
 from inference.page.components import Components, Update
 from inference.page.html import stored_html
 from inference.page.inputs import InputHandlers
 from inference.page.jobs import results_update
+from inference.picture.compositing import resize
+from inference.picture.geometry import Canvas
+from inference.picture.photo import Photo, Pixels
 from inference.recipe.prompt_block import parse
 from inference.serving.job_service import JobService
 from inference.serving.result_files import ResultFiles
@@ -69,6 +73,24 @@ class StoredJobs:
             **results_update(page, results, str(job.id)),
             page.job: stored_html(job, 0),
         }
+
+    def original(self, job: StoredJob) -> Pixels:
+        """The photo on the canvas of a job's results, cropped around its centre, (H, W, 3).
+
+        Unlike `JobService.canvas` it looks for nothing in the photo. A recipe that this version
+        refuses leaves the photo as it is.
+
+        Raises:
+            MasqueradeError: the photo cannot be read.
+        """
+        photo = Photo.open(self._library.read(job.photo))
+        try:
+            recipe = parse(job.recipe).recipe
+            canvas = Canvas.plan(photo.size, recipe, (0.5, 0.5))
+            cropped = resize(photo.pixels[canvas.box.slices], canvas.size)
+            return on_wider_canvas(cropped, recipe)
+        except InvalidRecipe:
+            return photo.pixels
 
     def as_photo(self, name: str) -> Update:
         """The update that opens a picture of the library as the photo."""

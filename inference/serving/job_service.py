@@ -25,6 +25,7 @@ from inference.errors import (
     NotStored,
     PaintingFailed,
 )
+from inference.finishing.outpainter import on_wider_canvas
 from inference.library.library import Library
 from inference.library.records import Search, State
 from inference.mask.browser_view import mask_view, matte_view, regions_view
@@ -174,7 +175,7 @@ class JobService:
         request = PaintRequest(
             photo=self._open(photo), recipe=recipe, mask_image=self.photo(mask_image)
         )
-        return self.select(request).picture()
+        return on_wider_canvas(self.select(request).picture(), recipe)
 
     def mask_view(self, photo: File, mask_image: File, fields: dict[str, Any]) -> dict[str, Any]:
         """The data of the live mask for the browser, or {"error": message}."""

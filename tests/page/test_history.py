@@ -30,6 +30,8 @@ pytestmark = pytest.mark.browser
 
 PROMPTS = ("a garden in spring", "a library at night", "a beach", "a garden at night")
 SIZE = (60, 75)
+# The picture that was set into a wider scene, and its right edge, which has a colour of its own.
+WIDENED, WIDTH, EDGE = PROMPTS[2], 120, (250, 240, 20)
 
 
 def painted(number: int, prompt: str) -> tuple[NewJob, Result]:
@@ -56,7 +58,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("history")
     library = Library(folder / "library")
     for number, prompt in enumerate(PROMPTS, 1):
-        new, result = painted(number, prompt)
+        new, result = (widened if prompt == WIDENED else painted)(number, prompt)
         library.finish(library.accept(new, running=True).id, outcome_of(result))
     library.close()
     with running_app(folder) as url:
@@ -86,18 +88,42 @@ def choose(page: Page, prompt: str) -> None:
     expect(page.locator("#history-about .prompt")).to_have_text(prompt, timeout=PATIENCE)
 
 
-def shown_colours(page: Page, place: str) -> list[tuple[int, ...]]:
-    """The colours at the lower end of both pictures of a slider."""
-    code = """async ([place]) => Promise.all(
+def widened(number: int, prompt: str) -> tuple[NewJob, Result]:
+    """A job whose picture has its photo at the left, and a wider scene at the right of it."""
+    photo = np.full((SIZE[1], SIZE[0], 3), (40, 90, 120), np.uint8)
+    photo[:, -20:] = EDGE
+    picture = np.full((SIZE[1], WIDTH, 3), (90, 200, 60), np.uint8)
+    picture[:, : SIZE[0]] = photo
+    mask = np.full(picture.shape[:2], 255, np.uint8)
+    mask[:, : SIZE[0]] = 0
+    file = io.BytesIO()
+    Image.fromarray(photo).save(file, "PNG")
+    recipe = Recipe(
+        prompt=prompt, style="drawn", seed=number, outpaint="left-center", outpaint_width=WIDTH,
+        outpaint_height=SIZE[1],
+    )  # fmt: skip
+    new = NewJob(owner=LOCAL_OWNER, origin=Origin.PAGE, recipe=recipe, photo=file.getvalue())
+    result = Result(
+        images=(picture,), original=picture, mask=mask, control_map=None,
+        box=Box.whole((WIDTH, SIZE[1])), recipe=recipe, seconds={}, kept_pixels=4500,
+        kept_pixels_changed=0,
+    )  # fmt: skip
+    return new, result
+
+
+def shown_colours(page: Page, place: str, across: float = 0.05) -> list[tuple[int, ...]]:
+    """The colours at the lower end of both pictures of a slider, at a share of their width."""
+    code = """async ([place, across]) => Promise.all(
       [...document.querySelectorAll(`${place} img`)].slice(0, 2).map(async image => {
         const shown = new Image(); shown.src = image.src; await shown.decode();
         const canvas = document.createElement("canvas");
         canvas.width = shown.naturalWidth; canvas.height = shown.naturalHeight;
         const context = canvas.getContext("2d");
         context.drawImage(shown, 0, 0);
-        return [...context.getImageData(5, canvas.height - 5, 1, 1).data].slice(0, 3);
+        return [...context.getImageData(
+          across * canvas.width, canvas.height - 5, 1, 1).data].slice(0, 3);
       }))"""
-    return [tuple(one) for one in page.evaluate(code, [place])]
+    return [tuple(one) for one in page.evaluate(code, [place, across])]
 
 
 def is_near(found: tuple[int, ...], expected: tuple[int, ...]) -> bool:
@@ -132,6 +158,19 @@ def test_a_picture_is_compared_with_its_photo_and_with_another_one(page: Page) -
     before, after = shown_colours(page, "#history-view")
     assert is_near(before, (200, 40, 60))
     assert is_near(after, (200, 80, 60))
+
+
+def test_a_wider_scene_is_compared_with_its_photo_where_that_lies_on_it(page: Page) -> None:
+    choose(page, WIDENED)
+    expect(page.locator("#history-view img").first).to_be_visible(timeout=PATIENCE)
+    before, after = shown_colours(page, "#history-view", across=0.45)
+    assert is_near(before, EDGE)
+    assert is_near(after, EDGE)
+    page.locator("#history-reopen").click()
+    expect(page.locator("#compare img").first).to_be_visible(timeout=PATIENCE)
+    before, after = shown_colours(page, "#compare", across=0.45)
+    assert is_near(before, EDGE)
+    assert is_near(after, EDGE)
 
 
 def test_buttons_stand_above_the_picture_which_would_move_them(page: Page) -> None:
