@@ -39,7 +39,7 @@ REFINE_SCALE = 2
 # trained at: an enlargement of twice that has about 25 windows.
 SOURCE = 2
 # Denoising strengths: of `face_correct` without a restoration model, and of `face_swap`.
-CORRECTION, LIKENESS = 0.25, 0.6
+CORRECTION, LIKENESS = 0.25, 0.75
 # Context around a face, in its sides on each side, in which its key points are found.
 BUST = 0.5
 

@@ -174,11 +174,18 @@ def test_the_drawing_beside_a_painting_is_what_the_prompt_says() -> None:
 
 
 @pytest.mark.parametrize(
-    ("share", "judge", "passed"), [(1.0, 0.6, True), (0.8, 0.6, False), (1.0, 0.8, False)]
+    ("share", "kid", "judge", "passed"),
+    [
+        (1.0, 0.1, 0.6, True),
+        (0.8, 0.1, 0.6, False),
+        (1.2, 0.1, 0.6, False),
+        (1.0, 0.7, 0.6, False),
+        (1.0, 0.1, 0.8, False),
+    ],
 )
 def test_paintings_are_to_be_as_sharp_as_drawings_and_not_to_be_told_from_them(
-    share: float, judge: float, passed: bool
+    share: float, kid: float, judge: float, passed: bool
 ) -> None:
-    energies = {"gradient": share, "laplacian": 1.0, "energy": 0.5}
-    rows = crispness.rows({"energies": energies, "kid": 0.1, "judge": judge})
+    energies = {"gradient": share, "laplacian": 1.0, "energy": 1.0}
+    rows = crispness.rows({"energies": energies, "kid": kid, "judge": judge})
     assert all(row.passed for row in rows if row.passed is not None) is passed
