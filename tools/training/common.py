@@ -26,6 +26,7 @@ M = TypeVar("M", bound=nn.Module)
 SQUARE = (384, 384)  # the sizes that the painter works at, (width, height)
 TALL = (384, 480)
 SAVE_SECONDS = 120
+JPEG_QUALITY = 85
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,7 +193,8 @@ def to_pictures(batch: Tensor) -> list[NDArray[np.uint8]]:
 
 
 def write_sheet(path: Path, rows: Sequence[Sequence[NDArray[np.uint8]]]) -> None:
-    """Write rows of equally sized pictures as one PNG."""
+    """Write rows of equally sized pictures as one PNG or JPEG, by the file's name."""
     sheet = np.vstack([np.hstack(list(row)) for row in rows])
     path.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(path), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+    quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if path.suffix == ".jpg" else []
+    cv2.imwrite(str(path), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR), quality)
