@@ -114,7 +114,7 @@ ar=1:1
 
 
 def test_the_block_of_the_hosted_feature_leaves_the_rim_that_it_leaves_there() -> None:
-    """With the pack, which paints at 192: a rim of 20 of 512 pixels round head and skin."""
+    """With the pack, which paints at 384: a rim of 20 of 512 pixels round head and skin."""
     studio, picture = Studio(style="drawn"), Photo.open(EXAMPLE)
     recipe = parse(BLOCK).recipe.model_copy(update={"mask_feather": 0})
     selection = studio.select(picture, recipe)
