@@ -471,7 +471,7 @@ def test_the_area_view_says_what_will_be_painted_at_what_size(page: Page) -> Non
     expect(area).to_be_hidden()
     view(page, "area")
     size = Image.open(EXAMPLE).size
-    expect(area).to_contain_text(f"of {size[0]} × {size[1]}, painted at 168 × 216")
+    expect(area).to_contain_text(f"of {size[0]} × {size[1]}, painted at 344 × 432")
 
 
 def test_zoom_enlarges_the_picture_and_fits_it_again(page: Page) -> None:
