@@ -183,7 +183,7 @@ def connect(file: Path, migrations: Migrations = MIGRATIONS) -> sqlite3.Connecti
         )
         connection.row_factory = sqlite3.Row
         _check_version(connection, file, len(migrations))
-        connection.execute("PRAGMA journal_mode = WAL")
+        use_write_ahead_log(connection)
         connection.execute("PRAGMA synchronous = FULL")  # durable once a transaction returns
         connection.execute("PRAGMA wal_autocheckpoint = 100")  # pages; a log of 0.4 MB
         connection.execute("PRAGMA foreign_keys = ON")
@@ -191,6 +191,23 @@ def connect(file: Path, migrations: Migrations = MIGRATIONS) -> sqlite3.Connecti
         _migrate(connection, migrations)
         undo.pop_all()
     return connection
+
+
+def use_write_ahead_log(connection: sqlite3.Connection) -> None:
+    """Switch to a write-ahead log; SQLite does not wait for other processes there, so this does.
+
+    Raises:
+        sqlite3.OperationalError: the database was locked for `BUSY_SECONDS`.
+    """
+    end = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                raise
+        time.sleep(0.01)
 
 
 def check(connection: sqlite3.Connection) -> None:

@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from inference.errors import LibraryUnavailable, NotStored
 from inference.library.library import Library
 from inference.library.opening import DATABASE
 from inference.library.records import Search, State
-from inference.library.schema import MIGRATIONS, connect
+from inference.library.schema import MIGRATIONS, connect, use_write_ahead_log
 from inference.library.stored_files import StoredFiles
 from tests.support.library_jobs import files_in, new_job, noise_file, opened, outcome
 
@@ -259,3 +260,18 @@ def test_kill_at_any_moment_loses_nothing_that_was_said_and_leaves_nothing_half(
         names = [n for job in jobs.values() for n in (job.photo, *job.pictures, *job.thumbnails)]
         assert set(files_in(tmp_path)) == set(names)
         assert all(library.read(name) for name in names)
+
+
+def test_the_log_is_begun_once_no_other_process_uses_the_database(tmp_path: Path) -> None:
+    """SQLite answers at once that the database is locked where two processes begin it together."""
+    with (
+        closing(sqlite3.connect(tmp_path / DATABASE, isolation_level=None)) as other,
+        closing(sqlite3.connect(tmp_path / DATABASE, 0, check_same_thread=False)) as ours,
+        ThreadPoolExecutor() as threads,
+    ):
+        other.executescript("CREATE TABLE kept (one); BEGIN; SELECT * FROM kept")
+        began = threads.submit(use_write_ahead_log, ours)
+        assert not wait({began}, timeout=0.2).done
+        other.execute("ROLLBACK")
+        began.result()
+        assert ours.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
