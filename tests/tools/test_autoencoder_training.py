@@ -35,6 +35,17 @@ def test_a_patch_has_less_detail_blurred_and_as_much_elsewhere() -> None:
     assert vae.detail(torch.ones(1, 3, 34, 34)).abs().max() == 0
 
 
+def test_spots_are_counted_where_a_drawing_is_even_and_not_at_its_edges() -> None:
+    drawn = torch.zeros(1, 3, 32, 32)
+    drawn[..., 16:] = 1.0
+    spotted, edged = drawn.clone(), drawn.clone()
+    spotted[..., 8, 6] += 0.1  # ten columns away from the edge
+    edged[..., 8, 15] += 0.1  # at the edge
+    assert sharpener.unrest(drawn, drawn) == 0
+    assert sharpener.unrest(edged, drawn) == 0
+    assert sharpener.unrest(spotted, drawn) == pytest.approx(0.4 / 32**2)
+
+
 def test_an_encoder_stays_as_it_is_where_decoders_and_latents_were_made_with_it(
     trained: Path,
 ) -> None:
