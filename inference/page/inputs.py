@@ -210,7 +210,9 @@ class InputHandlers:
             return gr.skip()
         catalog = self._studio.catalog
         menu = control_menu(catalog, catalog.style(style))
-        return gr.Dropdown(menu, value=control if control in dict(menu).values() else UNSET)
+        if control in dict(menu).values():
+            return gr.Dropdown(menu)  # the value may have changed since: it stays as it is
+        return gr.Dropdown(menu, value=UNSET)
 
     # --- prompt blocks -----------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from inference.recipe.prompt_block import parse
 from tests.support.browser import (
@@ -66,6 +66,27 @@ def test_what_the_page_writes_is_what_was_pasted(page: Page) -> None:
     # The page always names a style, and its slider a guidance scale.
     shown = {"style": "drawn", "cfg_scale": 2.5}
     assert written == wanted.model_copy(update=shown)
+
+
+def test_a_menu_of_controls_that_comes_late_leaves_what_a_block_has_set(page: Page) -> None:
+    held: list[Route] = []
+
+    def hold_menus(route: Route) -> None:
+        if (route.request.post_data_json or {}).get("data") == ["ink", "pose"]:
+            held.append(route)
+        else:
+            route.continue_()
+
+    page.route("**/gradio_api/run/predict*", hold_menus)
+    page.locator("#style input").click()
+    page.locator("#style [role=option]", has_text="Ink").click()
+    page.locator("#prompt textarea").fill("a garden\nstyle=ink\ncontrolnet=")
+    open_fold(page, "Control")
+    expect(page.locator("#controlnet input")).to_have_value("Off")
+    with page.expect_response(lambda answer: "choices" in answer.text()):
+        held[0].continue_()
+    page.wait_for_timeout(300)
+    expect(page.locator("#controlnet input")).to_have_value("Off")
 
 
 def test_what_cannot_be_taken_from_a_block_is_said(page: Page) -> None:
