@@ -8,7 +8,8 @@ neighbouring lines nearby; the mean jump in the strip beyond it, in which colour
 beside the same, about 1 where nothing is to be seen; and how many of the shoulders, elbows, wrists
 and hips that are found beyond the border in a drawing of the whole figure are found there in the
 painted picture, too. Those that are found even where all beyond the border is gray do not count:
-the pose model guesses them from what is inside.
+the pose model guesses them from what is inside. Another person is there where the segmenter finds
+one in more than 2 % of the new part, farther than a head's width from the drawing's whole figure.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from itertools import chain
 from pathlib import Path
 from typing import get_args
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -32,6 +34,7 @@ from inference import Photo, Recipe, Result, Studio  # noqa: E402
 from inference.catalog.catalog import Catalog  # noqa: E402
 from inference.control.openpose_skeleton import MIN_SCORE  # noqa: E402
 from inference.finishing.outpainter import WiderCanvas  # noqa: E402
+from inference.mask.selector import PERSON  # noqa: E402
 from inference.page.wider_scene import canvas_of  # noqa: E402
 from inference.picture.contact_sheet import contact_sheet  # noqa: E402
 from inference.picture.geometry import ASPECT_RATIOS  # noqa: E402
@@ -55,6 +58,8 @@ FIRST_SEED = HELD_OUT_SEED + 30_000
 NEAR, STRIP = 20, 8
 # Shortest side of a new part that is judged, in pixels.
 LEAST_SIDE = 64
+# Share of the new part in which another person has to be found.
+ANOTHER = 0.02
 # Shoulders, elbows, wrists and hips among the COCO key points, and how far from its place one may
 # be found, in head widths.
 JOINTS, REACH = slice(5, 13), 0.5
@@ -63,7 +68,7 @@ START = "<!-- measured: written by tools/measure_outpainting.py -->"
 END = "<!-- end of outpainting -->"
 HEAD = (
     "| canvas | pictures | changed pixels of the old picture | scene of the new part "
-    "| jump at the border | in the strip beyond | joints beyond |"
+    "| jump at the border | in the strip beyond | joints beyond | another person |"
 )
 
 
@@ -76,6 +81,7 @@ class Found:
     jump: float
     strip: float
     joints: list[bool]
+    another: bool
 
 
 def main(given: Sequence[str] | None = None) -> None:
@@ -89,7 +95,7 @@ def main(given: Sequence[str] | None = None) -> None:
     options = parser.parse_args(given)
     studio, shown = Studio(catalog=Catalog.load(options.catalog), style=options.style), []
     bench = Bench(studio)
-    lines = [HEAD, "|---|---|---|---|---|---|---|"]
+    lines = [HEAD, "|" + "---|" * (HEAD.count("|") - 1)]
     for shape in SHAPES:
         found = []
         for k in range(options.count):
@@ -111,7 +117,7 @@ def painted(studio: Studio, shape: str, k: int) -> tuple[Result, WiderCanvas, Po
     spec = solo(sample_spec(FIRST_SEED + k))
     wide = canvas_of(SIZE, ASPECT_RATIOS[shape])
     recipe = Recipe(
-        prompt=caption_of(spec).text, seed=k, denoising_strength=0, controlnet=None,
+        prompt=caption_of(spec).text, seed=k, denoising_strength=0,
         outpaint=anchors[k % len(anchors)], outpaint_width=wide[0], outpaint_height=wide[1],
     )  # fmt: skip
     photo = Photo.of(draw(spec, SIZE).image)
@@ -123,13 +129,15 @@ def painted(studio: Studio, shape: str, k: int) -> tuple[Result, WiderCanvas, Po
 def measure(bench: Bench, result: Result, canvas: WiderCanvas, spec: PortraitSpec) -> Found:
     """Measure one picture."""
     picture, inside = result.images[0], canvas.box.slices
+    whole = draw(whole_figure(spec, canvas), canvas.size)
     jumps = np.array(list(jumps_at(picture, canvas)))
     return Found(
         changed=int((picture[inside] != result.original[inside]).any(axis=2).sum()),
         scene=scene_of(picture, canvas) == spec.scene,
         jump=float(jumps[:, 0].mean()),
         strip=float(jumps[:, 1].mean()),
-        joints=joints_beyond(bench, picture, spec, canvas),
+        joints=joints_beyond(bench, picture, whole, canvas),
+        another=share_of_others(bench, picture, whole, canvas) > ANOTHER,
     )
 
 
@@ -149,11 +157,17 @@ def without_the_new(picture: Pixels, canvas: WiderCanvas) -> Pixels:
     return np.where(canvas.is_new()[..., None], np.uint8(128), picture)
 
 
+def share_of_others(bench: Bench, picture: Pixels, whole: Portrait, canvas: WiderCanvas) -> float:
+    """The share of the new part in which a person is found who is not the whole figure."""
+    found, new, reach = bench.find(picture, PERSON)[0], canvas.is_new(), round(head_width(whole))
+    near = cv2.dilate(whole.masks[PERSON].astype(np.uint8), np.ones((2 * reach + 1,) * 2, np.uint8))
+    return float((found & new & (near == 0)).sum() / new.sum())
+
+
 def joints_beyond(
-    bench: Bench, picture: Pixels, spec: PortraitSpec, canvas: WiderCanvas
+    bench: Bench, picture: Pixels, whole: Portrait, canvas: WiderCanvas
 ) -> list[bool]:
     """Whether a picture has them, for all joints beyond the border that are to be seen there."""
-    whole = draw(whole_figure(spec, canvas), canvas.size)
     there, drawn, guessed = (
         joints_found(bench, one, whole, canvas)
         for one in (picture, whole.image, without_the_new(whole.image, canvas))
@@ -223,7 +237,8 @@ def row(shape: str, found: list[Found]) -> str:
     joints = list(chain.from_iterable(one.joints for one in found))
     return (
         f"| {shape} | {len(found)} | {changed} | {scene:.0%} | {jump:.2f} | {strip:.2f} "
-        f"| {f'{np.mean(joints):.0%} of {len(joints)}' if joints else 'none'} |"
+        f"| {f'{np.mean(joints):.0%} of {len(joints)}' if joints else 'none'} "
+        f"| {sum(one.another for one in found) / len(found):.0%} |"
     )
 
 

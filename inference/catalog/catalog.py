@@ -36,6 +36,8 @@ FACE = "face"
 INPAINT = "inpaint"
 # Key of the control that holds a refined painting together.
 TILE = "tile"
+# Key of the control by the key points of the person.
+POSE = "pose"
 
 _Raw: TypeAlias = dict[str, Any]
 

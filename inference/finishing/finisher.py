@@ -20,7 +20,7 @@ from inference.finishing.area import Area, whole_patch
 from inference.finishing.face_regions import find_faces
 from inference.finishing.face_restorer import FaceRestorer
 from inference.finishing.looks import run_looks
-from inference.finishing.outpainter import STRENGTH, WiderCanvas
+from inference.finishing.outpainter import DETAIL, STRENGTH, WiderCanvas
 from inference.mask.heatmap import Heatmap
 from inference.mask.inpaint_crop import InpaintCrop
 from inference.painting.inpainting import ControlInput, InpaintInput, Paint, report_steps
@@ -72,6 +72,7 @@ class Finisher:
         find: returns the heatmap of a word in a picture.
         keypoints: returns the COCO key points of the person in a box of a picture.
         restorer: returns the face restorer, or None.
+        posed: adds the pose of the photo's person to the input of a larger canvas.
         likeness: crop of the photo's face, for `face_swap`.
     """
 
@@ -82,6 +83,7 @@ class Finisher:
     find: Callable[[Photo, str], Heatmap]
     keypoints: Callable[[Pixels, Box], Keypoints]
     restorer: Callable[[], FaceRestorer | None]
+    posed: Callable[[WiderCanvas, InpaintInput], InpaintInput]
     likeness: Pixels | None = None
 
     def run(self, patches: Pictures, crop: InpaintCrop) -> Generator[Progress, None, Finished]:
@@ -207,10 +209,14 @@ class Finisher:
 
     def _widen(self, canvas: WiderCanvas, k: int, picture: Pixels) -> Work:
         """`outpaint`: paint the rest of a larger canvas."""
-        patch = canvas.to_paint(picture, self.native)
+        patch = self.posed(canvas, canvas.to_compose(picture, self.native))
         around = self.recipe.outpaint_prompt
         again = self.recipe if not around else self.recipe.model_copy(update={"prompt": around})
         painted = yield from self._paint_again(k, patch, Stage.OUTPAINTING, STRENGTH, again)
+        finer = canvas.to_refine(picture, patch, painted, self.native)
+        if finer is not None:
+            patch = finer
+            painted = yield from self._paint_again(k, patch, Stage.REFINING, DETAIL, again)
         if self.recipe.super_resolution:
             painted = yield from self._enlarged(painted)
         return canvas.finish(picture, patch, painted)

@@ -1,8 +1,10 @@
 """Outpainting: paints the rest of a larger canvas around a finished picture.
 
-The picture's own pixels stay as they are. What is new is painted by the same painter in one piece,
-at the scale at which the picture was painted, and its colours are shifted towards those of the
-picture along the border, where the autoencoder has changed them.
+The picture's own pixels stay as they are. What is new is painted by the same painter twice: first
+the whole canvas in one piece, of the area that the painter was trained at, because windows that do
+not show the person would each paint another one; then, where the picture was painted at a larger
+scale, once more at that scale through windows, for detail. Its colours are shifted towards those of
+the picture along the border, where the autoencoder has changed them.
 """
 
 from __future__ import annotations
@@ -33,12 +35,12 @@ REACH, RIM = 0.12, 0.04
 # Reach of the shift that closes the border itself, as a share of the picture's short side.
 CLOSING = 0.02
 LEAST = 1e-4
-# Pixels that are painted in one piece, in those that the painter was trained at; more are painted
-# through windows.
-PIECE = 2.0
 # Blur of the border's colours where the painting begins, as a share of the longer side, and the
 # denoising strength: below 1, so that the horizon goes on beyond the border.
 BLUR, STRENGTH = 1 / 40, 0.95
+# Denoising strength of the second painting, and the least number of its pixels in those of the
+# first one: with fewer it would show no more.
+DETAIL, FINER = 0.3, 1.2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +104,18 @@ class WiderCanvas:
         canvas[self.box.slices] = picture
         return canvas
 
+    def seen_from(self, picture: Size) -> Box:
+        """The canvas in pixels of the picture, if that had a size: it begins at or below 0."""
+        factors = [one / own for one, own in zip(picture, self.box.size, strict=True)]
+        left, top = (
+            -round(start * factor)
+            for start, factor in zip((self.box.left, self.box.top), factors, strict=True)
+        )
+        width, height = (
+            round(side * factor) for side, factor in zip(self.size, factors, strict=True)
+        )
+        return Box(left=left, top=top, right=left + width, bottom=top + height)
+
     def is_new(self) -> npt.NDArray[np.bool_]:
         """(H, W) bool, true beyond the picture."""
         new = np.ones(self.size[::-1], np.bool_)
@@ -122,29 +136,46 @@ class WiderCanvas:
 
     # --- painting ----------------------------------------------------------------------------
 
-    def to_paint(self, picture: Pixels, native: int) -> InpaintInput:
-        """The painter's input: the canvas at the scale at which the picture is painted.
+    def to_compose(self, picture: Pixels, native: int) -> InpaintInput:
+        """The input of the first painting: the whole canvas, in one piece.
 
         Args:
             picture: (h, w, 3) uint8, of the box's size.
             native: side of the square whose area the painter was trained at.
         """
+        return self._input(self.around(picture), native / math.sqrt(math.prod(self.size)))
+
+    def to_refine(
+        self, picture: Pixels, composed: InpaintInput, painted: Pixels, native: int
+    ) -> InpaintInput | None:
+        """The input of the second painting: the canvas at the picture's scale, through windows.
+
+        Args:
+            picture, native: as for `to_compose`.
+            composed: what that returned.
+            painted: (h', w', 3) uint8, the painting of it.
+
+        Returns:
+            None where the second painting would be no finer.
+        """
         scale = native / math.sqrt(math.prod(self.box.size))
+        if math.prod(self.size) * scale**2 < FINER * native**2:
+            return None
+        return self._input(self.finish(picture, composed, painted), scale, native)
+
+    def _input(self, canvas: Pixels, scale: float, window: int | None = None) -> InpaintInput:
+        """A canvas at a scale, of which all that is new is painted."""
         size = round_to(self.size[0] * scale), round_to(self.size[1] * scale)
         new = self.is_new().astype(np.uint8) * np.uint8(255)
-        large = math.prod(size) > PIECE * native**2
-        return InpaintInput(
-            picture=resize(self.around(picture), size),
-            repaint=resize_mask(new, size),
-            window=native if large else None,
-        )
+        repaint = resize_mask(new, size)
+        return InpaintInput(picture=resize(canvas, size), repaint=repaint, window=window)
 
     def finish(self, picture: Pixels, given: InpaintInput, painted: Pixels) -> Pixels:
         """The canvas with the picture as it was, and what was painted beyond it.
 
         Args:
             picture: (h, w, 3) uint8, of the box's size.
-            given: what `to_paint` returned.
+            given: what `to_compose` or `to_refine` returned.
             painted: (h', w', 3) uint8, the painting of `given` at any size.
         """
         size = given.picture.shape[1], given.picture.shape[0]

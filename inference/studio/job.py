@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from inference.catalog.catalog import PACK
+from inference.catalog.catalog import PACK, POSE
 from inference.catalog.hub import fetch
 from inference.catalog.schema import Style
 from inference.control.control_maps import CONTROLS, MASKED_CONTROLS, Scene
@@ -21,7 +21,7 @@ from inference.finishing.face_regions import portrait_of
 from inference.finishing.face_restorer import HOW_TO_INSTALL, FaceRestorer
 from inference.finishing.finisher import Finished, Finisher, upscale_source
 from inference.finishing.outpainter import WiderCanvas
-from inference.mask.heatmap import Floats, Heatmap
+from inference.mask.heatmap import Bools, Heatmap
 from inference.mask.inpaint_crop import InpaintCrop
 from inference.mask.selection import PHOTOGRAPH, Selection
 from inference.mask.selector import Selector
@@ -88,13 +88,14 @@ class Job:
             selection = self._select()
         with self._timed(Stage.LOADING):  # after the mask, which may be refused
             painter = yield from loader.load_painter()
+        with self._timed(Stage.MASK):
+            finisher = self._finisher(painter, selection, loader.controls)
         if self.recipe.only_outpaints:
-            yield from self._outpaint(painter, selection)
+            yield from self._outpaint(finisher, selection)
             return
         with self._timed(Stage.MASK):
             crop = self._crop(selection)
-            likeness = self._likeness() if self.recipe.face_swap else None
-        painter_recipe = self._painter_recipe()
+        painter_recipe = finisher.recipe
         control_map = None
         if self.recipe.only_upscale:
             patches = (upscale_source(crop, self.style.native_size),) * self.recipe.num_images
@@ -105,7 +106,6 @@ class Job:
             with self._timed(Stage.PAINTING):
                 painting = self._once(partial(self._painting, painter), patch, painter_recipe)
                 patches = (yield from report_steps(painting, Stage.PAINTING)).pictures
-        finisher = self._finisher(painter, painter_recipe, likeness)
         with self._timed(Stage.FINISHING):
             finished = yield from finisher.run(patches, crop)
         unread = painter.unread(painter_recipe.prompt, use_lpw=painter_recipe.use_lpw)
@@ -125,26 +125,27 @@ class Job:
         yield Progress(stage=Stage.CONTROL, control_map=control_map)
         return patch, control_map
 
-    def _outpaint(self, painter: Painter, selection: Selection) -> Generator[Progress | Result]:
+    def _outpaint(self, finisher: Finisher, selection: Selection) -> Generator[Progress | Result]:
         """Paint around the photo, of which all is kept."""
-        finisher = self._finisher(painter, self._painter_recipe(), None)
         with self._timed(Stage.FINISHING):
             finished = yield from finisher.outpaint(selection.picture())
         yield replace(self._result(finished, None), hint=self._hint(selection))
 
     def _finisher(
-        self, painter: Painter, painter_recipe: Recipe, likeness: Pixels | None
+        self, painter: Painter, selection: Selection, controls: tuple[Control, ...]
     ) -> Finisher:
-        models, family = self.models, self.style.family
+        models, family, recipe = self.models, self.style.family, self.recipe
+        swaps = recipe.face_swap and not recipe.only_outpaints
         return Finisher(
-            recipe=painter_recipe,
+            recipe=painters(recipe, models.catalog, self.style, self.trigger_words),
             native=self.style.native_size,
             paint=partial(self._once, painter.paint),
             enlarger=partial(models.enlarger, family, fetch),
             find=self._find,
             keypoints=lambda picture, box: models.pose(family, fetch).find(picture, box),
             restorer=partial(models.restorer, family, fetch),
-            likeness=likeness,
+            posed=partial(self._posed, selection, controls),
+            likeness=self._likeness() if swaps else None,
         )
 
     def _once(self, paint: Paint, patch: InpaintInput, recipe: Recipe) -> Painting:
@@ -196,29 +197,38 @@ class Job:
         view = View(whole=selection.canvas.size, box=box, size=size)
         picture = resize(selection.picture()[box.slices], size)
         crop = repr((self.photo.digest, self.style.family, selection.canvas, box, size))
-        family = self.style.family
         everything = self.recipe.controlnet_txt2img  # the painter gets nothing of the photo
         alpha = selection.alpha(self.recipe, view)
         repaint = (alpha > 0) | everything
-        scene = Scene(
+        scene = self._scene(selection, box, picture, repaint)
+        guides = tuple(self._guide(control, scene, crop) for control in controls)
+        strength = None if everything else selection.edge_strength(self.recipe, alpha)
+        return InpaintInput(picture=picture, repaint=repaint, strength=strength, guides=guides)
+
+    def _posed(
+        self, selection: Selection, controls: tuple[Control, ...], canvas: WiderCanvas,
+        patch: InpaintInput,
+    ) -> InpaintInput:  # fmt: skip
+        """The input of a larger canvas, with the pose if that is among the recipe's controls.
+
+        Without it, what the prompt says of the person is painted once more beside the person.
+        """
+        box = canvas.seen_from(selection.canvas.size)
+        scene = self._scene(selection, box, patch.picture, patch.repaint)
+        crop = repr((self.photo.digest, self.style.family, selection.canvas, box, scene.size))
+        poses = (control for control in controls if control.name == POSE)
+        return replace(patch, guides=tuple(self._guide(pose, scene, crop) for pose in poses))
+
+    def _scene(self, selection: Selection, box: Box, picture: Pixels, repaint: Bools) -> Scene:
+        """What control maps are drawn of: the canvas in `box`, or in one that reaches beyond it."""
+        family = self.style.family
+        return Scene(
             picture=picture,
-            keypoints=partial(self._keypoints, selection, box, size),
+            keypoints=partial(self._keypoints, selection, box, picture.shape[1::-1]),
             nearness=lambda: self.models.depth(family, fetch).find(picture),
             classes=lambda: self.models.rooms(family, fetch).find(picture),
             repaint=repaint,
         )
-        guides = tuple(self._guide(control, scene, crop) for control in controls)
-        strength = None if everything else self._strength(selection, alpha)
-        return InpaintInput(picture=picture, repaint=repaint, strength=strength, guides=guides)
-
-    def _strength(self, selection: Selection, alpha: Floats) -> Floats | None:
-        """How strongly to paint a soft edge; None paints it fully.
-
-        Measured: a rim that is painted less strongly joins what the words name better to the photo
-        around it, and brings the old background along where a person gets a new one.
-        """
-        joins = not self.recipe.mask_invert and not selection.is_matted(self.recipe)
-        return alpha if joins and bool(((alpha > 0) & (alpha < 1)).any()) else None
 
     def _guide(self, control: Control, scene: Scene, crop: str) -> ControlInput:
         """A control's map of a scene; `crop` identifies the picture in the cache of maps."""
@@ -275,9 +285,6 @@ class Job:
             (by_colours, bool(by_colours)),
         )
         return " ".join(sentence for sentence, applies in sentences if applies)
-
-    def _painter_recipe(self) -> Recipe:
-        return painters(self.recipe, self.models.catalog, self.style, self.trigger_words)
 
     @contextmanager
     def _timed(self, stage: Stage) -> Iterator[None]:

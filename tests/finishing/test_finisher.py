@@ -290,7 +290,8 @@ def test_the_likeness_decides_how_a_face_is_painted_and_only_there(
             recipe=recipe, native=64, paint=painter.paint,
             enlarger=lambda: pytest.fail("not asked"), find=in_the_middle,
             keypoints=lambda *_: pytest.fail("not asked"),
-            restorer=lambda: None, likeness=photo(40, 40, seed).pixels,
+            restorer=lambda: None, posed=lambda *_: pytest.fail("not asked"),
+            likeness=photo(40, 40, seed).pixels,
         )  # fmt: skip
         finished = returned(finisher.run((picture.pixels,), place))
         changed = (finished.images[0] != picture.pixels).any(axis=2)
@@ -341,6 +342,7 @@ def test_a_restorer_corrects_the_face_and_nothing_else(
         find=in_the_middle,
         keypoints=lambda *_: joints,
         restorer=lambda: FaceRestorer.load(save_graph(tmp_path, "Mul", -1.0)),
+        posed=lambda *_: pytest.fail("not asked"),
     )
     corrected = returned(finisher.run((picture.pixels,), place)).images[0]
     changed = (corrected != picture.pixels).any(axis=2)

@@ -11,9 +11,17 @@ import torch
 from inference import Photo, Progress, Recipe, Result, Studio
 from inference.catalog.catalog import Catalog
 from inference.errors import InvalidRecipe
-from inference.finishing.outpainter import WiderCanvas, close_border, colour_shift
+from inference.finishing.outpainter import (
+    DETAIL,
+    STRENGTH,
+    WiderCanvas,
+    close_border,
+    colour_shift,
+)
 from inference.painting.autoencoder import latent_mask
+from inference.painting.inpainting import InpaintInput, Painting
 from inference.painting.multi_diffusion import windows_of
+from inference.painting.painter import Painter
 from inference.picture.geometry import Box, Size
 from inference.picture.progress import Stage
 from inference.recipe.prompt_block import parse
@@ -56,6 +64,20 @@ def test_the_canvas_grows_with_an_enlarged_picture() -> None:
 
 
 @pytest.mark.parametrize(
+    ("anchor", "size", "seen"),
+    [
+        ("right-center", (50, 60), Box(left=-50, top=-10, right=50, bottom=70)),
+        ("top-left", (100, 120), Box(left=0, top=0, right=200, bottom=160)),
+        ("bottom-center", (300, 360), Box(left=-150, top=-120, right=450, bottom=360)),
+    ],
+)
+def test_the_canvas_is_seen_from_the_picture_at_any_size(
+    anchor: str, size: Size, seen: Box
+) -> None:
+    assert canvas(anchor, (200, 160), (100, 120)).seen_from(size) == seen
+
+
+@pytest.mark.parametrize(
     ("size", "picture", "scale", "field", "said"),
     [
         ((96, 200), (100, 120), 1, "outpaint_width", "the picture itself has 100 pixels"),
@@ -81,6 +103,16 @@ def test_a_place_needs_both_sides_of_the_canvas(missing: str) -> None:
     assert caught.value.field == missing
 
 
+def blank(size: Size) -> np.ndarray:
+    return np.full((size[1], size[0], 3), 90, np.uint8)
+
+
+def refining(placed: WiderCanvas, native: int) -> InpaintInput | None:
+    picture = blank(placed.box.size)
+    composed = placed.to_compose(picture, native)
+    return placed.to_refine(picture, composed, composed.picture, native)
+
+
 @pytest.mark.parametrize("anchor", ["center", "top-left", "right-center"])
 @pytest.mark.parametrize("picture", [(1152, 1152), (1024, 1152), (720, 900), (576, 720)], ids=str)
 def test_a_wide_canvas_takes_the_work_of_the_windows_that_it_needs(
@@ -88,14 +120,33 @@ def test_a_wide_canvas_takes_the_work_of_the_windows_that_it_needs(
 ) -> None:
     native = 512
     placed = canvas(anchor, (2048, 1152), picture)
-    given = placed.to_paint(np.zeros((picture[1], picture[0], 3), np.uint8), native)
-    latents = torch.zeros(1, 4, *(side // 8 for side in given.repaint.shape))
-    new = latent_mask(given.repaint, latents)
-    needed = windows_of(latents, native, 8, new)
-    painted = windows_of(latents, given.window, 8, new)
-    work, least = (sum(one.weight.numel() for one in windows) for windows in (painted, needed))
-    assert work <= 1.2 * least
-    assert (given.window is None) is (given.repaint.size <= 2 * native**2)
+    refined = refining(placed, native)
+    assert refined is not None
+    latents = torch.zeros(1, 4, *(side // 8 for side in refined.repaint.shape))
+    windows = windows_of(latents, native, 8, latent_mask(refined.repaint, latents))
+    needed = sum(one.weight.numel() for one in windows)
+    composed = placed.to_compose(blank(picture), native).repaint.size / 64
+    assert STRENGTH * composed + DETAIL * needed <= 1.2 * needed
+
+
+@pytest.mark.parametrize(
+    ("size", "native", "composed", "refined"),
+    [
+        ((900, 640), 64, (72, 56), None),  # less than a fifth larger than the picture
+        ((1600, 1000), 64, (80, 48), (144, 88)),
+        ((2400, 640), 64, (120, 32), (216, 56)),
+        ((2048, 1152), 512, (680, 384), (1464, 824)),
+    ],
+)
+def test_the_whole_canvas_is_painted_at_native_area_and_then_at_the_scale_of_the_picture(
+    size: Size, native: int, composed: Size, refined: Size | None
+) -> None:
+    placed = canvas("right-center", size, (800, 640))
+    first = placed.to_compose(blank((800, 640)), native)
+    assert (first.picture.shape[1::-1], first.window) == (composed, None)
+    second = refining(placed, native)
+    assert (second and second.picture.shape[1::-1]) == refined
+    assert second is None or second.window == native
 
 
 def test_around_the_picture_are_its_border_colours() -> None:
@@ -109,12 +160,25 @@ def test_around_the_picture_are_its_border_colours() -> None:
         assert np.abs(wide[75, x].astype(int) - (40, 160, 30)).max() < 8
 
 
-def test_the_painter_gets_the_scale_of_the_picture_and_all_that_is_new() -> None:
+def test_both_paintings_paint_all_that_is_new() -> None:
     placed = canvas("right-center", (1600, 1000), (800, 1000))
-    given = placed.to_paint(np.full((1000, 800, 3), 90, np.uint8), native=64)
-    assert given.picture.shape[1::-1] == (112, 72)
-    assert given.repaint[:, :56].all()
-    assert not given.repaint[:, 57:].any()
+    second = refining(placed, native=64)
+    assert second is not None
+    for given in (placed.to_compose(blank((800, 1000)), native=64), second):
+        half = given.repaint.shape[1] // 2
+        assert given.repaint[:, :half].all()
+        assert not given.repaint[:, half + 1 :].any()
+
+
+def test_the_second_painting_begins_with_the_first_and_with_the_picture() -> None:
+    placed = canvas("left-center", (1600, 400), (400, 400))
+    picture = blank((400, 400))
+    composed = placed.to_compose(picture, native=64)
+    painted = np.full_like(composed.picture, 140)
+    second = placed.to_refine(picture, composed, painted, native=64)
+    assert second is not None
+    assert (second.picture[:, : second.picture.shape[1] // 4] == 90).all()
+    assert (second.picture[:, -40:] == 140).all()
 
 
 @pytest.mark.parametrize("missed", [(0, 0, 0), (30, -20, 10)])
@@ -162,7 +226,7 @@ def test_a_finished_canvas_has_no_step_at_the_border(missed: int) -> None:
     placed = canvas("left-center", (640, 320), (320, 320))
     rows = np.random.default_rng(0).integers(60, 140, (320, 1, 3), dtype=np.uint8)
     picture = np.repeat(rows, 320, axis=1)
-    given = placed.to_paint(picture, native=64)
+    given = placed.to_compose(picture, native=64)
     finished = placed.finish(picture, given, np.full_like(given.picture, 100 + missed))
     np.testing.assert_array_equal(finished[:, :320], picture)
     across = np.abs(finished[:, 320].astype(int) - picture[:, 319])
@@ -228,6 +292,29 @@ def test_the_prompt_around_is_used_around(studio: Studio) -> None:
     inside = placed.box.slices
     np.testing.assert_array_equal(plain.images[0][inside], other.images[0][inside])
     assert (plain.images[0] != other.images[0]).any()
+
+
+def test_the_pose_of_the_photos_person_stands_on_the_canvas_at_the_picture(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    maps: list[np.ndarray] = []
+    paint = Painter.paint
+
+    def noting(self: Painter, patch: InpaintInput, recipe: Recipe) -> Painting:
+        maps.extend(guide.map for guide in patch.guides)
+        return paint(self, patch, recipe)
+
+    monkeypatch.setattr(Painter, "paint", noting)
+    picture = photo(96, 120, seed=11)
+    fields = {"denoising_strength": 0, "outpaint_width": 192, "outpaint_height": 120}
+    for anchor in ("left-center", "right-center"):
+        painted(studio, picture, controlnet="pose", outpaint=anchor, **fields)
+    left, right = (np.flatnonzero(one.any(axis=(0, 2))) for one in maps)
+    half = maps[0].shape[1] // 2
+    np.testing.assert_array_equal(right, left + half)
+    maps.clear()
+    painted(studio, picture, controlnet="canny", outpaint="center", **fields)
+    assert not maps
 
 
 def test_an_enlarged_picture_lies_on_an_enlarged_canvas(studio: Studio) -> None:

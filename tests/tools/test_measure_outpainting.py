@@ -8,7 +8,15 @@ import pytest
 from inference import Recipe, Studio
 from inference.finishing.outpainter import WiderCanvas
 from tools.evaluation.bench import Bench
-from tools.measure_outpainting import FIRST_SEED, SIZE, joints_beyond, whole_figure, without_the_new
+from tools.measure_outpainting import (
+    ANOTHER,
+    FIRST_SEED,
+    SIZE,
+    joints_beyond,
+    share_of_others,
+    whole_figure,
+    without_the_new,
+)
 from tools.portraits import draw, sample_spec, solo
 from tools.portraits.figure import keypoints_of
 
@@ -42,11 +50,22 @@ def test_a_joint_counts_if_it_is_found_and_is_not_guessed_from_what_is_inside() 
         canvas = canvas_of(anchor, size)
         for seed in SEEDS:
             spec = solo(sample_spec(seed))
-            whole = draw(whole_figure(spec, canvas), canvas.size).image
-            gray = without_the_new(whole, canvas)
-            assert (gray[canvas.box.slices] == whole[canvas.box.slices]).all()
-            had += joints_beyond(bench, whole, spec, canvas)
-            lacking += joints_beyond(bench, gray, spec, canvas)
+            whole = draw(whole_figure(spec, canvas), canvas.size)
+            gray = without_the_new(whole.image, canvas)
+            assert (gray[canvas.box.slices] == whole.image[canvas.box.slices]).all()
+            had += joints_beyond(bench, whole.image, whole, canvas)
+            lacking += joints_beyond(bench, gray, whole, canvas)
     assert len(had) == len(lacking) >= 5
     assert all(had)
     assert not any(lacking)
+
+
+@pytest.mark.parametrize("anchor", ["left-center", "right-center"])
+def test_a_second_person_beside_the_first_is_another_one(anchor: str) -> None:
+    bench, canvas = Bench(Studio(style="drawn")), canvas_of(anchor, (2 * SIZE[0], SIZE[1]))
+    for seed in SEEDS:
+        whole = draw(whole_figure(solo(sample_spec(seed)), canvas), canvas.size)
+        assert share_of_others(bench, whole.image, whole, canvas) < ANOTHER
+        inside, picture = canvas.box.slices, whole.image.copy()
+        picture[canvas.is_new()] = picture[inside].reshape(-1, 3)
+        assert share_of_others(bench, picture, whole, canvas) > ANOTHER
