@@ -25,7 +25,7 @@ from inference.mask.heatmap import Heatmap
 from inference.mask.inpaint_crop import InpaintCrop
 from inference.painting.inpainting import ControlInput, InpaintInput, Paint, report_steps
 from inference.picture.compositing import Alpha, paste, resize
-from inference.picture.geometry import Box, round_to
+from inference.picture.geometry import Box, View, round_to
 from inference.picture.photo import Photo, Pixels
 from inference.picture.progress import Progress, Stage
 from inference.recipe.recipe import Recipe
@@ -72,7 +72,7 @@ class Finisher:
         find: returns the heatmap of a word in a picture.
         keypoints: returns the COCO key points of the person in a box of a picture.
         restorer: returns the face restorer, or None.
-        posed: adds the pose of the photo's person to the input of a larger canvas.
+        posed: adds the pose of the photo's person to an input that shows a view of the picture.
         likeness: crop of the photo's face, for `face_swap`.
     """
 
@@ -83,7 +83,7 @@ class Finisher:
     find: Callable[[Photo, str], Heatmap]
     keypoints: Callable[[Pixels, Box], Keypoints]
     restorer: Callable[[], FaceRestorer | None]
-    posed: Callable[[WiderCanvas, InpaintInput], InpaintInput]
+    posed: Callable[[View, InpaintInput], InpaintInput]
     likeness: Pixels | None = None
 
     def run(self, patches: Pictures, crop: InpaintCrop) -> Generator[Progress, None, Finished]:
@@ -194,9 +194,8 @@ class Finisher:
         again = InpaintInput(picture=patch, repaint=repaint, window=self.native, guides=guides)
         scale = self.recipe.hires_cfg_scale
         recipe = self.recipe.model_copy(update={} if scale is None else {"cfg_scale": scale})
-        strength = recipe.refine_strength
-        painted = yield from self._paint_again(k, again, Stage.REFINING, strength, recipe)
-        return self._guarded(painted, crop)
+        steps = self._paint_again(k, again, Stage.REFINING, recipe.refine_strength, recipe)
+        return self._guarded((yield from steps), crop)
 
     def _paint_again(
         self, k: int, patch: InpaintInput, stage: Stage, strength: float,
@@ -209,9 +208,10 @@ class Finisher:
 
     def _widen(self, canvas: WiderCanvas, k: int, picture: Pixels) -> Work:
         """`outpaint`: paint the rest of a larger canvas."""
-        patch = self.posed(canvas, canvas.to_compose(picture, self.native))
-        around = self.recipe.outpaint_prompt
-        again = self.recipe if not around else self.recipe.model_copy(update={"prompt": around})
+        patch = canvas.to_compose(picture, self.native)
+        patch = self.posed(canvas.view(patch), patch)
+        prompt = self.recipe.outpaint_prompt or self.recipe.prompt
+        again = self.recipe.model_copy(update={"prompt": prompt})
         painted = yield from self._paint_again(k, patch, Stage.OUTPAINTING, STRENGTH, again)
         finer = canvas.to_refine(picture, patch, painted, self.native)
         if finer is not None:

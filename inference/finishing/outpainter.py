@@ -19,7 +19,7 @@ import numpy.typing as npt
 from inference.errors import InvalidRecipe
 from inference.painting.inpainting import InpaintInput
 from inference.picture.compositing import resize
-from inference.picture.geometry import Box, Size, round_to
+from inference.picture.geometry import Box, Size, View, round_to
 from inference.picture.photo import MAX_PIXELS, Pixels
 from inference.recipe.outpaint_settings import Anchor, OutpaintSettings
 from inference.recipe.recipe import Recipe
@@ -104,17 +104,11 @@ class WiderCanvas:
         canvas[self.box.slices] = picture
         return canvas
 
-    def seen_from(self, picture: Size) -> Box:
-        """The canvas in pixels of the picture, if that had a size: it begins at or below 0."""
-        factors = [one / own for one, own in zip(picture, self.box.size, strict=True)]
-        left, top = (
-            -round(start * factor)
-            for start, factor in zip((self.box.left, self.box.top), factors, strict=True)
-        )
-        width, height = (
-            round(side * factor) for side, factor in zip(self.size, factors, strict=True)
-        )
-        return Box(left=left, top=top, right=left + width, bottom=top + height)
+    def view(self, patch: InpaintInput) -> View:
+        """What a painter's input of the canvas shows of the picture, and around it."""
+        (width, height), (left, top) = self.size, (self.box.left, self.box.top)
+        around = Box(left=-left, top=-top, right=width - left, bottom=height - top)
+        return View(whole=self.box.size, box=around, size=patch.picture.shape[1::-1])
 
     def is_new(self) -> npt.NDArray[np.bool_]:
         """(H, W) bool, true beyond the picture."""

@@ -21,13 +21,13 @@ from inference.finishing.face_regions import portrait_of
 from inference.finishing.face_restorer import HOW_TO_INSTALL, FaceRestorer
 from inference.finishing.finisher import Finished, Finisher, upscale_source
 from inference.finishing.outpainter import WiderCanvas
-from inference.mask.heatmap import Bools, Heatmap
+from inference.mask.heatmap import Heatmap
 from inference.mask.inpaint_crop import InpaintCrop
 from inference.mask.selection import PHOTOGRAPH, Selection
 from inference.mask.selector import Selector
 from inference.painting.inpainting import ControlInput, InpaintInput, Paint, Painting, report_steps
 from inference.picture.compositing import kept_pixels_changed, resize
-from inference.picture.geometry import Box, Size, View, generation_size
+from inference.picture.geometry import Box, View, generation_size
 from inference.picture.photo import Photo, Pixels
 from inference.picture.progress import Progress, Stage
 from inference.picture.result import Result
@@ -136,6 +136,7 @@ class Job:
     ) -> Finisher:
         models, family, recipe = self.models, self.style.family, self.recipe
         swaps = recipe.face_swap and not recipe.only_outpaints
+        poses = tuple(control for control in controls if control.name == POSE)
         return Finisher(
             recipe=painters(recipe, models.catalog, self.style, self.trigger_words),
             native=self.style.native_size,
@@ -144,7 +145,7 @@ class Job:
             find=self._find,
             keypoints=lambda picture, box: models.pose(family, fetch).find(picture, box),
             restorer=partial(models.restorer, family, fetch),
-            posed=partial(self._posed, selection, controls),
+            posed=partial(self._with_maps, selection, poses),
             likeness=self._likeness() if swaps else None,
         )
 
@@ -196,62 +197,52 @@ class Job:
         size = generation_size(box.size, self.style.native_size)
         view = View(whole=selection.canvas.size, box=box, size=size)
         picture = resize(selection.picture()[box.slices], size)
-        crop = repr((self.photo.digest, self.style.family, selection.canvas, box, size))
         everything = self.recipe.controlnet_txt2img  # the painter gets nothing of the photo
         alpha = selection.alpha(self.recipe, view)
         repaint = (alpha > 0) | everything
-        scene = self._scene(selection, box, picture, repaint)
-        guides = tuple(self._guide(control, scene, crop) for control in controls)
         strength = None if everything else selection.edge_strength(self.recipe, alpha)
-        return InpaintInput(picture=picture, repaint=repaint, strength=strength, guides=guides)
+        patch = InpaintInput(picture=picture, repaint=repaint, strength=strength)
+        return self._with_maps(selection, controls, view, patch)
 
-    def _posed(
-        self, selection: Selection, controls: tuple[Control, ...], canvas: WiderCanvas,
-        patch: InpaintInput,
-    ) -> InpaintInput:  # fmt: skip
-        """The input of a larger canvas, with the pose if that is among the recipe's controls.
-
-        Without it, what the prompt says of the person is painted once more beside the person.
-        """
-        box = canvas.seen_from(selection.canvas.size)
-        scene = self._scene(selection, box, patch.picture, patch.repaint)
-        crop = repr((self.photo.digest, self.style.family, selection.canvas, box, scene.size))
-        poses = (control for control in controls if control.name == POSE)
-        return replace(patch, guides=tuple(self._guide(pose, scene, crop) for pose in poses))
-
-    def _scene(self, selection: Selection, box: Box, picture: Pixels, repaint: Bools) -> Scene:
-        """What control maps are drawn of: the canvas in `box`, or in one that reaches beyond it."""
+    def _with_maps(
+        self, selection: Selection, controls: tuple[Control, ...], view: View, patch: InpaintInput
+    ) -> InpaintInput:
+        """The painter's input with the maps of controls; `view` is what it shows of the canvas."""
         family = self.style.family
-        return Scene(
-            picture=picture,
-            keypoints=partial(self._keypoints, selection, box, picture.shape[1::-1]),
-            nearness=lambda: self.models.depth(family, fetch).find(picture),
-            classes=lambda: self.models.rooms(family, fetch).find(picture),
-            repaint=repaint,
+        scene = Scene(
+            picture=patch.picture,
+            keypoints=partial(self._keypoints, selection, view),
+            nearness=lambda: self.models.depth(family, fetch).find(patch.picture),
+            classes=lambda: self.models.rooms(family, fetch).find(patch.picture),
+            repaint=patch.repaint,
         )
+        named = self.selector.named_person(self.photo, self.recipe, family)
+        shown = repr((self.photo.digest, family, selection.canvas, view, named))
+        maps = tuple(self._guide(control, scene, shown) for control in controls)
+        return replace(patch, guides=maps)
 
-    def _guide(self, control: Control, scene: Scene, crop: str) -> ControlInput:
-        """A control's map of a scene; `crop` identifies the picture in the cache of maps."""
+    def _guide(self, control: Control, scene: Scene, shown: str) -> ControlInput:
+        """A control's map of a scene; `shown` identifies that in the cache of maps."""
         draw = partial(CONTROLS[control.name], scene)
         masked = control.name in MASKED_CONTROLS  # its map changes with the mask
         return ControlInput(
             control=control.name,
-            map=draw() if masked else self.maps.get(f"{crop} {control.name}", draw),
+            map=draw() if masked else self.maps.get(f"{shown} {control.name}", draw),
             scale=control.weight,
             start=control.window[0],
             end=control.window[1],
             hidden=scene.repaint if masked else None,
         )
 
-    def _keypoints(self, selection: Selection, box: Box, size: Size) -> Keypoints:
-        """The person's key points in pixels of the painter's input."""
-        estimator = self.models.pose(self.style.family, fetch)
-        family, recipe = self.style.family, self.recipe
-        points = self.selector.keypoints(self.photo, family, estimator, recipe).copy()
-        canvas = selection.canvas
-        for axis, start, offset in ((0, canvas.box.left, box.left), (1, canvas.box.top, box.top)):
-            on_canvas = (points[:, axis] - start) * canvas.size[axis] / canvas.box.size[axis]
-            points[:, axis] = (on_canvas - offset) * size[axis] / box.size[axis]
+    def _keypoints(self, selection: Selection, view: View) -> Keypoints:
+        """The person's key points in pixels of a view of the canvas, or beyond it."""
+        family = self.style.family
+        estimator, canvas = self.models.pose(family, fetch), selection.canvas
+        points = self.selector.keypoints(self.photo, family, estimator, self.recipe).copy()
+        starts = zip((canvas.box.left, canvas.box.top), (view.box.left, view.box.top), strict=True)
+        for axis, (start, offset) in enumerate(starts):
+            on_canvas = (points[:, axis] - start) * view.whole[axis] / canvas.box.size[axis]
+            points[:, axis] = (on_canvas - offset) * view.size[axis] / view.box.size[axis]
         return points
 
     def _result(self, finished: Finished, control_map: Pixels | None) -> Result:

@@ -22,7 +22,7 @@ from inference.painting.autoencoder import latent_mask
 from inference.painting.inpainting import InpaintInput, Painting
 from inference.painting.multi_diffusion import windows_of
 from inference.painting.painter import Painter
-from inference.picture.geometry import Box, Size
+from inference.picture.geometry import Box, Size, View
 from inference.picture.progress import Stage
 from inference.recipe.prompt_block import parse
 from tests.studio.test_studio import halved, photo, result_of
@@ -64,17 +64,17 @@ def test_the_canvas_grows_with_an_enlarged_picture() -> None:
 
 
 @pytest.mark.parametrize(
-    ("anchor", "size", "seen"),
+    ("anchor", "around"),
     [
-        ("right-center", (50, 60), Box(left=-50, top=-10, right=50, bottom=70)),
-        ("top-left", (100, 120), Box(left=0, top=0, right=200, bottom=160)),
-        ("bottom-center", (300, 360), Box(left=-150, top=-120, right=450, bottom=360)),
+        ("right-center", Box(left=-100, top=-20, right=100, bottom=140)),
+        ("top-left", Box(left=0, top=0, right=200, bottom=160)),
+        ("bottom-center", Box(left=-50, top=-40, right=150, bottom=120)),
     ],
 )
-def test_the_canvas_is_seen_from_the_picture_at_any_size(
-    anchor: str, size: Size, seen: Box
-) -> None:
-    assert canvas(anchor, (200, 160), (100, 120)).seen_from(size) == seen
+def test_the_canvas_is_a_view_around_the_picture(anchor: str, around: Box) -> None:
+    placed = canvas(anchor, (200, 160), (100, 120))
+    composed = placed.to_compose(blank((100, 120)), native=64)
+    assert placed.view(composed) == View(whole=(100, 120), box=around, size=(72, 56))
 
 
 @pytest.mark.parametrize(

@@ -80,6 +80,18 @@ def test_pose_and_likeness_are_those_of_the_person_that_is_named(
         assert np.array_equal(face, likeness) == (k == which)
 
 
+def test_the_map_of_a_pose_follows_the_name(studio: Studio, pair: Pair) -> None:
+    """Both paint the same part of the photo: all of it."""
+    photo, maps = Photo.of(pair.image), []
+    for words in ("person 1, background", "person 2, background"):
+        recipe = Recipe(mask_prompt=words, mask_negative="", mask_invert=False, controlnet="pose")
+        maps.append(studio.control_maps(photo, recipe)["pose"])
+    first, second = (np.flatnonzero(one.any(axis=(0, 2))).mean() for one in maps)
+    left, right = (np.flatnonzero(pair.masks[k]["person"].any(axis=0)).mean() for k in (0, 1))
+    assert (first < second) == (left < right)
+    assert abs(first - second) > pair.image.shape[1] / 5
+
+
 def test_the_command_keeps_the_person_that_is_named(pair: Pair, tmp_path: Path) -> None:
     Image.fromarray(pair.image).save(tmp_path / "two.png")
     (tmp_path / "block.txt").write_text(BLOCK.format(words="person 2", negative=""))
