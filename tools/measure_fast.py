@@ -39,7 +39,10 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "8 steps, guidance until 0.5": {"steps": 8, "guidance_stop": 0.5},
     "4 steps": {"steps": 4},
     "8 steps, lcm": {"steps": 8, "scheduler": "lcm"},
+    "4 steps, lcm": {"steps": 4, "scheduler": "lcm"},
     "8 steps, tcd": {"steps": 8, "scheduler": "tcd"},
+    "6 steps, tcd": {"steps": 6, "scheduler": "tcd"},
+    "4 steps, tcd": {"steps": 4, "scheduler": "tcd"},
 }
 PASS = "UNet passes"
 

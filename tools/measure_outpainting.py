@@ -3,13 +3,14 @@
 Drawn portraits are set on canvases of 16:9, 9:16 and 21:9, one of the nine anchors after the other,
 and the rest is painted with the drawing's own caption by the embedded pack through the product's
 own code. For each shape: pixels of the old picture that changed; how often the scene judge finds
-the caption's scene in the new part alone; the colour jump across the border, beside that between
-neighbouring lines nearby; the mean jump in the strip beyond it, in which colours are led over,
-beside the same, about 1 where nothing is to be seen; and how many of the shoulders, elbows, wrists
-and hips that are found beyond the border in a drawing of the whole figure are found there in the
-painted picture, too. Those that are found even where all beyond the border is gray do not count:
-the pose model guesses them from what is inside. Another person is there where the segmenter finds
-one in more than 2 % of the new part, farther than a head's width from the drawing's whole figure.
+the caption's scene in the new part alone, and in that of a drawing of the whole figure; the colour
+jump across the border, beside that between neighbouring lines nearby; the mean jump in the strip
+beyond it, in which colours are led over, beside the same, about 1 where nothing is to be seen; and
+how many of the shoulders, elbows, wrists and hips that are found beyond the border in a drawing of
+the whole figure are found there in the painted picture, too. Those that are found even where all
+beyond the border is gray do not count: the pose model guesses them from what is inside. Another
+person is there where the segmenter finds one in more than 2 % of the new part, farther than a
+head's width from the drawing's whole figure.
 """
 
 from __future__ import annotations
@@ -68,7 +69,8 @@ START = "<!-- measured: written by tools/measure_outpainting.py -->"
 END = "<!-- end of outpainting -->"
 HEAD = (
     "| canvas | pictures | changed pixels of the old picture | scene of the new part "
-    "| jump at the border | in the strip beyond | joints beyond | another person |"
+    "| and of a drawing's | jump at the border | in the strip beyond | joints beyond "
+    "| another person |"
 )
 
 
@@ -78,6 +80,7 @@ class Found:
 
     changed: int
     scene: bool
+    drawn_scene: bool
     jump: float
     strip: float
     joints: list[bool]
@@ -134,6 +137,7 @@ def measure(bench: Bench, result: Result, canvas: WiderCanvas, spec: PortraitSpe
     return Found(
         changed=int((picture[inside] != result.original[inside]).any(axis=2).sum()),
         scene=scene_of(picture, canvas) == spec.scene,
+        drawn_scene=scene_of(whole.image, canvas) == spec.scene,
         jump=float(jumps[:, 0].mean()),
         strip=float(jumps[:, 1].mean()),
         joints=joints_beyond(bench, picture, whole, canvas),
@@ -228,7 +232,9 @@ def jumps_at(picture: Pixels, canvas: WiderCanvas) -> Iterator[tuple[float, floa
 
 def row(shape: str, found: list[Found]) -> str:
     """The row of a shape."""
-    scene = sum(one.scene for one in found) / len(found)
+    scene, drawn = (
+        np.mean([getattr(one, name) for one in found]) for name in ("scene", "drawn_scene")
+    )
     jump, strip = (
         float(np.median(values))
         for values in zip(*((one.jump, one.strip) for one in found), strict=True)
@@ -236,7 +242,8 @@ def row(shape: str, found: list[Found]) -> str:
     changed = sum(one.changed for one in found)
     joints = list(chain.from_iterable(one.joints for one in found))
     return (
-        f"| {shape} | {len(found)} | {changed} | {scene:.0%} | {jump:.2f} | {strip:.2f} "
+        f"| {shape} | {len(found)} | {changed} | {scene:.0%} | {drawn:.0%} "
+        f"| {jump:.2f} | {strip:.2f} "
         f"| {f'{np.mean(joints):.0%} of {len(joints)}' if joints else 'none'} "
         f"| {sum(one.another for one in found) / len(found):.0%} |"
     )
